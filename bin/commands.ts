@@ -1,0 +1,25 @@
+import { cancel } from "./commands/cancel.ts";
+import { coordinator } from "./commands/coordinator.ts";
+import { doctor } from "./commands/doctor.ts";
+import { executor } from "./commands/executor.ts";
+import { lint } from "./commands/lint.ts";
+import { logs } from "./commands/logs.ts";
+import { pause } from "./commands/pause.ts";
+import { resume } from "./commands/resume.ts";
+import { status } from "./commands/status.ts";
+import { trigger } from "./commands/trigger.ts";
+import type { Verb } from "./verb.ts";
+
+/** Every command, in the order of the help. */
+export const VERBS: readonly Verb[] = [
+  coordinator,
+  executor,
+  lint,
+  trigger,
+  status,
+  logs,
+  pause,
+  resume,
+  cancel,
+  doctor,
+];

@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { sentenceOf } from "../../protocol/errors.ts";
+import { EXIT, exitOf } from "../exit.ts";
+import { health } from "../shapes.ts";
+import { coloured, oneLine, table } from "../text/output.ts";
+import { type Context, verb } from "../verb.ts";
+
+const NODE_LEAST = 24;
+
+interface Finding {
+  readonly what: string;
+  readonly ok: boolean;
+  readonly says: string;
+  /** Of the process, when it is not ok. */
+  readonly exit: number;
+}
+
+export const doctor = verb({
+  usage: "doctor",
+  summary: "check what this machine and the coordinator need to work",
+  flags: [],
+  options: z.object({}),
+  async run(context) {
+    const findings = [node(), ...(await server(context))];
+    if (context.json)
+      await context.out(
+        `${JSON.stringify({ findings: findings.map(({ what, ok, says }) => ({ what, ok, says })) })}\n`,
+      );
+    else await context.out(table(findings.map((f) => [mark(f.ok, context.colours), f.what, oneLine(f.says, 300)])));
+    return findings.find((f) => !f.ok)?.exit ?? EXIT.ok;
+  },
+});
+
+function node(): Finding {
+  const ok = Number(process.versions.node.split(".")[0]) >= NODE_LEAST;
+  const says = ok ? process.versions.node : `${process.versions.node} is too old: Toroid needs ${NODE_LEAST} or newer`;
+  return { what: "node", ok, says, exit: EXIT.usage };
+}
+
+async function server({ api }: Context): Promise<readonly Finding[]> {
+  const coordinator = api();
+  const ask = async (path: string): Promise<string> => (await coordinator.get(path, health)).status;
+  const alive = await probe("coordinator", async () => `${await ask("healthz")} at ${coordinator.url}`);
+  return alive.ok ? [alive, await probe("its parts", () => ask("readyz"))] : [alive];
+}
+
+async function probe(what: string, ask: () => Promise<string>): Promise<Finding> {
+  try {
+    return { what, ok: true, says: await ask(), exit: EXIT.ok };
+  } catch (error) {
+    return { what, ok: false, says: sentenceOf(error), exit: exitOf(error) };
+  }
+}
+
+function mark(ok: boolean, colours: boolean): string {
+  return ok
+    ? coloured("passed", colours).replace("passed", "ok")
+    : coloured("failed", colours).replace("failed", "FAIL");
+}

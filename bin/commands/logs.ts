@@ -1,0 +1,68 @@
+import { z } from "zod";
+import { type BuildId, formatBuild } from "../../protocol/ids.ts";
+import { didYouMean, listed } from "../../protocol/pipeline/suggest.ts";
+import { type BuildSummary, buildSummary, type StageSummary } from "../../protocol/summary.ts";
+import { buildPath } from "../api.ts";
+import { EXIT, Failure } from "../exit.ts";
+import { followLog } from "../follow-log.ts";
+import { buildOf, countOf } from "../text/arguments.ts";
+import { type Context, verb } from "../verb.ts";
+
+export const logs = verb({
+  usage: "logs <build> [stage]",
+  summary: "print what a stage wrote, as it wrote it",
+  more: [
+    "Without a stage: the one that runs, else the one that failed, else the last one that ran.",
+    "With -f, waits for more until the stage ended, and exits with 1 when it failed.",
+  ].join("\n"),
+  flags: [
+    { flags: "-f, --follow", about: "go on until the stage ended" },
+    { flags: "--round <number>", about: "which round of an environment (the last)" },
+    { flags: "--attempt <number>", about: "which attempt (the last)" },
+  ],
+  options: z.object({
+    follow: z.boolean().default(false),
+    round: z.string().optional(),
+    attempt: z.string().optional(),
+  }),
+  async run(context, [text, name], options) {
+    const id = buildOf(text);
+    const build = await context.api().get(buildPath(id), buildSummary);
+    const round = options.round === undefined ? null : countOf("--round", options.round);
+    const stage = stageOf(build, name ?? null, round);
+    const query = new URLSearchParams({ round: String(stage.round), follow: options.follow ? "1" : "0" });
+    if (options.attempt !== undefined) query.set("attempt", String(countOf("--attempt", options.attempt)));
+    const path = `${buildPath(id)}/stages/${encodeURIComponent(stage.name)}/log?${query.toString()}`;
+    if (options.follow || context.json) return followLog(context, path, options.follow);
+    return printLog(context, id, stage, path);
+  },
+});
+
+async function printLog(context: Context, id: BuildId, stage: StageSummary, path: string): Promise<number> {
+  const { api, out, err, interrupted } = context;
+  if (stage.attempt === 0 && stage.logBytes === 0) {
+    err(`${formatBuild(id)} ${stage.name} has written nothing: ${stage.waiting || stage.message || stage.status}`);
+    return EXIT.ok;
+  }
+  for await (const chunk of await api().stream(path, { accept: "text/plain" }, interrupted())) await out(chunk);
+  return EXIT.ok;
+}
+
+/** The stage that is meant; its newest round unless one is named. */
+export function stageOf(build: BuildSummary, name: string | null, round: number | null): StageSummary {
+  const named = build.stages.filter((s) => name === null || s.name === name);
+  if (name !== null && named.length === 0) {
+    const names = [...new Set(build.stages.map((s) => s.name))];
+    const hint = didYouMean(name, names) ?? (names.length === 0 ? "it has none yet" : `it has ${listed(names, "and")}`);
+    throw new Failure(EXIT.notFound, "TOR_NOT_FOUND", `${formatBuild(build)} has no stage ${name}: ${hint}`);
+  }
+  const candidates = named.filter((s) => round === null || s.round === round);
+  const found =
+    candidates.findLast((s) => name !== null || s.status === "running") ??
+    candidates.findLast((s) => s.outcome === "failed" || s.outcome === "timedOut" || s.outcome === "errored") ??
+    candidates.findLast((s) => s.attempt > 0) ??
+    candidates[0];
+  if (found !== undefined) return found;
+  const what = round === null ? "no stages yet" : `no round ${round}${name === null ? "" : ` of ${name}`}`;
+  throw new Failure(EXIT.notFound, "TOR_NOT_FOUND", `${formatBuild(build)} has ${what}`);
+}

@@ -1,0 +1,21 @@
+import { z } from "zod";
+import { buildSummary, environmentSummary } from "../protocol/summary.ts";
+
+/** Answers of the HTTP API that are more than one summary. */
+export const buildList = z.looseObject({ builds: z.array(buildSummary), next: z.string().nullable() });
+export const repositoryList = z.looseObject({
+  repositories: z.array(
+    z.looseObject({ repository: z.string(), builds: z.number(), environments: z.array(environmentSummary) }),
+  ),
+});
+export const accepted = z.looseObject({ repository: z.string(), number: z.number() });
+export const health = z.looseObject({ status: z.string() });
+
+/** Events of a log stream. */
+export const logBytes = z.looseObject({ offset: z.number(), text: z.base64() });
+export const logPhase = z.looseObject({ offset: z.number(), phase: z.string(), atMs: z.number() });
+export const logEnd = z.looseObject({
+  offset: z.number(),
+  droppedBytes: z.number(),
+  outcome: z.string().nullable(),
+});

@@ -1,0 +1,286 @@
+/** A build follows its plan: which stages may start now, what is still missing, and how it ended. */
+
+import { assertNever } from "../../protocol/errors.ts";
+import { type BuildEvent, type BuildOutcome, buildEvent, type StageOutcome } from "../../protocol/events.ts";
+import type { BuildId } from "../../protocol/ids.ts";
+import type { Plan, StagePlan } from "../../protocol/pipeline/plan.ts";
+import { type BuildStatus, nextBuildStatus } from "../../protocol/states.ts";
+import { RUN } from "../../protocol/streams.ts";
+import { buildRunSubject } from "../../protocol/subjects.ts";
+import type { Artifact, CheckedSource, Push, StageContext, Work } from "../../protocol/work.ts";
+import { type Actor, append, type Decision, type EventHead, nothing, refuse } from "./actor.ts";
+
+/** How one round of a stage ended. */
+export interface Settled {
+  readonly stage: string;
+  readonly round: number;
+  readonly outcome: StageOutcome;
+  readonly outputs: Readonly<Record<string, string>>;
+}
+
+/** An environment that somebody asked for, beyond what the plan does by itself. */
+export interface Requested {
+  readonly key: string;
+  readonly environment: string;
+  readonly round: number;
+  readonly params: Readonly<Record<string, string>>;
+  readonly by: string;
+}
+
+export interface Build {
+  readonly status: BuildStatus;
+  readonly push: Push | null;
+  readonly by: string;
+  readonly createdAtMs: number;
+  readonly source: CheckedSource | null;
+  readonly plan: Plan | null;
+  readonly settled: readonly Settled[];
+  readonly requested: readonly Requested[];
+  readonly artifact: Artifact | null;
+  readonly cancel: { readonly by: string; readonly why: string } | null;
+  readonly outcome: BuildOutcome | null;
+  readonly message: string;
+  readonly finishedAtMs: number | null;
+}
+
+export type BuildCommand =
+  | { readonly kind: "create"; readonly push: Push; readonly by: string }
+  | { readonly kind: "plan"; readonly source: CheckedSource; readonly plan: Plan }
+  | {
+      readonly kind: "request";
+      readonly key: string;
+      readonly environment: string;
+      readonly params: Readonly<Record<string, string>>;
+      readonly by: string;
+    }
+  | {
+      readonly kind: "settle";
+      readonly stage: string;
+      readonly round: number;
+      readonly outcome: StageOutcome;
+      readonly message: string;
+      readonly outputs: Readonly<Record<string, string>>;
+      readonly artifact: Artifact | null;
+    }
+  | { readonly kind: "cancel"; readonly by: string; readonly why: string }
+  /** Ends a build that has no plan to follow. */
+  | { readonly kind: "abandon"; readonly outcome: BuildOutcome; readonly message: string }
+  /** Ends it when everything of the plan has ended. */
+  | { readonly kind: "conclude" };
+
+/** Ids of rounds: a stage of the plan is round 1. */
+export interface StageRound {
+  readonly stage: StagePlan;
+  readonly round: number;
+}
+
+export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
+  noun: "build",
+  stream: RUN.name,
+  schema: buildEvent,
+  initial: {
+    status: "absent",
+    push: null,
+    by: "",
+    createdAtMs: 0,
+    source: null,
+    plan: null,
+    settled: [],
+    requested: [],
+    artifact: null,
+    cancel: null,
+    outcome: null,
+    message: "",
+    finishedAtMs: null,
+  },
+  subjectOf: buildRunSubject,
+
+  apply(build, event) {
+    const status = nextBuildStatus(build.status, event.type);
+    switch (event.type) {
+      case "created":
+        return { ...build, status, push: event.push, by: event.by, createdAtMs: event.atMs };
+      case "planned":
+        return { ...build, status, source: event.source, plan: event.plan };
+      case "requested": {
+        const { key, environment, round, params, by } = event;
+        const requested = [...build.requested, { key, environment, round, params, by }];
+        return { ...build, status, requested, outcome: null, message: "", finishedAtMs: null };
+      }
+      case "settled": {
+        const { stage, round, outcome, outputs } = event;
+        const settled = [...build.settled, { stage, round, outcome, outputs }];
+        return { ...build, status, settled, artifact: event.artifact ?? build.artifact };
+      }
+      case "cancelRequested":
+        return { ...build, status, cancel: build.cancel ?? { by: event.by, why: event.why } };
+      case "finished":
+        return { ...build, status, outcome: event.outcome, message: event.message, finishedAtMs: event.atMs };
+      default:
+        return assertNever(event, "build event");
+    }
+  },
+
+  decide(build, command, head) {
+    switch (command.kind) {
+      case "create":
+        if (build.status !== "absent") return nothing();
+        return append({ type: "created", ...head, push: command.push, by: command.by });
+      case "plan":
+        if (build.status !== "planning") return nothing();
+        return append({ type: "planned", ...head, source: command.source, plan: command.plan });
+      case "request":
+        return request(build, command, head);
+      case "settle":
+        if (build.status !== "running" || settledOf(build, command.stage, command.round) !== null) return nothing();
+        return append({ ...command, type: "settled", ...head });
+      case "cancel":
+        if (build.status === "absent") return refuse("TOR_NOT_FOUND", "there is no such build");
+        if (build.status === "finished" || build.cancel !== null) return nothing();
+        return append({ type: "cancelRequested", ...head, by: command.by, why: command.why });
+      case "abandon":
+        if (build.status !== "planning") return nothing();
+        return append({ type: "finished", ...head, outcome: command.outcome, message: command.message });
+      case "conclude": {
+        if (build.status !== "running" || !isComplete(build)) return nothing();
+        return append({ type: "finished", ...head, ...verdictOf(build) });
+      }
+      default:
+        return assertNever(command, "build command");
+    }
+  },
+};
+
+function request(
+  build: Build,
+  command: Extract<BuildCommand, { kind: "request" }>,
+  head: EventHead,
+): Decision<BuildEvent> {
+  if (build.requested.some((one) => one.key === command.key)) return nothing();
+  if (build.plan === null) return refuse("TOR_CONFLICT", "the build has no plan yet: ask again when it has");
+  const stage = build.plan.stages.find((one) => one.environment === command.environment);
+  if (stage === undefined) {
+    const known = build.plan.stages.flatMap((one) => (one.environment === null ? [] : [one.environment]));
+    const list = known.length === 0 ? "it has none" : `it has ${known.join(", ")}`;
+    return refuse("TOR_NOT_FOUND", `the build has no environment named ${command.environment}: ${list}`);
+  }
+  if (build.cancel !== null) return refuse("TOR_CONFLICT", "the build was cancelled");
+  const { key, environment, params, by } = command;
+  return append({ type: "requested", ...head, key, environment, round: roundFor(build, stage), params, by });
+}
+
+/** A request meets the round that the plan would bring anyway, unless that has begun. */
+function roundFor(build: Build, stage: StagePlan): number {
+  const earlier = build.requested.filter((one) => one.environment === stage.environment).map((one) => one.round);
+  const planned = stage.automatic && readiness(build, stage) !== "waiting" ? [1] : [];
+  const settled = build.settled.filter((one) => one.stage === stage.name).map((one) => one.round);
+  return Math.max(0, ...earlier, ...planned, ...settled) + 1;
+}
+
+export function settledOf(build: Build, stage: string, round: number): Settled | null {
+  return build.settled.find((one) => one.stage === stage && one.round === round) ?? null;
+}
+
+/** May a stage of the plan start, given what it needs? `blocked`: something it needs will never pass. */
+export function readiness(build: Build, stage: StagePlan): "ready" | "waiting" | "blocked" {
+  if (stage.needs.length === 0) return "ready";
+  const needs = stage.needs.map((name) => {
+    const outcome = settledOf(build, name, 1)?.outcome ?? null;
+    if (outcome === null) return "waiting";
+    const forgiven = build.plan?.stages.find((one) => one.name === name)?.allowFailure === true;
+    return outcome === "passed" || forgiven ? "ready" : "blocked";
+  });
+  if (stage.join === "any") {
+    if (needs.includes("ready")) return "ready";
+    return needs.includes("waiting") ? "waiting" : "blocked";
+  }
+  if (needs.includes("blocked")) return "blocked";
+  return needs.includes("waiting") ? "waiting" : "ready";
+}
+
+/** Every round that the build has or will have by itself: the plan's automatic stages, then what was requested. */
+export function roundsOf(build: Build): readonly StageRound[] {
+  if (build.plan === null) return [];
+  const automatic = build.plan.stages.filter((one) => one.automatic).map((stage) => ({ stage, round: 1 }));
+  const asked = build.requested.flatMap((one) => {
+    const stage = build.plan?.stages.find((other) => other.environment === one.environment);
+    if (stage === undefined || (stage.automatic && one.round === 1)) return [];
+    return [{ stage, round: one.round }];
+  });
+  return [...automatic, ...asked];
+}
+
+/** Rounds that may start now and have not ended. Starting one twice does nothing. */
+export function startable(build: Build): readonly StageRound[] {
+  if (build.status !== "running" || build.cancel !== null) return [];
+  return roundsOf(build).filter(
+    ({ stage, round }) =>
+      settledOf(build, stage.name, round) === null &&
+      (isByRequest(stage, round) || readiness(build, stage) === "ready"),
+  );
+}
+
+/** Rounds of the plan that can no longer start. */
+export function blocked(build: Build): readonly StageRound[] {
+  if (build.status !== "running") return [];
+  return roundsOf(build).filter(
+    ({ stage, round }) =>
+      settledOf(build, stage.name, round) === null &&
+      !isByRequest(stage, round) &&
+      readiness(build, stage) === "blocked",
+  );
+}
+
+function isByRequest(stage: StagePlan, round: number): boolean {
+  return round > 1 || !stage.automatic;
+}
+
+export function isComplete(build: Build): boolean {
+  return roundsOf(build).every(({ stage, round }) => settledOf(build, stage.name, round) !== null);
+}
+
+function verdictOf(build: Build): { readonly outcome: BuildOutcome; readonly message: string } {
+  const counted = build.settled.filter(
+    (one) => build.plan?.stages.find((stage) => stage.name === one.stage)?.allowFailure !== true,
+  );
+  const bad = counted.find((one) => ["failed", "errored", "timedOut", "unknown"].includes(one.outcome));
+  if (bad !== undefined) return { outcome: "failed", message: `${bad.stage} ${PAST[bad.outcome]}` };
+  const cancelled = counted.find((one) => one.outcome === "cancelled");
+  if (cancelled !== undefined)
+    return { outcome: "cancelled", message: build.cancel?.why ?? `${cancelled.stage} was cancelled` };
+  const superseded = counted.find((one) => one.outcome === "superseded");
+  if (superseded !== undefined) return { outcome: "superseded", message: `${superseded.stage} was superseded` };
+  return { outcome: "passed", message: "" };
+}
+
+const PAST: Readonly<Record<StageOutcome, string>> = {
+  passed: "passed",
+  failed: "failed",
+  errored: "errored",
+  timedOut: "timed out",
+  cancelled: "was cancelled",
+  superseded: "was superseded",
+  skipped: "was skipped",
+  unknown: "ended in an unknown state",
+};
+
+/** What an executor needs to run a round. Null while the build has no plan. */
+export function workOf(
+  build: Build,
+  { stage, round }: StageRound,
+  lane: { readonly fence: number; readonly previousCommit: string | null } | null,
+): Work | null {
+  if (build.push === null || build.source === null) return null;
+  const asked = build.requested.find((one) => one.environment === stage.environment && one.round === round);
+  const outputs: Record<string, Readonly<Record<string, string>>> = {};
+  for (const one of build.settled) if (one.outcome === "passed") outputs[one.stage] = one.outputs;
+  const context: StageContext = {
+    artifact: build.artifact,
+    outputs,
+    params: { ...build.push.params, ...asked?.params },
+    environments: build.plan?.stages.flatMap((one) => (one.environment === null ? [] : [one.environment])) ?? [],
+    fence: lane?.fence ?? null,
+    previousCommit: lane?.previousCommit ?? null,
+  };
+  return { kind: "stage", remote: build.push.remote, source: build.source, stage, context };
+}

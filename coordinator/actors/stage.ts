@@ -1,0 +1,81 @@
+/** A stage, from the coordinator's side: it queues, retries and cancels. Executors claim and report (`protocol/stage.ts`). */
+
+import { assertNever } from "../../protocol/errors.ts";
+import { type StageEvent, type StageOutcome, stageEvent } from "../../protocol/events.ts";
+import type { StageId } from "../../protocol/ids.ts";
+import { applyToStage, bareResult, isRepeatable, MAX_ATTEMPTS, NO_STAGE, type Stage } from "../../protocol/stage.ts";
+import { RUN } from "../../protocol/streams.ts";
+import { stageRunSubject } from "../../protocol/subjects.ts";
+import type { Work } from "../../protocol/work.ts";
+import { type Actor, append, type Decision, type EventHead, nothing } from "./actor.ts";
+
+export type StageCommand =
+  /** Wants to run; nothing happens to a stage that has a log already. */
+  | { readonly kind: "queue"; readonly work: Work; readonly pool: string }
+  /** Its attempt errored: try again, or give up. */
+  | { readonly kind: "reconsider" }
+  | { readonly kind: "cancel"; readonly by: string; readonly why: string }
+  /** Ends a stage that never ran and never will. */
+  | { readonly kind: "close"; readonly outcome: StageOutcome; readonly why: string };
+
+export const stageActor: Actor<StageId, Stage, StageEvent, StageCommand> = {
+  noun: "stage",
+  stream: RUN.name,
+  schema: stageEvent,
+  initial: NO_STAGE,
+  subjectOf: stageRunSubject,
+  apply: applyToStage,
+
+  decide(stage, command, head) {
+    switch (command.kind) {
+      case "queue":
+        if (stage.status !== "absent") return nothing();
+        return append({ type: "queued", ...head, pool: command.pool, attempt: 1, work: command.work });
+      case "reconsider":
+        return reconsider(stage, head);
+      case "cancel":
+        return cancel(stage, command.by, command.why, head);
+      case "close":
+        if (stage.status !== "absent") return nothing();
+        return append({ type: "finished", ...head, result: bareResult(command.outcome, command.why) });
+      default:
+        return assertNever(command, "stage command");
+    }
+  },
+};
+
+function reconsider(stage: Stage, head: EventHead): Decision<StageEvent> {
+  if (stage.status !== "retrying" || stage.work === null || stage.lastError === null) return nothing();
+  const { message, acted, retryable } = stage.lastError;
+  if (stage.cancel !== null)
+    return append({ type: "finished", ...head, result: bareResult("cancelled", stage.cancel.why) });
+  if (acted && !isRepeatable(stage.work)) {
+    return append({
+      type: "finished",
+      ...head,
+      result: bareResult("unknown", `${message}; it may have acted, so it is not repeated by itself`),
+    });
+  }
+  if (!retryable || stage.attempt >= MAX_ATTEMPTS) {
+    return append({ type: "finished", ...head, result: bareResult("errored", message) });
+  }
+  return append({ type: "queued", ...head, pool: stage.pool, attempt: stage.attempt + 1, work: stage.work });
+}
+
+function cancel(stage: Stage, by: string, why: string, head: EventHead): Decision<StageEvent> {
+  switch (stage.status) {
+    case "absent":
+    case "queued":
+    case "retrying":
+      // Nobody holds it, so it can end at once.
+      return append({ type: "finished", ...head, result: bareResult("cancelled", why) });
+    case "claimed":
+    case "running":
+      if (stage.cancel !== null) return nothing();
+      return append({ type: "cancelRequested", ...head, by, why });
+    case "finished":
+      return nothing();
+    default:
+      return assertNever(stage.status, "stage status");
+  }
+}

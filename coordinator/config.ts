@@ -1,0 +1,83 @@
+import { z } from "zod";
+import { ToroidError } from "../protocol/errors.ts";
+import { DEFAULT_STORE_BYTES } from "../protocol/streams.ts";
+import type { QueueConfig } from "./intake/sqs.ts";
+
+/** Everything an operator may choose, read once at start. */
+export interface Config {
+  readonly natsUrl: string;
+  /** Size of the store that the streams share. */
+  readonly storeBytes: number;
+  readonly replicas: number;
+  /** Pool of executors that stages go to. */
+  readonly pool: string;
+  /** null: builds come by the API only. */
+  readonly queue: QueueConfig | null;
+  readonly http: { readonly host: string; readonly port: number };
+}
+
+const text = z.string().min(1, "must not be empty");
+const wholeNumber = (most: number) =>
+  z
+    .string()
+    .regex(/^[0-9]+$/, `must be a whole number from 0 to ${most}`)
+    .transform(Number)
+    .refine((n) => n <= most, `must be a whole number from 0 to ${most}`);
+
+const LOOPBACK = /^(127\.[0-9.]+|localhost|\[?::1\]?)$/;
+
+const environment = z.object({
+  TOROID_NATS_URL: text.default("nats://127.0.0.1:4222"),
+  TOROID_STORE_BYTES: wholeNumber(Number.MAX_SAFE_INTEGER).optional(),
+  TOROID_REPLICAS: z.enum(["1", "3", "5"], { error: "must be 1, 3 or 5" }).default("1"),
+  TOROID_POOL: text.max(64, "must have 64 characters at most").default("default"),
+  TOROID_QUEUE_URL: z
+    .url({ protocol: /^https?$/, error: "must be the http or https URL that SQS returned" })
+    .optional(),
+  TOROID_DEAD_LETTER_URL: z
+    .url({ protocol: /^https?$/, error: "must be the http or https URL that SQS returned" })
+    .optional(),
+  TOROID_QUEUE_ENDPOINT: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
+  AWS_REGION: text.optional(),
+  TOROID_HTTP_HOST: text
+    .refine(
+      (host) => LOOPBACK.test(host),
+      "must be a loopback address (127.0.0.1, ::1, localhost): this version knows no sign-in, so put a proxy that does in front of it",
+    )
+    .default("127.0.0.1"),
+  TOROID_HTTP_PORT: wholeNumber(65_535).default(7433),
+});
+
+/**
+ * Reads the configuration from environment variables. A variable that is set to nothing counts as not set.
+ *
+ * @throws {ToroidError} TOR_CONFIG_INVALID with one sentence for each wrong value.
+ */
+export function configFrom(variables: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(
+    Object.entries(variables).filter(([, value]) => value !== undefined && value !== ""),
+  );
+  const read = environment.safeParse(given);
+  if (!read.success) {
+    const sentences = read.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`);
+    throw new ToroidError("TOR_CONFIG_INVALID", sentences.join("; "));
+  }
+  const e = read.data;
+  return {
+    natsUrl: e.TOROID_NATS_URL,
+    storeBytes: e.TOROID_STORE_BYTES ?? DEFAULT_STORE_BYTES,
+    replicas: Number(e.TOROID_REPLICAS),
+    pool: e.TOROID_POOL,
+    queue:
+      e.TOROID_QUEUE_URL === undefined
+        ? null
+        : {
+            url: e.TOROID_QUEUE_URL,
+            deadLetterUrl: e.TOROID_DEAD_LETTER_URL ?? null,
+            endpoint: e.TOROID_QUEUE_ENDPOINT ?? null,
+            region: e.AWS_REGION ?? null,
+            credentials: null,
+          },
+    http: { host: e.TOROID_HTTP_HOST, port: e.TOROID_HTTP_PORT },
+  };
+}

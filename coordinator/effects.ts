@@ -1,0 +1,205 @@
+/** Carries out what `reactions.ts` lists. Each effect is safe to repeat. */
+import { createHash, randomUUID } from "node:crypto";
+import { append, type Jet, readLast } from "../kit/jetstream.ts";
+import type { Logger } from "../kit/log.ts";
+import { announce } from "../protocol/announcements.ts";
+import { decode, encode } from "../protocol/codec.ts";
+import type { CancelSignal } from "../protocol/commands.ts";
+import { assertNever, sentenceOf, ToroidError } from "../protocol/errors.ts";
+import { type BuildId, formatStage, type StageId } from "../protocol/ids.ts";
+import { BUILD } from "../protocol/streams.ts";
+import { CANCEL_SIGNAL, commandSubject, summarySubject } from "../protocol/subjects.ts";
+import { type BuildSummary, buildSummary } from "../protocol/summary.ts";
+import { workOf } from "./actors/build.ts";
+import type { Mailboxes } from "./mailboxes.ts";
+import type { Told } from "./projections/events.ts";
+import { withBuild, withStage } from "./projections/summaries.ts";
+import type { Effect, Settings } from "./reactions.ts";
+
+export interface Effects {
+  /** Resolves when all are done; rejects when one could not be, so that the event is delivered again. */
+  perform(effects: readonly Effect[], told: readonly Told[], eventId: string): Promise<void>;
+}
+
+export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log: Logger): Effects {
+  const summaries = makeSummaries(jet, actors);
+
+  async function one(effect: Effect, eventId: string): Promise<void> {
+    switch (effect.kind) {
+      case "tell-build":
+        if (effect.command.kind === "request") return request(effect, eventId);
+        await actors.build.tell(effect.id, effect.command);
+        return undefined;
+      case "tell-stage":
+        await actors.stage.tell(effect.id, effect.command);
+        return undefined;
+      case "tell-lane":
+        await actors.environment.tell(effect.id, effect.command);
+        return undefined;
+      case "queue-stage":
+        return queueStage(effect);
+      case "dispatch": {
+        const { repository, queuedSeq, work } = effect.command;
+        const queue = work.kind === "plan" ? "plan" : "work";
+        await jet.js.publish(commandSubject(effect.pool, queue, repository), encode(effect.command), {
+          msgID: `command-${queuedSeq}`,
+        });
+        return undefined;
+      }
+      case "signal-cancel": {
+        const { repository, number, stage, round } = effect.id;
+        const signal: CancelSignal = { repository, number, stage, round };
+        jet.nc.publish(CANCEL_SIGNAL, encode(signal));
+        return undefined;
+      }
+      case "trigger":
+        return trigger(effect, eventId);
+      case "summarize-build":
+        return summaries.build(effect.id);
+      case "summarize-stage":
+        return summaries.stage(effect.id);
+      default:
+        return assertNever(effect, "effect");
+    }
+  }
+
+  /** The lane or the plan let a round go; the stage's own log is what keeps it from running twice. */
+  async function queueStage(effect: Extract<Effect, { kind: "queue-stage" }>): Promise<void> {
+    const { id, lane } = effect;
+    const build = (await actors.build.load({ repository: id.repository, number: id.number })).state;
+    const stage = build.plan?.stages.find((one) => one.name === id.stage);
+    const work = stage === undefined ? null : workOf(build, { stage, round: id.round }, lane);
+    if (work === null) throw new ToroidError("TOR_INTERNAL", `${formatStage(id)} is not in the plan of its build`);
+    const close = { kind: "close", outcome: "cancelled", why: build.cancel?.why ?? "" } as const;
+    const told = await actors.stage.tell(
+      id,
+      build.cancel === null ? { kind: "queue", work, pool: settings.pool } : close,
+    );
+    const ended = told.state.result;
+    if (lane !== null && ended !== null) {
+      // It had ended before the lane let it go: cancelled while it waited, say. The lane must not wait for it.
+      const { number, stage: name, round } = id;
+      await actors.environment.tell(
+        { repository: id.repository, environment: lane.environment },
+        { kind: "leave", number, stage: name, round, outcome: ended.outcome, artifact: null },
+      );
+    }
+  }
+
+  /** A script may ask for what cannot be; that is said to people, and is no reason to try again. */
+  async function request(effect: Extract<Effect, { kind: "tell-build" }>, eventId: string): Promise<void> {
+    try {
+      await actors.build.tell(effect.id, effect.command);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      await refused(effect.id, eventId, error);
+    }
+  }
+
+  async function trigger(effect: Extract<Effect, { kind: "trigger" }>, eventId: string): Promise<void> {
+    const { by, key, request: asked } = effect;
+    const from = { repository: by.repository, number: by.number };
+    const known = (await actors.repository.load(asked.repository)).state;
+    const owner = (name: string): string => name.split("/")[0] ?? "";
+    if (known.remote === null || owner(asked.repository) !== owner(by.repository)) {
+      const why =
+        known.remote === null
+          ? `nothing was ever pushed from ${asked.repository}, so it is not known where it is`
+          : `${asked.repository} belongs to another owner and does not accept requests of ${by.repository}`;
+      await refused(from, eventId, new ToroidError("TOR_CONFLICT", why));
+      return;
+    }
+    const hash = createHash("sha256").update(key).digest("hex");
+    await actors.repository.tell(asked.repository, {
+      kind: "accept",
+      key: `queue-${hash}`,
+      by: formatStage(by),
+      push: {
+        repository: asked.repository,
+        repositoryId: null,
+        remote: known.remote,
+        ref: asked.ref,
+        before: null,
+        commit: null,
+        created: false,
+        forced: false,
+        defaultBranch: known.defaultBranch,
+        message: "",
+        author: "",
+        deliveryId: null,
+        params: asked.params,
+      },
+    });
+  }
+
+  async function refused(id: BuildId, eventId: string, error: unknown): Promise<void> {
+    log.warn({ err: error, repository: id.repository, build: id.number }, "a script's request was refused");
+    const at = { repository: id.repository, build: id.number, environment: null };
+    const data = { why: sentenceOf(error) };
+    await publish(announce({ subject: "stage", predicate: "refused" }, at, `${eventId}-refused`, Date.now(), data));
+  }
+
+  async function publish(told: Told): Promise<void> {
+    await jet.js.publish(told.subject, JSON.stringify(told.event), { msgID: told.event.id });
+  }
+
+  return {
+    async perform(effects, told, eventId) {
+      // Actors are told in order, since a request must come before what it alters; the rest has no order.
+      const isTell = (effect: Effect): boolean => effect.kind.startsWith("tell-") || effect.kind === "queue-stage";
+      const inOrder = async (): Promise<void> => {
+        for (const effect of effects) if (isTell(effect)) await one(effect, eventId);
+      };
+      await Promise.all([
+        inOrder(),
+        ...effects.filter((effect) => !isTell(effect)).map((effect) => one(effect, eventId)),
+        ...told.map(publish),
+      ]);
+    },
+  };
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof ToroidError && (error.code === "TOR_NOT_FOUND" || error.code === "TOR_CONFLICT");
+}
+
+interface Summaries {
+  build(id: BuildId): Promise<void>;
+  stage(id: StageId): Promise<void>;
+}
+
+/** Keeps TOROID_BUILD in step with the logs, by compare-and-set like everything else. */
+function makeSummaries(jet: Jet, actors: Mailboxes): Summaries {
+  async function update(
+    id: BuildId,
+    change: (before: BuildSummary | null) => Promise<BuildSummary | null>,
+  ): Promise<void> {
+    const subject = summarySubject(id);
+    for (;;) {
+      const last = await readLast(jet, BUILD.name, subject);
+      const before = last === null ? null : decode(buildSummary, last.data);
+      const after = await change(before);
+      if (after === null || after === before) return;
+      const done = await append(jet, BUILD.name, subject, { id: randomUUID(), ...after }, last?.seq ?? 0);
+      if (done.kind === "appended") return;
+    }
+  }
+
+  async function buildPart(id: BuildId, before: BuildSummary | null): Promise<BuildSummary | null> {
+    const { state, seq } = await actors.build.load(id);
+    return withBuild(before, id, state, seq);
+  }
+
+  return {
+    build: (id) => update(id, (before) => buildPart(id, before)),
+    stage: (id) => {
+      const build = { repository: id.repository, number: id.number };
+      return update(build, async (before) => {
+        const base = before ?? (await buildPart(build, null));
+        if (base === null) return null;
+        const { state, seq } = await actors.stage.load(id);
+        return withStage(base, id, state, seq);
+      });
+    },
+  };
+}

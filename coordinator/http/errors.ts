@@ -1,0 +1,50 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
+import { type Code, type Details, sentenceOf, ToroidError } from "../../protocol/errors.ts";
+
+/** The body of every answer that is not a success. Codes are append-only. */
+export interface ErrorBody {
+  readonly code: Code;
+  readonly message: string;
+  readonly details: Details;
+  readonly docs: string;
+}
+
+const STATUS: Partial<Record<Code, number>> = {
+  TOR_NOT_FOUND: 404,
+  TOR_CONFLICT: 409,
+  TOR_INVALID_INPUT: 400,
+  TOR_DECODE: 400,
+  TOR_NATS_UNREACHABLE: 503,
+};
+
+export function notFound(what: string): ToroidError {
+  return new ToroidError("TOR_NOT_FOUND", `there is no ${what}`);
+}
+
+/** Answers with the error's own code and sentence; what is not ours is a 500 that says nothing of our insides. */
+export function sendError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
+  const known = asToroidError(error);
+  if (known === null) request.log.error({ err: error, url: request.url }, "a request failed");
+  const code = known?.code ?? "TOR_INTERNAL";
+  const body: ErrorBody = {
+    code,
+    message: known?.message ?? "the coordinator could not answer; its log says why",
+    details: known?.details ?? {},
+    docs: `MANUAL.md#${code.toLowerCase().replaceAll("_", "-")}`,
+  };
+  void reply.status(STATUS[code] ?? 500).send(body);
+}
+
+function asToroidError(error: FastifyError | Error): ToroidError | null {
+  if (error instanceof ToroidError) return error;
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const first = error.validation[0];
+    const where = `${error.validationContext ?? "request"}${first?.instancePath ?? ""}`;
+    return new ToroidError("TOR_INVALID_INPUT", `${where}: ${first?.message ?? "not as expected"}`);
+  }
+  if ("statusCode" in error && typeof error.statusCode === "number" && error.statusCode < 500) {
+    return new ToroidError("TOR_INVALID_INPUT", sentenceOf(error));
+  }
+  return null;
+}

@@ -1,0 +1,122 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import type { StageId } from "../../protocol/ids.ts";
+import { formatBuild, formatStage } from "../../protocol/ids.ts";
+import type { StageSummary } from "../../protocol/summary.ts";
+import { readLog } from "../projections/logs.ts";
+import { buildOf, buildParams } from "./builds.ts";
+import { notFound } from "./errors.ts";
+import type { HttpParts } from "./ports.ts";
+import { openSse } from "./sse.ts";
+
+const CLAIM_CHECK_MS = 50;
+
+/** The log of one stage: plain bytes, or events for pages that show it while it grows. */
+export function logRoutes(plain: FastifyInstance, { jet, history, stop }: HttpParts): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>();
+
+  async function stageOf(id: StageId): Promise<StageSummary> {
+    const build = await history.build(id);
+    if (build === null) throw notFound(`build ${formatBuild(id)}`);
+    const stage = build.stages.find((one) => one.name === id.stage && one.round === id.round);
+    if (stage === undefined) {
+      const names = build.stages.map((one) => one.name).join(", ");
+      throw notFound(`stage ${id.stage} in ${formatBuild(id)}: it has ${names}`);
+    }
+    return stage;
+  }
+
+  /** The attempt to show; a follower waits for the first. Null: it ended without one, or the client left. */
+  async function attemptOf(
+    id: StageId,
+    wanted: number | undefined,
+    follow: boolean,
+    signal: AbortSignal,
+  ): Promise<number | null> {
+    for (;;) {
+      const stage = await stageOf(id);
+      if (wanted !== undefined) return wanted;
+      if (stage.executor !== null && stage.attempt > 0) return stage.attempt;
+      if (!follow || stage.status === "finished" || signal.aborted) return null;
+      await delay(CLAIM_CHECK_MS);
+    }
+  }
+
+  app.get(
+    "/api/v1/builds/:owner/:repo/:number/stages/:stage/log",
+    {
+      schema: {
+        params: buildParams.extend({ stage: z.string().min(1) }),
+        querystring: z.object({
+          round: z.coerce.number().int().positive().default(1),
+          attempt: z.coerce.number().int().positive().optional(),
+          offset: z.coerce.number().int().nonnegative().default(0),
+          follow: z.enum(["0", "1"]).default("0"),
+        }),
+      },
+    },
+    async (request, reply) => {
+      const { params, query } = request;
+      const id: StageId = { ...buildOf(params), stage: params.stage, round: query.round };
+      const follow = query.follow === "1";
+      const wantsEvents = (request.headers.accept ?? "").includes("text/event-stream");
+      const resume = Number(request.headers["last-event-id"] ?? query.offset);
+      const offset = Number.isSafeInteger(resume) && resume >= 0 ? resume : 0;
+      await stageOf(id);
+
+      const gone = new AbortController();
+      request.raw.socket.once("close", () => gone.abort());
+      const signal = AbortSignal.any([gone.signal, stop]);
+      const attempt = await attemptOf(id, query.attempt, follow, signal);
+      const isOver = async (): Promise<boolean> => {
+        if (!follow) return true;
+        const now = await stageOf(id);
+        return now.status === "finished" || (attempt !== null && now.attempt > attempt);
+      };
+      const chunks = attempt === null ? [] : readLog(jet, id, attempt, offset, isOver, signal);
+      reply.hijack();
+
+      if (!wantsEvents) {
+        reply.raw.writeHead(200, {
+          "content-type": "text/plain; charset=utf-8",
+          "cache-control": "no-store",
+          "x-content-type-options": "nosniff",
+          "toroid-log-offset": String(offset),
+        });
+        reply.raw.flushHeaders();
+        for await (const chunk of chunks) {
+          if (chunk.kind !== "bytes") continue;
+          if (!reply.raw.write(chunk.data)) {
+            await new Promise<void>((resolve) => {
+              reply.raw.once("drain", resolve);
+              signal.addEventListener("abort", () => resolve(), { once: true });
+            });
+          }
+        }
+        reply.raw.end();
+        return;
+      }
+
+      const client = openSse(reply.raw, stop);
+      let at = offset;
+      let droppedBytes = 0;
+      for await (const chunk of chunks) {
+        if (chunk.kind === "bytes") {
+          at = chunk.offset + chunk.data.byteLength;
+          const text = Buffer.from(chunk.data).toString("base64");
+          if (!client.send("bytes", { offset: chunk.offset, text }, String(at))) return;
+          await client.drained();
+        } else if (chunk.kind === "phase") {
+          client.send("phase", { offset: chunk.offset, phase: chunk.phase, atMs: chunk.atMs });
+        } else droppedBytes = chunk.droppedBytes;
+      }
+      if (!signal.aborted) {
+        const { outcome } = await stageOf(id);
+        client.send("end", { offset: at, droppedBytes, outcome, stage: formatStage(id) }, String(at));
+      }
+      client.close();
+    },
+  );
+}

@@ -1,0 +1,99 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import fastifyStatic from "@fastify/static";
+import fastify, { type FastifyBaseLogger } from "fastify";
+import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import { ToroidError } from "../../protocol/errors.ts";
+import { buildRoutes } from "./builds.ts";
+import { environmentRoutes } from "./environments.ts";
+import { sendError } from "./errors.ts";
+import { eventRoutes } from "./events.ts";
+import { logRoutes } from "./logs.ts";
+import type { HttpParts } from "./ports.ts";
+
+const BODY_LIMIT_BYTES = 256 * 1024;
+const WEB = join(import.meta.dirname, "..", "..", "web", "dist");
+
+/** Scripts, styles and data from here only; no plug-ins, no frames around or in the page. */
+const CONTENT_SECURITY_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+export interface HttpServer extends AsyncDisposable {
+  readonly url: string;
+}
+
+/**
+ * Listens, and answers until disposed of.
+ *
+ * @throws {ToroidError} TOR_ADDRESS_IN_USE
+ */
+export async function serveHttp(
+  parts: HttpParts,
+  at: { readonly host: string; readonly port: number },
+): Promise<HttpServer> {
+  const logger: FastifyBaseLogger = parts.log.child({ room: "http" }, { level: "warn" });
+  const app = fastify({
+    loggerInstance: logger,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: 30_000,
+    routerOptions: { maxParamLength: 500 },
+    forceCloseConnections: true,
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.setErrorHandler<Error>(sendError);
+  app.setNotFoundHandler((request, reply) => {
+    sendError(new ToroidError("TOR_NOT_FOUND", `there is nothing at ${request.url.slice(0, 200)}`), request, reply);
+  });
+  // A page elsewhere must not act through a browser on this machine: neither by another origin nor by another name.
+  app.addHook("onRequest", async (request) => refuseForeign(request.method, request.headers));
+  app.addHook("onSend", async (_request, reply) => {
+    void reply.headers({
+      "content-security-policy": CONTENT_SECURITY_POLICY,
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+    });
+  });
+  app.get("/healthz", () => ({ status: "ok" }));
+  app.get("/readyz", (_request, reply) => {
+    const ready = !parts.jet.nc.isClosed();
+    return reply.status(ready ? 200 : 503).send({ status: ready ? "ok" : "NATS is away" });
+  });
+  buildRoutes(app, parts);
+  environmentRoutes(app, parts);
+  eventRoutes(app, parts);
+  logRoutes(app, parts);
+  if (existsSync(WEB)) await app.register(fastifyStatic, { root: WEB });
+  else parts.log.warn({ path: "web/dist" }, "the web page is not built; only the API is served");
+
+  try {
+    const url = await app.listen({ host: at.host, port: at.port });
+    return { url, [Symbol.asyncDispose]: () => app.close() };
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE") {
+      throw new ToroidError(
+        "TOR_ADDRESS_IN_USE",
+        `port ${at.port} on ${at.host} is in use: stop what listens there, or choose another with TOROID_HTTP_PORT`,
+        { port: at.port },
+        { cause },
+      );
+    }
+    throw cause;
+  }
+}
+
+const LOCAL_NAME = /^(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?$/;
+
+function refuseForeign(
+  method: string,
+  headers: { readonly host?: string | undefined; readonly origin?: string | undefined },
+): void {
+  const { host, origin } = headers;
+  if (host !== undefined && !LOCAL_NAME.test(host)) {
+    throw new ToroidError("TOR_INVALID_INPUT", "this coordinator answers to its loopback address only");
+  }
+  if (method === "GET" || method === "HEAD" || origin === undefined) return;
+  if (URL.parse(origin)?.host !== host) {
+    throw new ToroidError("TOR_INVALID_INPUT", "a page of another origin may not change anything here");
+  }
+}

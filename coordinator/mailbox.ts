@@ -1,0 +1,138 @@
+/**
+ * The one place where actors wait: load, decide, append with compare-and-set; whoever loses the race loads again and
+ * decides again. Any coordinator may do this for any actor at any time.
+ */
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { crashPoint } from "../kit/crash-points.ts";
+import { append, type Jet, readLast, readSubject, type Stored } from "../kit/jetstream.ts";
+import type { Logger } from "../kit/log.ts";
+import { decode } from "../protocol/codec.ts";
+import { dispositionOf, ToroidError } from "../protocol/errors.ts";
+import type { Actor, EventHead } from "./actors/actor.ts";
+
+export interface Loaded<State> {
+  readonly state: State;
+  /** Last sequence of the actor's subject that is in `state`; 0 for none. */
+  readonly seq: number;
+}
+
+export interface Mailbox<Id, State, Command> {
+  /** The state as this process knows it, at least up to sequence `atLeast`. */
+  load(id: Id, atLeast?: number): Promise<Loaded<State>>;
+  /**
+   * Has the actor decide, and resolves once the outcome is stored. `changed`: whether an event was appended.
+   *
+   * @throws {ToroidError} the actor's refusal, or TOR_CONFLICT after losing too many races.
+   */
+  tell(id: Id, command: Command): Promise<Loaded<State> & { readonly changed: boolean }>;
+  /** Takes in an event that was delivered, when it is the next one; saves a read. */
+  observe(id: Id, seq: number, previousSeq: number | null, bytes: Uint8Array): void;
+}
+
+/** Races are lost to somebody who got further, so losing many in a row means that we are wrong. */
+const MAX_RACES = 50;
+/** Actors kept in memory by one mailbox; the rest is read again when needed. */
+const CACHE_ENTRIES = 10_000;
+
+export function makeMailbox<Id, State, Event extends EventHead, Command>(
+  jet: Jet,
+  actor: Actor<Id, State, Event, Command>,
+  log: Logger,
+  clock: () => number = Date.now,
+): Mailbox<Id, State, Command> {
+  const cache = new Map<string, Loaded<State>>();
+  const carried = actor.snapshot === undefined ? null : z.looseObject({ event: actor.schema, state: actor.snapshot });
+
+  function remember(subject: string, loaded: Loaded<State>): void {
+    cache.delete(subject);
+    cache.set(subject, loaded);
+    if (cache.size > CACHE_ENTRIES) {
+      const oldest = cache.keys().next().value;
+      if (oldest !== undefined) cache.delete(oldest);
+    }
+  }
+
+  function fold(from: Loaded<State>, stored: readonly Stored[]): Loaded<State> {
+    let { state, seq } = from;
+    for (const one of stored) {
+      state = step(state, one.data, one.seq);
+      seq = one.seq;
+    }
+    return { state, seq };
+  }
+
+  function step(state: State, bytes: Uint8Array, seq: number): State {
+    if (carried === null) return actor.apply(state, decode(actor.schema, bytes), seq);
+    // Applied again rather than taken as carried: only then does the state know the sequence of this very event.
+    const message = decode(carried, bytes);
+    return actor.apply(message.state, message.event, seq);
+  }
+
+  async function read(subject: string): Promise<Loaded<State>> {
+    const known = cache.get(subject) ?? { state: actor.initial, seq: 0 };
+    const loaded =
+      carried === null
+        ? fold(known, await readSubject(jet, actor.stream, subject, known.seq))
+        : await readNewest(subject, known);
+    remember(subject, loaded);
+    return loaded;
+  }
+
+  async function readNewest(subject: string, known: Loaded<State>): Promise<Loaded<State>> {
+    const last = await readLast(jet, actor.stream, subject);
+    return last === null || last.seq <= known.seq ? known : fold(known, [last]);
+  }
+
+  return {
+    async load(id, atLeast = 0) {
+      const subject = actor.subjectOf(id);
+      const known = cache.get(subject);
+      return known !== undefined && atLeast > 0 && known.seq >= atLeast ? known : read(subject);
+    },
+
+    async tell(id, command) {
+      const subject = actor.subjectOf(id);
+      let current = cache.get(subject) ?? (await read(subject));
+      for (let race = 1; race <= MAX_RACES; race += 1) {
+        const head: EventHead = { id: randomUUID(), atMs: clock() };
+        const decision = actor.decide(current.state, command, head);
+        if (decision.kind !== "append") {
+          // Said on the strength of what we remember: make sure that it still holds.
+          const fresh = await read(subject);
+          if (fresh.seq !== current.seq) {
+            current = fresh;
+            continue;
+          }
+          if (decision.kind === "refuse") throw new ToroidError(decision.code, decision.why, { subject });
+          return { ...current, changed: false };
+        }
+        const { event } = decision;
+        const message = carried === null ? event : { id: event.id, event, state: current.state };
+        const done = await append(jet, actor.stream, subject, message, current.seq);
+        if (done.kind === "appended") {
+          const loaded = { state: actor.apply(current.state, event, done.seq), seq: done.seq };
+          remember(subject, loaded);
+          crashPoint("coordinator-after-append");
+          return { ...loaded, changed: true };
+        }
+        log.debug({ subject, race }, "lost a race; deciding again");
+        current = await read(subject);
+      }
+      throw new ToroidError("TOR_CONFLICT", `${actor.noun} ${subject} changes faster than we can decide`, { subject });
+    },
+
+    observe(id, seq, previousSeq, bytes) {
+      const subject = actor.subjectOf(id);
+      const known = cache.get(subject) ?? (previousSeq === 0 ? { state: actor.initial, seq: 0 } : undefined);
+      if (known === undefined || known.seq >= seq) return;
+      if (carried === null && known.seq !== previousSeq) return;
+      try {
+        remember(subject, { state: step(known.state, bytes, seq), seq });
+      } catch (error) {
+        if (dispositionOf(error) === "bug") throw error;
+        cache.delete(subject);
+      }
+    },
+  };
+}

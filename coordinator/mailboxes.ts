@@ -1,0 +1,26 @@
+import type { Jet } from "../kit/jetstream.ts";
+import type { Logger } from "../kit/log.ts";
+import type { BuildId, EnvironmentId, StageId } from "../protocol/ids.ts";
+import type { Stage } from "../protocol/stage.ts";
+import { type Build, type BuildCommand, buildActor } from "./actors/build.ts";
+import { environmentActor, type Lane, type LaneCommand } from "./actors/environment.ts";
+import { type Accept, type Repository, repositoryActor } from "./actors/repository.ts";
+import { type StageCommand, stageActor } from "./actors/stage.ts";
+import { type Mailbox, makeMailbox } from "./mailbox.ts";
+
+/** One mailbox per noun. */
+export interface Mailboxes {
+  readonly repository: Mailbox<string, Repository, Accept>;
+  readonly build: Mailbox<BuildId, Build, BuildCommand>;
+  readonly stage: Mailbox<StageId, Stage, StageCommand>;
+  readonly environment: Mailbox<EnvironmentId, Lane, LaneCommand>;
+}
+
+export function makeMailboxes(jet: Jet, log: Logger): Mailboxes {
+  return {
+    repository: makeMailbox(jet, repositoryActor, log),
+    build: makeMailbox(jet, buildActor, log),
+    stage: makeMailbox(jet, stageActor, log),
+    environment: makeMailbox(jet, environmentActor, log),
+  };
+}

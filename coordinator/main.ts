@@ -1,0 +1,60 @@
+/** Composition root of the coordinator: the only place where its parts meet. */
+import { connectJet } from "../kit/jetstream.ts";
+import { makeLogger } from "../kit/log.ts";
+import { aborted, type Signals } from "../kit/signals.ts";
+import { ensureTopology } from "../kit/topology.ts";
+import { sentenceOf } from "../protocol/errors.ts";
+import { REACTORS } from "../protocol/streams.ts";
+import { accept } from "./accept.ts";
+import type { Config } from "./config.ts";
+import { makeEffects } from "./effects.ts";
+import { serveHttp } from "./http/server.ts";
+import { openQueue, receiveFromQueue } from "./intake/sqs.ts";
+import { makeMailboxes } from "./mailboxes.ts";
+import { followHistory } from "./projections/history.ts";
+import { followLanes } from "./projections/lanes.ts";
+import { runReactor } from "./reactor.ts";
+import { runTimers } from "./timers.ts";
+
+const MESSAGES_IN_HAND = 32;
+
+/** Runs until `signals.stop`, and resolves when nothing is in hand. `onReady` hears the URL of page and API. */
+export async function runCoordinator(
+  config: Config,
+  signals: Signals,
+  onReady: (url: string) => void = () => {},
+): Promise<void> {
+  const log = makeLogger("coordinator");
+  await using jet = await connectJet({ url: config.natsUrl, name: "toroid-coordinator" });
+  await ensureTopology(jet, REACTORS, { storeBytes: config.storeBytes, replicas: config.replicas });
+
+  const actors = makeMailboxes(jet, log);
+  const settings = { pool: config.pool };
+  const effects = makeEffects(jet, actors, settings, log);
+  // Streams to people end first, then what is in hand, then the connection.
+  const [lanes, history] = await Promise.all([
+    followLanes(jet, signals.stop, log),
+    followHistory(jet, signals.stop, log),
+  ]);
+  using queue = config.queue === null ? null : await openQueue(config.queue);
+  await using http = await serveHttp({ jet, actors, history, lanes, log, stop: signals.stop }, config.http);
+
+  const running = [
+    runReactor({ jet, actors, effects, settings, log }, signals.stop),
+    runTimers(actors, lanes, signals.stop, log),
+  ];
+  if (queue === null) log.warn("no queue is configured (TOROID_QUEUE_URL): builds come by the API only");
+  else {
+    const handle = async (arrival: Parameters<typeof accept>[1]): Promise<void> => {
+      const { repository, number, fresh } = await accept(actors, arrival, "queue");
+      log.info({ repository, build: number, key: arrival.key, fresh }, "accepted");
+    };
+    running.push(receiveFromQueue(queue, { handle, parallel: MESSAGES_IN_HAND }, signals, log));
+  }
+  log.info({ url: http.url, nats: config.natsUrl }, "coordinator ready");
+  onReady(http.url);
+  const ended = Promise.all(running);
+  ended.catch((error: unknown) => log.fatal({ err: error, why: sentenceOf(error) }, "coordinator cannot go on"));
+  await Promise.race([ended, aborted(signals.hard)]);
+  log.info("coordinator stopped");
+}

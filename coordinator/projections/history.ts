@@ -1,0 +1,56 @@
+/** Builds as people see them: read by number, never by listing a stream. */
+import { DeliverPolicy } from "@nats-io/jetstream";
+import { follow } from "../../kit/follow.ts";
+import { type Jet, readLast } from "../../kit/jetstream.ts";
+import type { Logger } from "../../kit/log.ts";
+import { decode } from "../../protocol/codec.ts";
+import { pushEvent } from "../../protocol/events.ts";
+import type { BuildId } from "../../protocol/ids.ts";
+import { BUILD, PUSH } from "../../protocol/streams.ts";
+import { parsePushSubject, summarySubject } from "../../protocol/subjects.ts";
+import { type BuildSummary, buildSummary } from "../../protocol/summary.ts";
+
+export interface History {
+  /** Repositories with the number of their newest build, by name. */
+  repositories(): readonly { readonly repository: string; readonly builds: number }[];
+  build(id: BuildId): Promise<BuildSummary | null>;
+  /** Up to `limit` builds of one repository, newest first, from below number `before`. */
+  page(repository: string, before: number, limit: number): Promise<readonly BuildSummary[]>;
+  onChange(listener: (build: BuildSummary) => void): void;
+}
+
+/** Follows the streams until `stop`. Resolves when the newest build of every repository is known. */
+export async function followHistory(jet: Jet, stop: AbortSignal, log: Logger): Promise<History> {
+  const newest = new Map<string, number>();
+  const listeners: ((build: BuildSummary) => void)[] = [];
+  await follow(jet, PUSH.name, DeliverPolicy.LastPerSubject, stop, log, (subject, data) => {
+    const repository = parsePushSubject(subject);
+    newest.set(repository, Math.max(newest.get(repository) ?? 0, decode(pushEvent, data).number));
+  });
+  await follow(jet, BUILD.name, DeliverPolicy.New, stop, log, (_subject, data) => {
+    const build = decode(buildSummary, data);
+    for (const listener of listeners) listener(build);
+  });
+
+  async function build(id: BuildId): Promise<BuildSummary | null> {
+    const last = await readLast(jet, BUILD.name, summarySubject(id));
+    return last === null ? null : decode(buildSummary, last.data);
+  }
+
+  return {
+    repositories: () =>
+      [...newest]
+        .map(([repository, builds]) => ({ repository, builds }))
+        .sort((a, b) => a.repository.localeCompare(b.repository)),
+    build,
+    async page(repository, before, limit) {
+      const top = Math.min(before - 1, newest.get(repository) ?? 0);
+      const numbers = Array.from({ length: Math.max(0, Math.min(limit, top)) }, (_, at) => top - at);
+      const found = await Promise.all(numbers.map((number) => build({ repository, number })));
+      return found.filter((one) => one !== null);
+    },
+    onChange: (listener) => {
+      listeners.push(listener);
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/** Build output as it is stored: in order, from any offset, while it is written and afterwards. */
+import { DeliverPolicy } from "@nats-io/jetstream";
+import type { Jet } from "../../kit/jetstream.ts";
+import { decode } from "../../protocol/codec.ts";
+import type { StageId } from "../../protocol/ids.ts";
+import { type LogChunk, logChunk } from "../../protocol/log.ts";
+import { LOG } from "../../protocol/streams.ts";
+import { logSubject } from "../../protocol/subjects.ts";
+
+const IDLE_CHECK_MS = 500;
+const BATCH = 64;
+
+/**
+ * Chunks of one attempt from byte `offset` on. Ends after `end`; also when nothing more is stored and `isOver` says
+ * that nothing will be (a lost attempt has no `end`); also when `signal` aborts.
+ */
+export async function* readLog(
+  jet: Jet,
+  id: StageId,
+  attempt: number,
+  offset: number,
+  isOver: () => Promise<boolean>,
+  signal: AbortSignal,
+): AsyncGenerator<LogChunk> {
+  const subject = logSubject(id, attempt);
+  const consumer = await jet.js.consumers.get(LOG.name, {
+    filter_subjects: [subject],
+    deliver_policy: DeliverPolicy.All,
+  });
+  while (!signal.aborted) {
+    // Asked before reading: what is stored until then is read below, whatever the answer.
+    const over = await isOver();
+    const messages = await consumer.fetch({ max_messages: BATCH, expires: over ? 1_000 : IDLE_CHECK_MS * 2 });
+    const close = (): void => void messages.close();
+    signal.addEventListener("abort", close, { once: true });
+    let count = 0;
+    try {
+      for await (const message of messages) {
+        count += 1;
+        const chunk = from(decode(logChunk, message.data), offset);
+        if (chunk !== null) yield chunk;
+        if (chunk?.kind === "end") return;
+        if (over && message.info.pending === 0) break;
+      }
+    } finally {
+      signal.removeEventListener("abort", close);
+      await messages.close();
+    }
+    if (over && count < BATCH) return;
+  }
+}
+
+/** The part of a chunk that lies at or after `offset`; null when none does. */
+function from(chunk: LogChunk, offset: number): LogChunk | null {
+  if (chunk.kind !== "bytes") return chunk.offset >= offset || chunk.kind === "end" ? chunk : null;
+  const skip = offset - chunk.offset;
+  if (skip <= 0) return chunk;
+  if (skip >= chunk.data.byteLength) return null;
+  return { ...chunk, offset, data: chunk.data.subarray(skip) };
+}

@@ -1,0 +1,107 @@
+/** What lists and pages show of a build; pure. Parts are replaced by newer ones only, so order of arrival is no matter. */
+import { type BuildId, PLAN_STAGE, type StageId } from "../../protocol/ids.ts";
+import type { Stage } from "../../protocol/stage.ts";
+import type { StageStatus } from "../../protocol/states.ts";
+import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
+import { type Build, roundsOf } from "../actors/build.ts";
+
+/** The summary of a build whose own log is known up to `seq`, with the stages that `before` had. */
+export function withBuild(before: BuildSummary | null, id: BuildId, build: Build, seq: number): BuildSummary | null {
+  if (build.push === null || build.status === "absent") return before;
+  if (before !== null && before.seq >= seq) return before;
+  const { push, source } = build;
+  return {
+    repository: id.repository,
+    number: id.number,
+    status: build.status,
+    outcome: build.outcome,
+    message: build.message,
+    kind: build.plan?.kind ?? null,
+    ref: source?.ref ?? push.ref,
+    branch: source?.branch ?? branchOf(push.ref),
+    tag: source?.tag ?? null,
+    commit: source?.commit ?? push.commit,
+    commitMessage: source?.message ?? push.message,
+    author: source?.author ?? push.author,
+    by: build.by,
+    createdAtMs: build.createdAtMs,
+    finishedAtMs: build.finishedAtMs,
+    artifact: build.artifact,
+    problems: before?.problems ?? [],
+    stages: stagesOf(build, before?.stages ?? []),
+    seq,
+  };
+}
+
+function stagesOf(build: Build, known: readonly StageSummary[]): StageSummary[] {
+  const planned = roundsOf(build).map(({ stage, round }) => waiting(stage.name, round, stage.environment, stage.needs));
+  return [waiting(PLAN_STAGE, 1, null, []), ...planned].map(
+    (one) => known.find((other) => other.name === one.name && other.round === one.round) ?? one,
+  );
+}
+
+function waiting(name: string, round: number, environment: string | null, needs: readonly string[]): StageSummary {
+  return {
+    name,
+    round,
+    environment,
+    needs: [...needs],
+    status: "waiting",
+    outcome: null,
+    message: "",
+    waiting: needs.length === 0 ? "" : `it comes after ${needs.join(", ")}`,
+    executor: null,
+    attempt: 0,
+    queuedAtMs: null,
+    claimedAtMs: null,
+    startedAtMs: null,
+    finishedAtMs: null,
+    exitCode: null,
+    phase: null,
+    logBytes: 0,
+    outputs: {},
+    stepsMs: {},
+    seq: 0,
+  };
+}
+
+/** The summary with one stage as its log up to `seq` says. A stage that the build does not list (yet) is added. */
+export function withStage(before: BuildSummary, id: StageId, stage: Stage, seq: number): BuildSummary {
+  const isThis = (one: StageSummary): boolean => one.name === id.stage && one.round === id.round;
+  const known = before.stages.find(isThis);
+  if (known !== undefined && known.seq >= seq) return before;
+  const environment = stage.work?.kind === "stage" ? stage.work.stage.environment : (known?.environment ?? null);
+  const base = known ?? waiting(id.stage, id.round, environment, []);
+  const next: StageSummary = {
+    ...base,
+    status: shownStatus(stage.status),
+    outcome: stage.result?.outcome ?? null,
+    message: stage.result?.message ?? stage.lastError?.message ?? "",
+    waiting: stage.status === "queued" ? "it waits for a free executor" : "",
+    executor: stage.executor,
+    attempt: stage.attempt,
+    queuedAtMs: stage.queuedAtMs === 0 ? null : stage.queuedAtMs,
+    claimedAtMs: stage.claimedAtMs,
+    startedAtMs: stage.startedAtMs,
+    finishedAtMs: stage.finishedAtMs,
+    exitCode: stage.result?.exitCode ?? null,
+    phase: stage.result?.phase ?? null,
+    logBytes: stage.result?.logBytes ?? 0,
+    outputs: stage.result?.outputs ?? {},
+    stepsMs: stage.result?.stepsMs ?? {},
+    seq,
+  };
+  const planned = stage.result?.planned ?? null;
+  const problems = planned?.kind === "invalid" ? planned.problems : before.problems;
+  const stages =
+    known === undefined ? [...before.stages, next] : before.stages.map((one) => (isThis(one) ? next : one));
+  return { ...before, problems, stages };
+}
+
+function shownStatus(status: StageStatus): StageSummary["status"] {
+  return status === "absent" ? "waiting" : status;
+}
+
+function branchOf(ref: string): string | null {
+  return ref.startsWith("refs/heads/") ? ref.slice("refs/heads/".length) : null;
+}

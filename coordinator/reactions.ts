@@ -1,0 +1,252 @@
+/**
+ * What follows from an event: a pure list of effects. The event is delivered until all of them are done, so any may
+ * be done twice; each is harmless then, because actors ignore what they know already.
+ *
+ * Reactions read the actor's state as it is now, which may be further than the event. What the event asked for and the
+ * state has moved past is somebody else's to do, or done.
+ */
+
+import type { Command } from "../protocol/commands.ts";
+import { assertNever } from "../protocol/errors.ts";
+import type { BuildEvent, LaneEvent, PushEvent, QueueRequest, StageEvent, StageResult } from "../protocol/events.ts";
+import { type BuildId, type EnvironmentId, PLAN_STAGE, type StageId } from "../protocol/ids.ts";
+import type { Stage } from "../protocol/stage.ts";
+import { type Build, type BuildCommand, blocked, isComplete, roundsOf, settledOf, startable } from "./actors/build.ts";
+import { type Lane, type LaneCommand, superseded } from "./actors/environment.ts";
+import type { StageCommand } from "./actors/stage.ts";
+
+export type Effect =
+  | { readonly kind: "tell-build"; readonly id: BuildId; readonly command: BuildCommand }
+  | { readonly kind: "tell-stage"; readonly id: StageId; readonly command: StageCommand }
+  | { readonly kind: "tell-lane"; readonly id: EnvironmentId; readonly command: LaneCommand }
+  /** Queue a round of a stage, with what the build knows at that moment. */
+  | {
+      readonly kind: "queue-stage";
+      readonly id: StageId;
+      readonly lane: {
+        readonly environment: string;
+        readonly fence: number;
+        readonly previousCommit: string | null;
+      } | null;
+    }
+  | { readonly kind: "dispatch"; readonly pool: string; readonly command: Command }
+  | { readonly kind: "signal-cancel"; readonly id: StageId }
+  /** A script asked for a build of another repository. */
+  | {
+      readonly kind: "trigger";
+      readonly key: string;
+      readonly by: StageId;
+      readonly request: Extract<QueueRequest, { kind: "repository" }>;
+    }
+  | { readonly kind: "summarize-build"; readonly id: BuildId }
+  | { readonly kind: "summarize-stage"; readonly id: StageId };
+
+export interface Settings {
+  /** Pool that stages are sent to. */
+  readonly pool: string;
+}
+
+export function reactToPush(repository: string, event: PushEvent): readonly Effect[] {
+  const id = { repository, number: event.number };
+  return [{ kind: "tell-build", id, command: { kind: "create", push: event.push, by: event.by } }];
+}
+
+export function reactToBuild(id: BuildId, build: Build, event: BuildEvent, settings: Settings): readonly Effect[] {
+  const summarize: Effect = { kind: "summarize-build", id };
+  switch (event.type) {
+    case "created": {
+      const command: StageCommand = { kind: "queue", work: { kind: "plan", push: event.push }, pool: settings.pool };
+      return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round: 1 }, command }, summarize];
+    }
+    case "planned":
+    case "requested":
+    case "settled":
+      return [...advance(id, build), summarize];
+    case "cancelRequested":
+      return [...cancelAll(id, build, event.by, event.why), summarize];
+    case "finished":
+      return [summarize];
+    default:
+      return assertNever(event, "build event");
+  }
+}
+
+/** Everything that may start, starts; what never can is settled; a build with nothing left is concluded. */
+function advance(id: BuildId, build: Build): readonly Effect[] {
+  const effects: Effect[] = [];
+  if (build.cancel !== null) effects.push(...cancelAll(id, build, build.cancel.by, build.cancel.why));
+  for (const { stage, round } of startable(build)) {
+    const stageId = { ...id, stage: stage.name, round };
+    if (stage.environment === null) effects.push({ kind: "queue-stage", id: stageId, lane: null });
+    else if (build.source !== null) {
+      const entry = {
+        number: id.number,
+        stage: stage.name,
+        round,
+        commit: build.source.commit,
+        policy: "newest" as const,
+        enteredAtMs: 0,
+      };
+      effects.push({
+        kind: "tell-lane",
+        id: { repository: id.repository, environment: stage.environment },
+        command: { kind: "enter", entry },
+      });
+    }
+  }
+  for (const { stage, round } of blocked(build)) {
+    const why = `it comes after ${stage.needs.join(", ")}, which did not pass`;
+    effects.push({
+      kind: "tell-stage",
+      id: { ...id, stage: stage.name, round },
+      command: { kind: "close", outcome: "skipped", why },
+    });
+  }
+  if (isComplete(build)) effects.push({ kind: "tell-build", id, command: { kind: "conclude" } });
+  return effects;
+}
+
+function cancelAll(id: BuildId, build: Build, by: string, why: string): readonly Effect[] {
+  const command: StageCommand = { kind: "cancel", by, why };
+  if (build.plan === null) return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round: 1 }, command }];
+  const effects: Effect[] = [];
+  for (const { stage, round } of roundsOf(build)) {
+    if (settledOf(build, stage.name, round) !== null) continue;
+    const place = { number: id.number, stage: stage.name, round };
+    if (stage.environment !== null) {
+      const lane = { repository: id.repository, environment: stage.environment };
+      effects.push({ kind: "tell-lane", id: lane, command: { kind: "withdraw", ...place, outcome: "cancelled", why } });
+    }
+    effects.push({ kind: "tell-stage", id: { repository: id.repository, ...place }, command });
+  }
+  return effects;
+}
+
+export function reactToStage(id: StageId, stage: Stage, event: StageEvent, seq: number): readonly Effect[] {
+  const summarize: Effect = { kind: "summarize-stage", id };
+  switch (event.type) {
+    case "queued": {
+      if (stage.queuedSeq !== seq || stage.status !== "queued") return [summarize];
+      const { repository, number, stage: name, round } = id;
+      const { attempt, work, pool } = event;
+      const command = { repository, number, stage: name, round, queuedSeq: seq, attempt, work };
+      return [{ kind: "dispatch", pool, command }, summarize];
+    }
+    case "claimed":
+    case "started":
+    case "publishing":
+      return [summarize];
+    case "attemptErrored":
+      return [{ kind: "tell-stage", id, command: { kind: "reconsider" } }, summarize];
+    case "cancelRequested":
+      return [{ kind: "signal-cancel", id }, summarize];
+    case "finished":
+      return [...afterStage(id, stage, event.result), summarize];
+    default:
+      return assertNever(event, "stage event");
+  }
+}
+
+function afterStage(id: StageId, stage: Stage, result: StageResult): readonly Effect[] {
+  const build = { repository: id.repository, number: id.number };
+  if (id.stage === PLAN_STAGE) return [{ kind: "tell-build", id: build, command: afterPlan(result) }];
+  const effects: Effect[] = [];
+  // Requests first: one for an environment that the plan brings anyway adds its parameters before that begins.
+  for (const [at, request] of result.requests.entries()) {
+    const key = `${id.stage}/${id.round}/${at}`;
+    if (request.kind === "repository")
+      effects.push({ kind: "trigger", key: `${build.repository}#${build.number}/${key}`, by: id, request });
+    else {
+      const { environment, params } = request;
+      const by = `${id.stage} of #${id.number}`;
+      effects.push({ kind: "tell-build", id: build, command: { kind: "request", key, environment, params, by } });
+    }
+  }
+  const { outcome, message, outputs, artifact } = result;
+  const environment = stage.work?.kind === "stage" ? stage.work.stage.environment : null;
+  const carried = stage.work?.kind === "stage" ? stage.work.context.artifact : null;
+  if (environment !== null) effects.push(leaveLane(id, environment, outcome, carried));
+  effects.push({
+    kind: "tell-build",
+    id: build,
+    command: { kind: "settle", stage: id.stage, round: id.round, outcome, message, outputs, artifact },
+  });
+  return effects;
+}
+
+function leaveLane(
+  id: StageId,
+  environment: string,
+  outcome: StageResult["outcome"],
+  artifact: StageResult["artifact"],
+): Effect {
+  const { number, stage, round } = id;
+  return {
+    kind: "tell-lane",
+    id: { repository: id.repository, environment },
+    command: { kind: "leave", number, stage, round, outcome, artifact },
+  };
+}
+
+function afterPlan(result: StageResult): BuildCommand {
+  const { planned, outcome, message } = result;
+  if (outcome === "cancelled") return { kind: "abandon", outcome: "cancelled", message };
+  if (planned === null) return { kind: "abandon", outcome: "failed", message };
+  switch (planned.kind) {
+    case "plan":
+      return { kind: "plan", source: planned.source, plan: planned.plan };
+    case "skip":
+      return { kind: "abandon", outcome: "skipped", message: planned.reason };
+    case "invalid": {
+      const count = planned.problems.length;
+      const first = planned.problems[0];
+      const where = first === undefined ? "" : `: ${first.file}:${first.line}:${first.column} ${first.message}`;
+      return {
+        kind: "abandon",
+        outcome: "failed",
+        message: `${count} problem${count === 1 ? "" : "s"} in the file${where}`,
+      };
+    }
+    default:
+      return assertNever(planned, "planned");
+  }
+}
+
+export function reactToLane(id: EnvironmentId, lane: Lane, event: LaneEvent, seq: number): readonly Effect[] {
+  const admit: Effect = { kind: "tell-lane", id, command: { kind: "admit" } };
+  switch (event.type) {
+    case "entered":
+      return [...superseded(lane).map(({ entry, why }) => withdraw(id, entry, why)), admit];
+    case "withdrawn": {
+      const stage = { repository: id.repository, number: event.number, stage: event.stage, round: event.round };
+      const command: StageCommand = { kind: "close", outcome: event.outcome, why: event.why };
+      return [{ kind: "tell-stage", id: stage, command }, admit];
+    }
+    case "admitted": {
+      const { number, stage, round } = event.entry;
+      return [
+        {
+          kind: "queue-stage",
+          id: { repository: id.repository, number, stage, round },
+          lane: { environment: id.environment, fence: seq, previousCommit: event.previousCommit },
+        },
+      ];
+    }
+    case "left":
+    case "resumed":
+      return [admit];
+    case "paused":
+      return [];
+    default:
+      return assertNever(event, "lane event");
+  }
+}
+
+function withdraw(
+  id: EnvironmentId,
+  entry: { readonly number: number; readonly stage: string; readonly round: number },
+  why: string,
+): Effect {
+  const { number, stage, round } = entry;
+  return { kind: "tell-lane", id, command: { kind: "withdraw", number, stage, round, outcome: "superseded", why } };
+}

@@ -1,0 +1,87 @@
+/** Delivers every event of the logs to its reactions, once at least, and acknowledges when their effects are done. */
+import type { JsMsg } from "@nats-io/jetstream";
+import { z } from "zod";
+import { consume } from "../kit/consume.ts";
+import { crashPoint } from "../kit/crash-points.ts";
+import type { Jet } from "../kit/jetstream.ts";
+import type { Logger } from "../kit/log.ts";
+import { decode } from "../protocol/codec.ts";
+import { buildEvent, laneEvent, pushEvent, stageEvent } from "../protocol/events.ts";
+import { type ConsumerSpec, LANE_REACTOR, PUSH_REACTOR, RUN_REACTOR } from "../protocol/streams.ts";
+import { parseLaneSubject, parsePushSubject, parseRunSubject } from "../protocol/subjects.ts";
+import type { Effects } from "./effects.ts";
+import type { Mailboxes } from "./mailboxes.ts";
+import { tellOfBuild, tellOfLane, tellOfStage } from "./projections/events.ts";
+import { reactToBuild, reactToLane, reactToPush, reactToStage, type Settings } from "./reactions.ts";
+
+/** A lane's message: the event, and the lane before it, which only its mailbox reads. */
+const laneMessage = z.looseObject({ event: laneEvent });
+
+const OPTIONS = {
+  parallel: 128,
+  heartbeatMs: 3_000,
+  retryDelayMs: 500,
+  keyOf: (message: JsMsg): string => message.subject,
+};
+
+export interface ReactorParts {
+  readonly jet: Jet;
+  readonly actors: Mailboxes;
+  readonly effects: Effects;
+  readonly settings: Settings;
+  readonly log: Logger;
+}
+
+/** Runs until `stop`, then resolves when nothing is in hand. */
+export async function runReactor(
+  { jet, actors, effects, settings, log }: ReactorParts,
+  stop: AbortSignal,
+): Promise<void> {
+  async function onPush(message: JsMsg): Promise<void> {
+    const event = decode(pushEvent, message.data);
+    const repository = parsePushSubject(message.subject);
+    actors.repository.observe(repository, message.seq, previousSeq(message), message.data);
+    await effects.perform(reactToPush(repository, event), [], event.id);
+  }
+
+  async function onRun(message: JsMsg): Promise<void> {
+    const subject = parseRunSubject(message.subject);
+    if (subject.kind === "build") {
+      const event = decode(buildEvent, message.data);
+      actors.build.observe(subject.id, message.seq, previousSeq(message), message.data);
+      const { state } = await actors.build.load(subject.id, message.seq);
+      await effects.perform(reactToBuild(subject.id, state, event, settings), tellOfBuild(subject.id, event), event.id);
+    } else {
+      const event = decode(stageEvent, message.data);
+      actors.stage.observe(subject.id, message.seq, previousSeq(message), message.data);
+      const { state } = await actors.stage.load(subject.id, message.seq);
+      await effects.perform(
+        reactToStage(subject.id, state, event, message.seq),
+        tellOfStage(subject.id, state, event),
+        event.id,
+      );
+    }
+    crashPoint("coordinator-after-effects");
+  }
+
+  async function onLane(message: JsMsg): Promise<void> {
+    const { event } = decode(laneMessage, message.data);
+    const id = parseLaneSubject(message.subject);
+    actors.environment.observe(id, message.seq, null, message.data);
+    const { state } = await actors.environment.load(id, message.seq);
+    await effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);
+  }
+
+  async function run(spec: ConsumerSpec, handle: (message: JsMsg) => Promise<void>): Promise<void> {
+    const consumer = await jet.js.consumers.get(spec.stream, spec.name);
+    await consume(consumer, handle, OPTIONS, stop, log);
+  }
+
+  await Promise.all([run(PUSH_REACTOR, onPush), run(RUN_REACTOR, onRun), run(LANE_REACTOR, onLane)]);
+}
+
+/** What the writer expected to be the last sequence before this message; it is kept as a header. */
+function previousSeq(message: JsMsg): number | null {
+  const expected = message.headers?.get("Nats-Expected-Last-Subject-Sequence") ?? "";
+  return expected === "" ? null : Number(expected);
+}

@@ -1,0 +1,195 @@
+/**
+ * One attempt, from claimed to reported. This is the way of a stage through an executor:
+ *
+ *   claimed → checkout, image, artifact → workspace → `started` → install, script, publish, after → outputs → `finished`
+ *
+ * A script that says no is a value and becomes `finished`; that we could not run it is an error and becomes
+ * `attemptErrored`. Nothing is reported on an attempt that is another's by now.
+ */
+import { randomUUID } from "node:crypto";
+import { crashPoint } from "../kit/crash-points.ts";
+import type { Jet } from "../kit/jetstream.ts";
+import type { Logger } from "../kit/log.ts";
+import { dispositionOf, sentenceOf, ToroidError } from "../protocol/errors.ts";
+import type { StageEvent, StageResult } from "../protocol/events.ts";
+import { shouldPublish } from "../protocol/pipeline/plan.ts";
+import { bareResult } from "../protocol/stage.ts";
+import { logSubject } from "../protocol/subjects.ts";
+import type { Push } from "../protocol/work.ts";
+import type { Artifacts } from "./artifacts.ts";
+import type { Background } from "./background.ts";
+import { isNoSpace } from "./checkout/failure.ts";
+import type { Checkouts } from "./checkout.ts";
+import type { Holding } from "./holding.ts";
+import type { ImageStore } from "./images/store.ts";
+import { LogPublisher } from "./log/publisher.ts";
+import { planPush } from "./plan.ts";
+import { resultOf, runStage, tenths } from "./stage-run.ts";
+import { weakOf } from "./workspace/options.ts";
+import { hostnameOf, type StageWork, variablesOf } from "./workspace/variables.ts";
+import { type SandboxSettings, type Slot, Workspace } from "./workspace.ts";
+
+export interface AttemptTools {
+  readonly jet: Jet;
+  readonly checkouts: Checkouts;
+  readonly images: ImageStore;
+  readonly artifacts: Artifacts;
+  readonly sandbox: SandboxSettings;
+  readonly workspacesDir: string;
+  readonly publicUrl: string | null;
+  readonly background: Background;
+}
+
+/** `reported`: the store has its end. `abandoned`: it is another's, or will be; its command is not ours to settle. */
+export type AttemptEnd = "reported" | "abandoned";
+
+/** What is said at the end. */
+type Ending =
+  | { readonly kind: "finished"; readonly result: StageResult }
+  | {
+      readonly kind: "errored";
+      readonly code: string;
+      readonly message: string;
+      readonly acted: boolean;
+      readonly retryable: boolean;
+    };
+
+/** @param slot null for a plan, which runs nothing */
+export async function runAttempt(h: Holding, slot: Slot | null, t: AttemptTools, log: Logger): Promise<AttemptEnd> {
+  const trail: Trail = { acted: false };
+  const began = performance.now();
+  let ending: Ending;
+  try {
+    ending =
+      h.work.kind === "plan"
+        ? await planAttempt(h, h.work.push, t)
+        : await stageAttempt(h, h.work, mustHave(slot), t, trail);
+  } catch (error) {
+    ending = endingOfError(h, error, trail);
+    if (dispositionOf(error) === "bug" && !h.abandoned.aborted) log.error({ err: error }, "attempt hit a bug");
+  }
+  if (h.whyAbandoned === "stopped") ending = stopped(trail);
+  crashPoint("executor-before-finish");
+  const stored = await h.report(eventOf(ending));
+  crashPoint("executor-after-finish");
+  const durationMs = tenths(performance.now() - began);
+  if (!stored) {
+    log.warn({ durationMs, why: h.whyAbandoned }, "attempt abandoned");
+    return "abandoned";
+  }
+  if (ending.kind === "finished") log.info({ durationMs, outcome: ending.result.outcome }, "attempt finished");
+  else
+    log.warn({ durationMs, code: ending.code, reason: ending.message, retryable: ending.retryable }, "attempt errored");
+  return "reported";
+}
+
+/** What has to be known of an attempt that breaks off. */
+interface Trail {
+  acted: boolean;
+}
+
+async function planAttempt(h: Holding, push: Push, t: AttemptTools): Promise<Ending> {
+  const began = performance.now();
+  const planned = await planPush(t.checkouts, push, AbortSignal.any([h.cancelled, h.abandoned]));
+  const stepsMs = { plan: tenths(performance.now() - began) };
+  switch (planned.kind) {
+    case "plan":
+    case "skip":
+      return { kind: "finished", result: { ...bareResult("passed", ""), planned, stepsMs } };
+    case "invalid": {
+      const count = planned.problems.length;
+      const message = count === 1 ? (planned.problems[0]?.message ?? "") : `${count} problems in .toroid.yml`;
+      return { kind: "finished", result: { ...bareResult("failed", message), planned, stepsMs } };
+    }
+  }
+}
+
+async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptTools, trail: Trail): Promise<Ending> {
+  const { stage, source, context } = work;
+  const began = performance.now();
+  const ending = AbortSignal.any([h.cancelled, h.abandoned]);
+
+  const workspace = await Workspace.make(t.workspacesDir, slot, t.sandbox, h.abandoned);
+  try {
+    const [checkout, artifact] = await Promise.all([
+      t.checkouts.checkOut(h.id.repository, work.remote, source, workspace.source, ending),
+      context.artifact === null ? null : t.artifacts.unpacked(context.artifact, ending),
+    ]);
+    const stepsMs = { checkout: tenths(performance.now() - began) };
+    const image = await t.images.resolve(stage.image, workspace.source, ending);
+
+    // An environment is never touched before the store knows that it may have been.
+    const weak = weakOf(t.sandbox.weak, { image: image.root, network: stage.network, limits: stage.limits });
+    const started: StageEvent = { type: "started", id: randomUUID(), atMs: Date.now(), weak: [...weak] };
+    if (!(await h.report(started))) throw new ToroidError("TOR_FENCED", "the stage is another's");
+    trail.acted = true;
+    crashPoint("executor-after-started");
+
+    const run = await runStage(
+      workspace,
+      {
+        image: image.root,
+        stage,
+        variables: variablesOf(h.id, work, h.attempt, t.publicUrl),
+        hostname: hostnameOf(h.id),
+        objects: checkout.objects,
+        artifact,
+      },
+      {
+        publish: mayPublish(h, work),
+        pack: stage.artifactFiles.length === 0 ? null : (dir) => t.artifacts.pack(dir, stage, h.abandoned),
+        cancelled: h.cancelled,
+        abandoned: h.abandoned,
+        environments: context.environments,
+        sink: new LogPublisher(t.jet, logSubject(h.id, h.attempt), h.abandoned),
+      },
+    );
+    trail.acted = run.acted;
+    if (run.ruling.kind === "errored") return { ...run.ruling, acted: run.acted };
+    return { kind: "finished", result: resultOf(run, run.ruling, stepsMs) };
+  } finally {
+    // Not waited for: what the build left can be large, and its end is not the build's business.
+    t.background.run(() => workspace[Symbol.asyncDispose]());
+  }
+}
+
+function mayPublish(h: Holding, { stage, source }: StageWork): boolean {
+  const { defaultBranch } = source;
+  return shouldPublish(stage, {
+    ...source,
+    repository: h.id.repository,
+    changedPaths: null,
+    defaultBranch: typeof defaultBranch === "string" ? defaultBranch : null,
+  });
+}
+
+function eventOf(ending: Ending): StageEvent {
+  const base = { id: randomUUID(), atMs: Date.now() };
+  if (ending.kind === "finished") return { ...base, type: "finished", result: ending.result };
+  const { code, message, acted, retryable } = ending;
+  return { ...base, type: "attemptErrored", code, message, acted, retryable };
+}
+
+function endingOfError(h: Holding, error: unknown, { acted }: Trail): Ending {
+  if (h.cancelled.aborted) return { kind: "finished", result: bareResult("cancelled", sentenceOf(h.cancelled.reason)) };
+  if (isNoSpace(error)) {
+    return { kind: "errored", code: "TOR_DISK_FULL", message: "the executor's disk is full", acted, retryable: true };
+  }
+  const code = error instanceof ToroidError ? error.code : "TOR_INTERNAL";
+  return { kind: "errored", code, message: sentenceOf(error), acted, retryable: dispositionOf(error) !== "terminal" };
+}
+
+function stopped({ acted }: Trail): Ending {
+  return {
+    kind: "errored",
+    code: "TOR_EXECUTOR_STOPPED",
+    message: "the executor was stopped while it ran this",
+    acted,
+    retryable: true,
+  };
+}
+
+function mustHave(slot: Slot | null): Slot {
+  if (slot === null) throw new ToroidError("TOR_INTERNAL", "a stage was given no slot");
+  return slot;
+}

@@ -1,0 +1,107 @@
+/** A commit of a repository as a directory that a build can change as it likes: a real repository, made in milliseconds. */
+import { copyFile, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ToroidError } from "../protocol/errors.ts";
+import type { CheckedSource, Remote } from "../protocol/work.ts";
+import { diskFull, isNoSpace, localFailure } from "./checkout/failure.ts";
+import { Git, GitFailure } from "./checkout/git.ts";
+import { type Mirror, Mirrors } from "./checkout/mirror.ts";
+import { addressOf } from "./checkout/remote.ts";
+import type { GitConfig } from "./config.ts";
+
+/** Where a workspace shows the mirror's objects, which the checkout borrows. */
+export const BORROWED_OBJECTS = "/toroid/objects";
+
+export interface Checkout {
+  /** The host's directory to show at {@link BORROWED_OBJECTS}. */
+  readonly objects: string;
+}
+
+export class Checkouts {
+  readonly #config: GitConfig;
+  readonly #git: Git;
+  readonly #mirrors: Mirrors;
+
+  constructor(config: GitConfig, mirrorsDir: string) {
+    this.#config = config;
+    this.#git = new Git(config);
+    this.#mirrors = new Mirrors(mirrorsDir, this.#git);
+  }
+
+  /** The mirror of `repository` and the address that it is fed from. */
+  mirror(
+    repository: string,
+    remote: Remote,
+  ): { readonly mirror: Mirror; readonly address: ReturnType<typeof addressOf> } {
+    return { mirror: this.#mirrors.of(repository), address: addressOf(remote, this.#config) };
+  }
+
+  /**
+   * Writes `source.commit` to `into`, which must not exist.
+   *
+   * No clone: the objects stay in the mirror, which the new repository names as an alternate. Two git processes at
+   * most, at the same time, when the commit is in the mirror.
+   *
+   * @throws {ToroidError} TOR_NOT_FOUND, TOR_GIT_AUTH, TOR_GIT_UNREACHABLE, TOR_CHECKOUT_FAILED, TOR_DISK_FULL
+   */
+  async checkOut(
+    repository: string,
+    remote: Remote,
+    source: CheckedSource,
+    into: string,
+    signal: AbortSignal,
+  ): Promise<Checkout> {
+    const { mirror, address } = this.mirror(repository, remote);
+    await mirror.need(source.commit, source.ref, address, signal);
+    try {
+      await this.#write(mirror, source, into, address.url, signal);
+    } catch (error) {
+      if (isNoSpace(error)) throw diskFull(error);
+      if (error instanceof GitFailure) throw localFailure("check the commit out", error.stderr, error);
+      if (error instanceof ToroidError || signal.aborted) throw error;
+      throw new ToroidError("TOR_CHECKOUT_FAILED", `cannot check ${source.commit} out`, {}, { cause: error });
+    }
+    return { objects: mirror.objects };
+  }
+
+  async #write(mirror: Mirror, source: CheckedSource, into: string, url: string, signal: AbortSignal): Promise<void> {
+    const gitDir = join(into, ".git");
+    await mkdir(join(gitDir, "objects", "info"), { recursive: true });
+    await Promise.all([
+      mkdir(join(gitDir, "refs", "heads"), { recursive: true }),
+      mkdir(join(gitDir, "objects", "pack")),
+    ]);
+    const alternates = join(gitDir, "objects", "info", "alternates");
+    await Promise.all([
+      writeFile(join(gitDir, "HEAD"), `${source.commit}\n`),
+      writeFile(join(gitDir, "config"), configText(url, source.commit.length)),
+      writeFile(alternates, `${mirror.objects}\n`),
+      copyFile(join(mirror.path, "shallow"), join(gitDir, "shallow")).catch(() => undefined),
+    ]);
+    const here = { cwd: into, gitDir, workTree: into, signal };
+    const [refs] = await Promise.all([
+      mirror.run(["for-each-ref", "--format=%(objectname) %(refname)"], signal),
+      this.#git.run(["reset", "--hard", source.commit], here),
+    ]);
+    await Promise.all([
+      writeFile(join(gitDir, "packed-refs"), packedRefs(refs)),
+      writeFile(alternates, `${BORROWED_OBJECTS}\n`),
+    ]);
+  }
+}
+
+function configText(url: string, commitLength: number): string {
+  const lines = ["[core]", `\trepositoryformatversion = ${commitLength === 64 ? 1 : 0}`, "\tbare = false"];
+  if (commitLength === 64) lines.push("[extensions]", "\tobjectformat = sha256");
+  // What a script may fetch from; without the user or password that the executor may have.
+  const bare = url.replace(/^([a-z]+:\/\/)[^/@]*@/, "$1");
+  lines.push('[remote "origin"]', `\turl = "${bare.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`);
+  lines.push("\tfetch = +refs/heads/*:refs/remotes/origin/*", "");
+  return lines.join("\n");
+}
+
+/** Tags and branches as a clone would have them, so that `git describe` works inside; none of our own refs. */
+function packedRefs(listed: string): string {
+  const kept = listed.split("\n").filter((line) => line !== "" && !line.includes(" refs/toroid/"));
+  return `${["# pack-refs with: sorted ", ...kept].join("\n")}\n`;
+}

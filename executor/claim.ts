@@ -1,0 +1,96 @@
+/** May this executor run the stage that a command is about? If so, it is claimed. */
+import { randomUUID } from "node:crypto";
+import type { KV } from "@nats-io/kv";
+import { append, type Jet } from "../kit/jetstream.ts";
+import { decode } from "../protocol/codec.ts";
+import { type Command, presence } from "../protocol/commands.ts";
+import type { StageEvent } from "../protocol/events.ts";
+import type { StageId } from "../protocol/ids.ts";
+import { bareResult, ruleClaim, type Stage } from "../protocol/stage.ts";
+import { RUN } from "../protocol/streams.ts";
+import { stageRunSubject } from "../protocol/subjects.ts";
+import { type Claimed, readStage } from "./holding.ts";
+
+export interface Claimant {
+  readonly jet: Jet;
+  /** toroid_exec */
+  readonly presences: KV;
+  /** Id of this executor. */
+  readonly self: string;
+  /** Do we hold this token ourselves? Surer than our own presence entry, which may be older. */
+  readonly holdsToken: (token: number) => boolean;
+}
+
+export type Claim =
+  | { readonly kind: "claimed"; readonly claimed: Claimed; readonly tookOver: string | null }
+  /** Another executor is at it: look again later. */
+  | { readonly kind: "held" }
+  /** Nothing to do any more. */
+  | { readonly kind: "over" };
+
+/**
+ * The common case is one append: a command that is delivered for the first time is most likely right, and the store
+ * refuses the claim when it is not.
+ */
+export async function claimStage(c: Claimant, command: Command, isFirstDelivery: boolean): Promise<Claim> {
+  const id: StageId = command;
+  if (isFirstDelivery) {
+    const token = await appendClaim(c, id, command.attempt, null, command.queuedSeq);
+    if (token !== null) return claimedBy(command, command.attempt, token, null);
+  }
+  for (;;) {
+    const { stage, lastSeq } = await readStage(c.jet, id);
+    const ruling = ruleClaim(stage, command.queuedSeq, await isHeld(c, stage));
+    switch (ruling.kind) {
+      case "stale":
+        return { kind: "over" };
+      case "held":
+        return { kind: "held" };
+      case "claim": {
+        const token = await appendClaim(c, id, ruling.attempt, ruling.tookOver, lastSeq);
+        if (token !== null) return claimedBy(command, ruling.attempt, token, ruling.tookOver);
+        break;
+      }
+      case "give-up": {
+        const result = bareResult(ruling.outcome, ruling.message);
+        const finished: StageEvent = { type: "finished", id: randomUUID(), atMs: Date.now(), result };
+        const appended = await append(c.jet, RUN.name, stageRunSubject(id), finished, lastSeq);
+        if (appended.kind === "appended") return { kind: "over" };
+        break;
+      }
+    }
+    // Somebody was faster: what they wrote decides anew.
+  }
+}
+
+function claimedBy(command: Command, attempt: number, token: number, tookOver: string | null): Claim {
+  return { kind: "claimed", claimed: { id: command, work: command.work, attempt, token }, tookOver };
+}
+
+async function appendClaim(
+  c: Claimant,
+  id: StageId,
+  attempt: number,
+  tookOver: string | null,
+  expectedSeq: number,
+): Promise<number | null> {
+  const event: StageEvent = {
+    type: "claimed",
+    id: randomUUID(),
+    atMs: Date.now(),
+    executor: c.self,
+    attempt,
+    tookOver,
+  };
+  const appended = await append(c.jet, RUN.name, stageRunSubject(id), event, expectedSeq);
+  return appended.kind === "appended" ? appended.seq : null;
+}
+
+/** Is whoever claimed the stage alive, and does it say that it holds it? */
+async function isHeld(c: Claimant, stage: Stage): Promise<boolean> {
+  if (stage.executor === null || stage.token === 0) return false;
+  if (stage.executor === c.self) return c.holdsToken(stage.token);
+  const entry = await c.presences.get(stage.executor);
+  if (entry === null || entry.operation !== "PUT") return false;
+  return decode(presence, entry.value).tokens.includes(stage.token);
+}

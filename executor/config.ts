@@ -1,0 +1,106 @@
+import { availableParallelism } from "node:os";
+import { isAbsolute, join } from "node:path";
+import { z } from "zod";
+import { ToroidError } from "../protocol/errors.ts";
+
+/** Everything an operator may choose, read once at start. */
+export interface Config {
+  readonly natsUrl: string;
+  /** Executors of one pool share its work. */
+  readonly pool: string;
+  /** How many stages run at once. */
+  readonly slots: number;
+  /** Mirrors, images and workspaces; one executor at a time. */
+  readonly stateDir: string;
+  /** What a stage without an image gets: `host`, a name in the image store, or an absolute path. */
+  readonly defaultImage: string;
+  readonly imagesDir: string;
+  /** Shared by all executors that run stages of the same repositories. */
+  readonly artifactsDir: string;
+  /** The helper's binary. */
+  readonly sandbox: string;
+  /** A delegated cgroup v2 directory; null: the helper finds one. */
+  readonly cgroup: string | null;
+  readonly git: GitConfig;
+  /** Where people find the web page; null: builds are not told. */
+  readonly publicUrl: string | null;
+}
+
+export interface GitConfig {
+  /** Which of a repository's two addresses to fetch from. */
+  readonly remote: "https" | "ssh";
+  /** Paths and `file://` URLs may be fetched from: for trials and tests, never where strangers can push. */
+  readonly allowLocal: boolean;
+  /** A git configuration of the operator's (credential helpers, proxies); null: none is read. */
+  readonly configFile: string | null;
+  /** How long a fetch may be silent. */
+  readonly silenceMs: number;
+}
+
+const path = z.string().refine(isAbsolute, "must be an absolute path");
+const text = z.string().min(1, "must not be empty");
+const flag = z.enum(["0", "1"], { error: "must be 0 or 1" });
+const SLOTS_MOST = 256;
+
+const environment = z.object({
+  TOROID_NATS_URL: text.default("nats://127.0.0.1:4222"),
+  TOROID_POOL: text.max(64, "must have 64 characters at most").default("default"),
+  TOROID_SLOTS: z
+    .string()
+    .regex(/^[1-9][0-9]*$/, `must be a whole number from 1 to ${SLOTS_MOST}`)
+    .transform(Number)
+    .refine((n) => n <= SLOTS_MOST, `must be a whole number from 1 to ${SLOTS_MOST}`)
+    .optional(),
+  TOROID_EXECUTOR_STATE: path.default("/var/lib/toroid/executor"),
+  TOROID_DEFAULT_IMAGE: text.default("host"),
+  TOROID_IMAGES: path.optional(),
+  TOROID_ARTIFACTS: path.optional(),
+  TOROID_SANDBOX: path.default(join(import.meta.dirname, "..", "sandbox", "build", "toroid-sandbox")),
+  TOROID_CGROUP: path.optional(),
+  TOROID_GIT_REMOTE: z.enum(["https", "ssh"], { error: "must be `https` or `ssh`" }).default("https"),
+  TOROID_GIT_CONFIG: path.optional(),
+  TOROID_GIT_SILENCE_SECONDS: z
+    .string()
+    .regex(/^[1-9][0-9]{0,4}$/, "must be a number of seconds from 1 to 99999")
+    .default("60"),
+  TOROID_ALLOW_LOCAL_REMOTES: flag.default("0"),
+  TOROID_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
+});
+
+/**
+ * Reads the configuration from environment variables. A variable that is set to nothing counts as not set.
+ *
+ * @throws {ToroidError} TOR_CONFIG_INVALID with one sentence for each wrong value.
+ */
+export function configFrom(variables: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(
+    Object.entries(variables).filter(([, value]) => value !== undefined && value !== ""),
+  );
+  const read = environment.safeParse(given);
+  if (!read.success) {
+    const sentences = read.error.issues.map((issue) => {
+      const name = String(issue.path[0]);
+      return `${name} ${issue.message}, and is ${JSON.stringify(given[name])}`;
+    });
+    throw new ToroidError("TOR_CONFIG_INVALID", sentences.join("; "));
+  }
+  const e = read.data;
+  return {
+    natsUrl: e.TOROID_NATS_URL,
+    pool: e.TOROID_POOL,
+    slots: e.TOROID_SLOTS ?? availableParallelism(),
+    stateDir: e.TOROID_EXECUTOR_STATE,
+    defaultImage: e.TOROID_DEFAULT_IMAGE,
+    imagesDir: e.TOROID_IMAGES ?? join(e.TOROID_EXECUTOR_STATE, "images"),
+    artifactsDir: e.TOROID_ARTIFACTS ?? join(e.TOROID_EXECUTOR_STATE, "artifacts"),
+    sandbox: e.TOROID_SANDBOX,
+    cgroup: e.TOROID_CGROUP ?? null,
+    git: {
+      remote: e.TOROID_GIT_REMOTE,
+      allowLocal: e.TOROID_ALLOW_LOCAL_REMOTES === "1",
+      configFile: e.TOROID_GIT_CONFIG ?? null,
+      silenceMs: Number(e.TOROID_GIT_SILENCE_SECONDS) * 1_000,
+    },
+    publicUrl: e.TOROID_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
+  };
+}

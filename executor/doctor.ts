@@ -1,0 +1,139 @@
+/** What a host lacks for an executor, found by trying. Data, for `toroid doctor` and for the start. */
+import { mkdir, mkdtemp, rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { z } from "zod";
+import { sentenceOf } from "../protocol/errors.ts";
+import type { Config } from "./config.ts";
+import { askHelper, runHelper } from "./workspace/helper.ts";
+import { optionBytes } from "./workspace/options.ts";
+import { OutputPipe } from "./workspace/pipe.ts";
+import type { Verdict } from "./workspace/verdict.ts";
+
+export interface Finding {
+  readonly what: string;
+  readonly ok: boolean;
+  /** One sentence for people. */
+  readonly says: string;
+}
+
+const GIB = 1024 ** 3;
+const DISK_LEAST_BYTES = 2 * GIB;
+/** The first that has `safe.bareRepository`. */
+const GIT_LEAST = [2, 38] as const;
+
+const checked = z.looseObject({ ok: z.boolean(), lacks: z.array(z.string()), weak: z.array(z.string()) });
+
+/** Looks at everything, and never throws. */
+export async function examineHost(config: Config): Promise<readonly Finding[]> {
+  const findings = await Promise.all([
+    root(),
+    sandbox(config.sandbox),
+    git(),
+    tool("tar", "to unpack images and artifacts"),
+    tool("mkfifo", "to read what builds print"),
+    ...(config.git.remote === "ssh" ? [tool("ssh", "because TOROID_GIT_REMOTE is ssh")] : []),
+    disk(config.stateDir),
+  ]);
+  return findings.flat();
+}
+
+function root(): Finding {
+  const ok = process.geteuid?.() === 0;
+  const says = ok ? "runs as root" : "an executor has to run as root: it makes namespaces and owners for its builds";
+  return { what: "root", ok, says };
+}
+
+async function sandbox(helper: string): Promise<readonly Finding[]> {
+  const what = "sandbox";
+  const asked = await askHelper(helper, ["check", "--json"]);
+  const read = checked.safeParse(jsonOrNull(asked.stdout));
+  if (!read.success)
+    return [{ what, ok: false, says: `${helper} cannot be asked: ${asked.stderr.trim().slice(0, 300)}` }];
+  const { ok, lacks, weak } = read.data;
+  const lacking = lacks.map((says) => ({ what, ok: false, says }));
+  if (ok && lacking.length === 0) lacking.push({ what, ok: true, says: "works" });
+  return [...lacking, ...weak.map((says) => ({ what: "sandbox limits", ok: true, says }))];
+}
+
+async function git(): Promise<Finding> {
+  const { stdout, exitCode } = await execa("git", ["--version"], { reject: false, stdin: "ignore" });
+  const [, major = "0", minor = "0"] = /(\d+)\.(\d+)/.exec(stdout ?? "") ?? [];
+  const version = `${major}.${minor}`;
+  if (exitCode !== 0) return { what: "git", ok: false, says: "git is not on PATH" };
+  const ok = Number(major) > GIT_LEAST[0] || (Number(major) === GIT_LEAST[0] && Number(minor) >= GIT_LEAST[1]);
+  return {
+    what: "git",
+    ok,
+    says: ok ? version : `git ${version} is too old: ${GIT_LEAST.join(".")} or newer is needed`,
+  };
+}
+
+async function tool(name: string, why: string): Promise<Finding> {
+  const { failed, exitCode } = await execa(name, [name === "ssh" ? "-V" : "--version"], {
+    reject: false,
+    stdin: "ignore",
+  });
+  const ok = !failed || exitCode !== undefined;
+  return { what: name, ok, says: ok ? "is there" : `${name} is not on PATH; it is needed ${why}` };
+}
+
+async function disk(stateDir: string): Promise<Finding> {
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    const { bavail, bsize } = await statfs(stateDir);
+    const free = bavail * bsize;
+    const says = `${Math.floor(free / GIB)} GiB are free at ${stateDir}`;
+    return { what: "disk", ok: free >= DISK_LEAST_BYTES, says: free >= DISK_LEAST_BYTES ? says : `only ${says}` };
+  } catch (error) {
+    return { what: "disk", ok: false, says: `${stateDir} cannot be used: ${sentenceOf(error)}` };
+  }
+}
+
+/** Runs `true` in a real workspace with every limit: what the verdict calls weak is what this host cannot do. */
+export async function probeSandbox(
+  helper: string,
+  cgroup: string | null,
+  dir: string,
+  uidBase: number,
+): Promise<Verdict> {
+  const place = await mkdtemp(join(dir, "probe-"));
+  try {
+    await mkdir(join(place, "scratch"), { mode: 0o700 });
+    const pipe = await OutputPipe.make(join(place, "out"), uidBase);
+    const { reader, writerFd } = pipe.open();
+    reader.resume();
+    return await runHelper({
+      binary: helper,
+      options: optionBytes({
+        image: "host",
+        scratch: join(place, "scratch"),
+        binds: [],
+        variables: {},
+        cwd: "/",
+        hostname: "probe",
+        uidBase,
+        network: "none",
+        cgroup,
+        limits: { memoryBytes: GIB, cpuMilli: 1_000, pids: 1_000, diskBytes: null, logBytes: 0 },
+        wallMs: 30_000,
+        graceMs: 0,
+        masks: [],
+      }),
+      command: ["/bin/sh", "-c", "true"],
+      outputFd: writerFd,
+      cancelled: new AbortController().signal,
+      abandoned: new AbortController().signal,
+    });
+  } finally {
+    await rm(place, { recursive: true, force: true });
+  }
+}
+
+function jsonOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,101 @@
+/** From the bytes that a build prints to records of its log: marks taken out, the limit kept, everything counted. */
+import type { Readable } from "node:stream";
+import { MarkScanner } from "./log/marks.ts";
+
+/** Where the records go. Offsets are the sink's business; nothing is written after `end`. */
+export interface LogSink {
+  /** Resolves when there is room for more. */
+  bytes(data: Uint8Array): Promise<void>;
+  phase(phase: string): void;
+  /** Resolves when all is stored, with null; with a sentence when it cannot be. */
+  end(droppedBytes: number): Promise<string | null>;
+}
+
+/** A phase that the driver said has failed. */
+export interface FailedPhase {
+  readonly phase: string;
+  readonly code: number;
+}
+
+export class LogStream {
+  readonly #sink: LogSink;
+  readonly #scanner: MarkScanner;
+  readonly #limitBytes: number;
+  readonly #nowMs: () => number;
+  #keptBytes = 0;
+  #droppedBytes = 0;
+  #firstByteAtMs: number | null = null;
+  #failed: FailedPhase | null = null;
+  readonly #begun: { readonly phase: string; readonly atMs: number }[] = [];
+
+  constructor(sink: LogSink, o: { nonce: string; limitBytes: number; nowMs: () => number }) {
+    this.#sink = sink;
+    this.#scanner = new MarkScanner(o.nonce);
+    this.#limitBytes = o.limitBytes;
+    this.#nowMs = o.nowMs;
+  }
+
+  get keptBytes(): number {
+    return this.#keptBytes;
+  }
+
+  get droppedBytes(): number {
+    return this.#droppedBytes;
+  }
+
+  get firstByteAtMs(): number | null {
+    return this.#firstByteAtMs;
+  }
+
+  /** The phase that failed last. */
+  get failed(): FailedPhase | null {
+    return this.#failed;
+  }
+
+  /** Phases and when each began, in order. */
+  get begun(): readonly { readonly phase: string; readonly atMs: number }[] {
+    return this.#begun;
+  }
+
+  /** Reads `from` to its end, no faster than the sink takes it. */
+  async pump(from: Readable): Promise<void> {
+    for await (const chunk of from) await this.#take(this.#scanner.push(chunk as Uint8Array));
+    await this.#take(this.#scanner.end());
+  }
+
+  /** A line of our own among the build's. */
+  async say(sentence: string): Promise<void> {
+    await this.#bytes(Buffer.from(`toroid: ${sentence}\n`));
+  }
+
+  /** Why the log is not whole; null when it is. */
+  async end(): Promise<string | null> {
+    return this.#sink.end(this.#droppedBytes);
+  }
+
+  async #take(pieces: ReturnType<MarkScanner["push"]>): Promise<void> {
+    for (const piece of pieces) {
+      if (piece.kind === "mark") this.#mark(piece.text);
+      else await this.#bytes(piece.data);
+    }
+  }
+
+  #mark(text: string): void {
+    const [verb, phase = "", code] = text.split(" ");
+    if (verb === "phase") {
+      this.#begun.push({ phase, atMs: this.#nowMs() });
+      this.#sink.phase(phase);
+    } else if (verb === "failed") {
+      this.#failed = { phase, code: Number.parseInt(code ?? "", 10) || 0 };
+    }
+  }
+
+  async #bytes(data: Uint8Array): Promise<void> {
+    this.#firstByteAtMs ??= this.#nowMs();
+    const room = Math.max(0, this.#limitBytes - this.#keptBytes);
+    const kept = data.byteLength <= room ? data : data.subarray(0, room);
+    this.#keptBytes += kept.byteLength;
+    this.#droppedBytes += data.byteLength - kept.byteLength;
+    if (kept.byteLength > 0) await this.#sink.bytes(kept);
+  }
+}

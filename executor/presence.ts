@@ -1,0 +1,125 @@
+/** Says every two seconds that this executor is alive and what it holds; when it cannot, lets go of all of it. */
+import type { KV } from "@nats-io/kv";
+import type { Logger } from "../kit/log.ts";
+import { encode } from "../protocol/codec.ts";
+import type { Presence } from "../protocol/commands.ts";
+import { PRESENCE_TTL_MS } from "../protocol/streams.ts";
+import type { Holding } from "./holding.ts";
+
+export const BEAT_MS = PRESENCE_TTL_MS / 4;
+/** Past this without a renewal our attempts may soon be another's. */
+const LET_GO_MS = (PRESENCE_TTL_MS * 2) / 3;
+const WATCH_MS = 100;
+
+/** A holding and the sign of life of the command that brought it. */
+export interface Held {
+  readonly holding: Holding;
+  readonly working: () => void;
+}
+
+export interface Self {
+  readonly id: string;
+  readonly host: string;
+  readonly version: string;
+  readonly pool: string;
+  readonly slots: number;
+}
+
+export class PresenceBeat implements AsyncDisposable {
+  readonly #kv: KV;
+  readonly #self: Self;
+  readonly #log: Logger;
+  readonly #held = new Map<number, Held>();
+  readonly #sinceMs = Date.now();
+  #draining = false;
+  #renewedAtMs = performance.now();
+  #beating = false;
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  private constructor(kv: KV, self: Self, log: Logger) {
+    this.#kv = kv;
+    this.#self = self;
+    this.#log = log;
+  }
+
+  /** Resolves once others can see this executor. */
+  static async start(kv: KV, self: Self, log: Logger): Promise<PresenceBeat> {
+    const beat = new PresenceBeat(kv, self, log);
+    await beat.#renew();
+    beat.#timers.push(
+      setInterval(() => void beat.#beat(), BEAT_MS),
+      setInterval(() => beat.#watch(), WATCH_MS),
+    );
+    return beat;
+  }
+
+  get held(): Iterable<Held> {
+    return this.#held.values();
+  }
+
+  holdsToken(token: number): boolean {
+    return this.#held.has(token);
+  }
+
+  add(held: Held): void {
+    this.#held.set(held.holding.token, held);
+  }
+
+  remove(holding: Holding): void {
+    this.#held.delete(holding.token);
+  }
+
+  /** To be called before a claim: a lease that is about to lapse is renewed first. */
+  async ensureFresh(): Promise<void> {
+    if (performance.now() - this.#renewedAtMs > BEAT_MS + BEAT_MS / 2) await this.#renew();
+  }
+
+  /** Tells others at once that this executor takes nothing new. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await this.#beat();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#kv.delete(this.#self.id).catch(() => undefined);
+  }
+
+  async #beat(): Promise<void> {
+    for (const { working } of this.#held.values()) working();
+    if (this.#beating) return;
+    this.#beating = true;
+    try {
+      await this.#renew();
+      await Promise.all([...this.#held.values()].map(({ holding }) => holding.look()));
+    } catch (error) {
+      this.#log.warn({ err: error, heldBack: performance.now() - this.#renewedAtMs }, "presence not renewed");
+    } finally {
+      this.#beating = false;
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const beganAtMs = performance.now();
+    const said: Presence = {
+      ...this.#self,
+      busy: this.#held.size,
+      draining: this.#draining,
+      sinceMs: this.#sinceMs,
+      tokens: [...this.#held.keys()],
+    };
+    await this.#kv.put(this.#self.id, encode(said));
+    this.#renewedAtMs = beganAtMs;
+  }
+
+  /** By a clock of our own, since a renewal that hangs says nothing. */
+  #watch(): void {
+    if (performance.now() - this.#renewedAtMs < LET_GO_MS) return;
+    for (const { holding } of this.#held.values()) {
+      if (!holding.abandoned.aborted) {
+        this.#log.error({ token: holding.token, ...holding.id }, "lease not renewed in time, attempt abandoned");
+      }
+      holding.abandon("lost");
+    }
+  }
+}

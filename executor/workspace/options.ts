@@ -1,0 +1,63 @@
+/** The helper's options for one run. Pure. */
+import type { Limits } from "../../protocol/pipeline/plan.ts";
+
+export interface Bind {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+export interface RunOptions {
+  /** `host` or a directory. */
+  readonly image: string;
+  readonly scratch: string;
+  readonly binds: readonly Bind[];
+  readonly variables: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly hostname: string;
+  readonly uidBase: number;
+  readonly network: "none" | "full";
+  readonly cgroup: string | null;
+  readonly limits: Limits;
+  readonly wallMs: number;
+  readonly graceMs: number;
+  /** Paths of the host that the image `host` must not show. */
+  readonly masks: readonly string[];
+}
+
+/** Each option and value ended by NUL, for `--args`: so no value shows in the list of processes. */
+export function optionBytes(o: RunOptions): Uint8Array {
+  const words = ["--image", o.image, "--scratch", o.scratch, "--keep-scratch"];
+  for (const bind of o.binds) words.push("--bind", `${bind.source}:${bind.target}${bind.readOnly ? ":ro" : ""}`);
+  for (const [name, value] of Object.entries(o.variables)) words.push("--env", `${name}=${value}`);
+  words.push("--cwd", o.cwd, "--hostname", o.hostname, "--uid-base", String(o.uidBase));
+  // Until there are pooled network namespaces, `full` is the host's own; the stage's `weak` says so.
+  words.push("--network", o.network === "full" ? "host" : "none");
+  if (o.cgroup !== null) words.push("--cgroup", o.cgroup);
+  if (o.limits.memoryBytes !== null) words.push("--memory-bytes", String(o.limits.memoryBytes));
+  if (o.limits.pids !== null) words.push("--pids", String(o.limits.pids));
+  if (o.limits.cpuMilli !== null) words.push("--cpu-milli", String(o.limits.cpuMilli));
+  words.push("--wall-ms", String(Math.max(1, Math.round(o.wallMs))), "--grace-ms", String(o.graceMs));
+  if (o.image === "host") for (const mask of o.masks) words.push("--mask", mask);
+  return Buffer.from(words.map((word) => `${word}\0`).join(""), "utf8");
+}
+
+/**
+ * What of the stage's wishes this host cannot hold it to, by the names that the helper uses.
+ *
+ * @param host what a run with every limit was called weak in
+ */
+export function weakOf(
+  host: readonly string[],
+  asked: { readonly image: string; readonly network: "none" | "full"; readonly limits: Limits },
+): readonly string[] {
+  const weak: string[] = [];
+  if (asked.network === "full") weak.push("network-host");
+  if (asked.image === "host") weak.push("image-host");
+  for (const name of host) {
+    const limit = /^no-limit-(memoryBytes|pids|cpuMilli)$/.exec(name)?.[1];
+    if (limit === undefined ? name === "no-cgroup" : asked.limits[limit as "pids"] !== null) weak.push(name);
+  }
+  if (asked.limits.diskBytes !== null) weak.push("no-limit-diskBytes");
+  return weak;
+}

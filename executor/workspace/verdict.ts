@@ -1,0 +1,78 @@
+/** What the sandbox helper says on its status descriptor, one JSON object a line. Pure. */
+import { z } from "zod";
+
+const count = z.number().int().nonnegative();
+
+const line = z.discriminatedUnion("event", [
+  z.looseObject({ event: z.literal("created"), weak: z.array(z.string()) }),
+  z.looseObject({ event: z.literal("started"), setupTotalUs: z.number() }),
+  z.looseObject({
+    event: z.literal("exit"),
+    code: count.nullable(),
+    signal: count.nullable(),
+    reason: z.string(),
+    message: z.string(),
+    stats: z.looseObject({ cpuUs: count, memoryPeakBytes: count.nullable() }).optional(),
+  }),
+  z.looseObject({ event: z.literal("gone"), leftoverProcesses: count }),
+]);
+
+/** How one run of the sandbox ended. */
+export interface Verdict {
+  /** The command ran: from here on it may have acted. */
+  readonly started: boolean;
+  readonly weak: readonly string[];
+  readonly setupMs: number;
+  readonly code: number | null;
+  readonly signal: number | null;
+  readonly reason: string;
+  /** One sentence for people. */
+  readonly message: string;
+  readonly cpuMs: number;
+  readonly memoryPeakBytes: number | null;
+}
+
+/** A helper that was killed, or that said nothing we can read. */
+const SILENT: Verdict = {
+  started: false,
+  weak: [],
+  setupMs: 0,
+  code: null,
+  signal: null,
+  reason: "setup",
+  message: "the sandbox helper ended without a word",
+  cpuMs: 0,
+  memoryPeakBytes: null,
+};
+
+/** Reads all lines of a run; those that are unknown or damaged are passed over, as the contract says. */
+export function verdictOf(status: string): Verdict {
+  let verdict = SILENT;
+  for (const text of status.split("\n")) {
+    const read = line.safeParse(jsonOrNull(text));
+    if (!read.success) continue;
+    const said = read.data;
+    if (said.event === "created") verdict = { ...verdict, weak: said.weak };
+    else if (said.event === "started") verdict = { ...verdict, started: true, setupMs: said.setupTotalUs / 1_000 };
+    else if (said.event === "exit") {
+      verdict = {
+        ...verdict,
+        code: said.code,
+        signal: said.signal,
+        reason: said.reason,
+        message: said.message,
+        cpuMs: (said.stats?.cpuUs ?? 0) / 1_000,
+        memoryPeakBytes: said.stats?.memoryPeakBytes ?? null,
+      };
+    }
+  }
+  return verdict;
+}
+
+function jsonOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

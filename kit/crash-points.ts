@@ -1,0 +1,19 @@
+/** Every place where a death leaves a different state behind. The fault tests kill at each in turn. */
+export const CRASH_POINTS = [
+  "coordinator-after-accepted",
+  "coordinator-before-queue-delete",
+  "coordinator-after-append",
+  "coordinator-after-effects",
+  "executor-after-claim",
+  "executor-after-started",
+  "executor-before-finish",
+  "executor-after-finish",
+] as const;
+export type CrashPoint = (typeof CRASH_POINTS)[number];
+
+const armed = process.env["TOROID_CRASH_AT"];
+
+/** Dies as a lost machine would: no finally, no flush. Does nothing unless TOROID_CRASH_AT names this point. */
+export function crashPoint(name: CrashPoint): void {
+  if (armed === name) process.kill(process.pid, "SIGKILL");
+}

@@ -1,0 +1,200 @@
+/**
+ * The few things we do with JetStream, and the traps of each in one place: reading one subject in order, and
+ * appending to it with compare-and-set.
+ */
+import {
+  type DirectMsgRequest,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  type StoredMsg,
+} from "@nats-io/jetstream";
+import { connect, headers, type NatsConnection } from "nats";
+import { encode } from "../protocol/codec.ts";
+import { sentenceOf, ToroidError } from "../protocol/errors.ts";
+
+export interface Jet {
+  readonly nc: NatsConnection;
+  readonly js: JetStreamClient;
+  readonly jsm: JetStreamManager;
+}
+
+/** Header that carries the id of the event in a message, so that an ambiguous publish can be told from another's. */
+const EVENT_ID = "Toroid-Event";
+
+const READ_BATCH = 512;
+const REQUEST_TIMEOUT_MS = 5_000;
+const APPEND_TRIES = 5;
+
+/**
+ * Connects, and keeps reconnecting for ever.
+ *
+ * @throws {ToroidError} TOR_NATS_UNREACHABLE when the first connection fails.
+ */
+export async function connectJet(options: {
+  readonly url: string;
+  readonly name: string;
+}): Promise<Jet & AsyncDisposable> {
+  let nc: NatsConnection;
+  try {
+    nc = await connect({
+      servers: options.url,
+      name: options.name,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 250,
+      pingInterval: 5_000,
+      maxPingOut: 3,
+      noAsyncTraces: true,
+    });
+  } catch (cause) {
+    throw new ToroidError(
+      "TOR_NATS_UNREACHABLE",
+      `cannot connect to NATS at ${options.url}: ${sentenceOf(cause)}; check that nats-server runs there, and TOROID_NATS_URL`,
+      { url: options.url },
+      { cause },
+    );
+  }
+  const jsm = await jetstreamManager(nc, { timeout: REQUEST_TIMEOUT_MS, checkAPI: false });
+  const js = jetstream(nc, { timeout: REQUEST_TIMEOUT_MS });
+  return {
+    nc,
+    js,
+    jsm,
+    async [Symbol.asyncDispose]() {
+      await nc.drain();
+    },
+  };
+}
+
+export interface Stored {
+  readonly seq: number;
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** Id of the event in it; empty when the message is not ours. */
+  readonly eventId: string;
+}
+
+function storedOf(message: StoredMsg): Stored {
+  return { seq: message.seq, subject: message.subject, data: message.data, eventId: message.header.get(EVENT_ID) };
+}
+
+/** All messages of one subject after sequence `afterSeq`, oldest first. */
+export async function readSubject(
+  jet: Jet,
+  stream: string,
+  subject: string,
+  afterSeq: number,
+): Promise<readonly Stored[]> {
+  const found: Stored[] = [];
+  let from = afterSeq + 1;
+  for (;;) {
+    const batch = await jet.jsm.direct.getBatch(stream, { seq: from, next_by_subj: subject, batch: READ_BATCH });
+    let count = 0;
+    try {
+      for await (const message of batch) {
+        found.push(storedOf(message));
+        count += 1;
+      }
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+    const last = found.at(-1);
+    if (count < READ_BATCH || last === undefined) return found;
+    from = last.seq + 1;
+  }
+}
+
+/** The newest message of one subject, or null. */
+export async function readLast(jet: Jet, stream: string, subject: string): Promise<Stored | null> {
+  return readOne(jet, stream, { last_by_subj: subject });
+}
+
+async function readOne(jet: Jet, stream: string, query: DirectMsgRequest): Promise<Stored | null> {
+  try {
+    const message = await jet.jsm.direct.getMessage(stream, query);
+    return message === null ? null : storedOf(message);
+  } catch (error) {
+    if (isNotFound(error)) return null;
+    throw error;
+  }
+}
+
+/** The library has three ways to say that no message matches: an API error, a status, and null. */
+function isNotFound(error: unknown): boolean {
+  if (error instanceof JetStreamApiError)
+    return error.code === JetStreamApiCodes.NoMessageFound || error.status === 404;
+  return error instanceof Error && "code" in error && error.code === 404;
+}
+
+export type Appended = { readonly kind: "appended"; readonly seq: number } | { readonly kind: "conflict" };
+
+/**
+ * Appends one event where `expectedSeq` is still the last sequence of the subject (0: it has no message).
+ *
+ * A publish whose answer is lost may have landed: the subject is read back and the event's own id looked for before
+ * anything else. Even a refusal is only believed after that, because a repeated compare-and-set is refused when its
+ * first try succeeded.
+ *
+ * @throws {ToroidError} TOR_NATS_UNREACHABLE when the store cannot be reached within {@link APPEND_TRIES} tries.
+ */
+export async function append(
+  jet: Jet,
+  stream: string,
+  subject: string,
+  event: { readonly id: string },
+  expectedSeq: number,
+): Promise<Appended> {
+  const data = encode(event);
+  const header = headers();
+  header.set(EVENT_ID, event.id);
+  let uncertain: unknown = null;
+  for (let attempt = 1; attempt <= APPEND_TRIES; attempt += 1) {
+    try {
+      if (uncertain !== null) {
+        const since = await readSubject(jet, stream, subject, expectedSeq);
+        const mine = since.find((one) => one.eventId === event.id);
+        if (mine !== undefined) return { kind: "appended", seq: mine.seq };
+        if (since.length > 0) return { kind: "conflict" };
+      }
+      const ack = await jet.js.publish(subject, data, {
+        headers: header,
+        expect: { streamName: stream, lastSubjectSequence: expectedSeq },
+        retries: 0,
+      });
+      return { kind: "appended", seq: ack.seq };
+    } catch (error) {
+      if (isWrongSequence(error) && uncertain === null) return { kind: "conflict" };
+      if (isRefusal(error) && !isWrongSequence(error)) {
+        throw new ToroidError(
+          "TOR_INTERNAL",
+          `the store refused an event on ${subject}: ${sentenceOf(error)}`,
+          { subject },
+          { cause: error },
+        );
+      }
+      uncertain = error;
+    }
+  }
+  throw new ToroidError(
+    "TOR_NATS_UNREACHABLE",
+    `an event could not be stored on ${subject}: ${sentenceOf(uncertain)}`,
+    { subject },
+    { cause: uncertain },
+  );
+}
+
+function isWrongSequence(error: unknown): boolean {
+  return (
+    error instanceof JetStreamApiError &&
+    (error.code === JetStreamApiCodes.StreamWrongLastSequence ||
+      error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown)
+  );
+}
+
+/** A definite answer of the server, as opposed to no answer. 503: no leader yet, worth another try. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof JetStreamApiError && error.status !== 503;
+}

@@ -1,0 +1,42 @@
+import { z } from "zod";
+import { work } from "./work.ts";
+
+/**
+ * A hint on TOROID_CMD that a stage waits for an executor. It says all that is needed to run it, but grants nothing:
+ * the executor first claims the stage by appending `claimed` where `queuedSeq` is still the last sequence.
+ */
+export const command = z.looseObject({
+  repository: z.string(),
+  number: z.number().int().positive(),
+  stage: z.string().min(1),
+  round: z.number().int().positive(),
+  /** Sequence of the `queued` event in TOROID_RUN. */
+  queuedSeq: z.number().int().positive(),
+  attempt: z.number().int().positive(),
+  work,
+});
+export type Command = z.infer<typeof command>;
+
+/** Core NATS message on {@link CANCEL_SIGNAL}. */
+export const cancelSignal = z.looseObject({
+  repository: z.string(),
+  number: z.number().int().positive(),
+  stage: z.string().min(1),
+  round: z.number().int().positive(),
+});
+export type CancelSignal = z.infer<typeof cancelSignal>;
+
+/** What an executor says of itself in KV toroid_exec, under its id, renewed before it expires. */
+export const presence = z.looseObject({
+  id: z.string(),
+  host: z.string(),
+  version: z.string(),
+  pool: z.string(),
+  slots: z.number().int().nonnegative(),
+  busy: z.number().int().nonnegative(),
+  draining: z.boolean(),
+  sinceMs: z.number(),
+  /** Fencing tokens it holds. A claim whose token is not here is not being worked on. */
+  tokens: z.array(z.number().int()),
+});
+export type Presence = z.infer<typeof presence>;

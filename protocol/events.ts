@@ -1,0 +1,198 @@
+import { z } from "zod";
+import { artifact, commitName, plan, push, source, work } from "./work.ts";
+
+const atMs = z.number();
+const by = z.string();
+const round = z.number().int().positive();
+const stageName = z.string().min(1);
+const textMap = z.record(z.string(), z.string());
+
+/** How a stage ended. `failed`: the script said no. `errored`: we could not run it. `unknown`: it may have acted, and we cannot tell. */
+export const stageOutcome = z.enum([
+  "passed",
+  "failed",
+  "errored",
+  "timedOut",
+  "cancelled",
+  "superseded",
+  "skipped",
+  "unknown",
+]);
+export type StageOutcome = z.infer<typeof stageOutcome>;
+
+export const buildOutcome = z.enum(["passed", "failed", "cancelled", "superseded", "skipped"]);
+export type BuildOutcome = z.infer<typeof buildOutcome>;
+
+/** A mistake in a repository's file, with where it is. */
+export const problem = z.looseObject({
+  file: z.string(),
+  line: z.number().int(),
+  column: z.number().int(),
+  message: z.string(),
+  hint: z.string().nullable(),
+  path: z.string(),
+});
+
+/** What a script asked for through TOROID_QUEUE. */
+export const queueRequest = z.discriminatedUnion("kind", [
+  z.looseObject({ kind: z.literal("environment"), environment: z.string(), params: textMap }),
+  z.looseObject({ kind: z.literal("repository"), repository: z.string(), ref: z.string(), params: textMap }),
+]);
+export type QueueRequest = z.infer<typeof queueRequest>;
+
+/** What a finished stage leaves for others. */
+export const stageResult = z.looseObject({
+  outcome: stageOutcome,
+  /** One sentence for people; empty when there is nothing to add. */
+  message: z.string(),
+  exitCode: z.number().int().nullable(),
+  signal: z.number().int().nullable(),
+  /** The phase that decided the outcome; null when none ran. */
+  phase: z.string().nullable(),
+  outputs: textMap,
+  requests: z.array(queueRequest),
+  artifact: artifact.nullable(),
+  /** Only of the plan stage. */
+  planned: z
+    .discriminatedUnion("kind", [
+      z.looseObject({ kind: z.literal("plan"), source, plan }),
+      z.looseObject({ kind: z.literal("skip"), source: source.nullable(), reason: z.string() }),
+      z.looseObject({
+        kind: z.literal("invalid"),
+        source: source.nullable(),
+        problems: z.array(problem),
+        text: z.string(),
+      }),
+    ])
+    .nullable(),
+  logBytes: z.number().int().nonnegative(),
+  /** Milliseconds by step (checkout, workspace, each phase), for the waterfall. */
+  stepsMs: z.record(z.string(), z.number()),
+});
+export type StageResult = z.infer<typeof stageResult>;
+
+/** TOROID_PUSH: what one repository accepted, in order; the number is the build's. */
+export const pushEvent = z.discriminatedUnion("type", [
+  z.looseObject({ type: z.literal("accepted"), id: z.string(), atMs, number: round, key: z.string(), push, by }),
+]);
+export type PushEvent = z.infer<typeof pushEvent>;
+
+/** TOROID_RUN, a build's own log. */
+export const buildEvent = z.discriminatedUnion("type", [
+  z.looseObject({ type: z.literal("created"), id: z.string(), atMs, push, by }),
+  z.looseObject({ type: z.literal("planned"), id: z.string(), atMs, source, plan }),
+  z.looseObject({
+    type: z.literal("requested"),
+    id: z.string(),
+    atMs,
+    key: z.string(),
+    environment: z.string(),
+    round,
+    params: textMap,
+    by,
+  }),
+  z.looseObject({
+    type: z.literal("settled"),
+    id: z.string(),
+    atMs,
+    stage: stageName,
+    round,
+    outcome: stageOutcome,
+    message: z.string(),
+    outputs: textMap,
+    artifact: artifact.nullable(),
+  }),
+  z.looseObject({ type: z.literal("cancelRequested"), id: z.string(), atMs, by, why: z.string() }),
+  z.looseObject({ type: z.literal("finished"), id: z.string(), atMs, outcome: buildOutcome, message: z.string() }),
+]);
+export type BuildEvent = z.infer<typeof buildEvent>;
+
+/** TOROID_RUN, a stage's log. The sequence of a `claimed` event is the fencing token of that attempt. */
+export const stageEvent = z.discriminatedUnion("type", [
+  z.looseObject({ type: z.literal("queued"), id: z.string(), atMs, pool: z.string(), attempt: round, work }),
+  z.looseObject({
+    type: z.literal("claimed"),
+    id: z.string(),
+    atMs,
+    executor: z.string(),
+    attempt: round,
+    /** Why an earlier holder lost the stage; null for a first claim. */
+    tookOver: z.string().nullable(),
+  }),
+  z.looseObject({ type: z.literal("started"), id: z.string(), atMs, weak: z.array(z.string()) }),
+  /** From here on it acts on the world, though it is no environment: it uploads a package, say. */
+  z.looseObject({ type: z.literal("publishing"), id: z.string(), atMs }),
+  z.looseObject({
+    type: z.literal("attemptErrored"),
+    id: z.string(),
+    atMs,
+    code: z.string(),
+    message: z.string(),
+    /** True when the script may have done something already. */
+    acted: z.boolean(),
+    retryable: z.boolean(),
+  }),
+  z.looseObject({ type: z.literal("cancelRequested"), id: z.string(), atMs, by, why: z.string() }),
+  z.looseObject({ type: z.literal("finished"), id: z.string(), atMs, result: stageResult }),
+]);
+export type StageEvent = z.infer<typeof stageEvent>;
+
+/** One place in a lane. */
+export const laneEntry = z.looseObject({
+  number: round,
+  stage: stageName,
+  round,
+  commit: commitName,
+  policy: z.enum(["newest", "every"]),
+  enteredAtMs: atMs,
+});
+export type LaneEntry = z.infer<typeof laneEntry>;
+
+/** What is live in an environment. */
+export const live = z.looseObject({
+  number: round,
+  round,
+  commit: commitName,
+  artifact: artifact.nullable(),
+  atMs,
+});
+export type Live = z.infer<typeof live>;
+
+export const pause = z.looseObject({ by, why: z.string(), atMs, untilMs: z.number().nullable() });
+export type Pause = z.infer<typeof pause>;
+
+/** TOROID_LANE. The sequence of an `admitted` event is the environment's fence. */
+export const laneEvent = z.discriminatedUnion("type", [
+  z.looseObject({ type: z.literal("entered"), id: z.string(), atMs, entry: laneEntry }),
+  z.looseObject({
+    type: z.literal("withdrawn"),
+    id: z.string(),
+    atMs,
+    number: round,
+    stage: stageName,
+    round,
+    outcome: stageOutcome,
+    why: z.string(),
+  }),
+  z.looseObject({
+    type: z.literal("admitted"),
+    id: z.string(),
+    atMs,
+    entry: laneEntry,
+    previousCommit: commitName.nullable(),
+  }),
+  z.looseObject({
+    type: z.literal("left"),
+    id: z.string(),
+    atMs,
+    number: round,
+    stage: stageName,
+    round,
+    outcome: stageOutcome,
+    /** The new live state; null when this stage changed nothing that we know of. */
+    live: live.nullable(),
+  }),
+  z.looseObject({ type: z.literal("paused"), id: z.string(), atMs, pause }),
+  z.looseObject({ type: z.literal("resumed"), id: z.string(), atMs, by, why: z.string() }),
+]);
+export type LaneEvent = z.infer<typeof laneEvent>;

@@ -1,0 +1,58 @@
+import { type Finding, wrongValue } from "./finding.ts";
+import type { Image } from "./model.ts";
+import type { Path } from "./problem.ts";
+import { type ImageConfig, imageNameProblem } from "./schema.ts";
+import { didYouMean } from "./suggest.ts";
+import { notYet } from "./support.ts";
+
+/**
+ * The image that `config` at `path` means, with `${NAME}` filled in from `variables`, or what is wrong with it.
+ * Nothing said is the executor's default.
+ */
+export function imageOf(
+  config: ImageConfig | undefined,
+  path: Path,
+  variables: Readonly<Record<string, string>>,
+): { readonly image: Image } | { readonly findings: readonly Finding[] } {
+  if (config === undefined) return { image: { kind: "default" } };
+  if (typeof config === "string") {
+    const name = fillIn(config, path, variables);
+    if (typeof name !== "string") return name;
+    if (name === "default" || name === "host") return { image: { kind: name } };
+    const problem = imageNameProblem(name);
+    return problem === null ? { image: { kind: "named", name } } : { findings: [wrongValue(path, problem)] };
+  }
+  if (config.packer !== undefined) return { findings: [notYet([...path, "packer"], "make an image with Packer")] };
+  if (config.oci !== undefined) {
+    const reference = fillIn(config.oci, [...path, "oci"], variables);
+    const yet = notYet([...path, "oci"], "make an image from an OCI one");
+    return { findings: typeof reference === "string" ? [yet] : [yet, ...reference.findings] };
+  }
+  const kind = config.directory === undefined ? "tar" : "directory";
+  const at = [...path, kind];
+  const filled = fillIn(config[kind] ?? "", at, variables);
+  if (typeof filled !== "string") return filled;
+  if (filled.includes("\0") || filled.split("/").includes(".."))
+    return { findings: [wrongValue(at, "the path of an image cannot contain `..`")] };
+  return { image: { kind, path: filled } };
+}
+
+/** `text` with every `${NAME}` replaced, or a finding for each name that nothing sets. */
+function fillIn(
+  text: string,
+  path: Path,
+  variables: Readonly<Record<string, string>>,
+): string | { readonly findings: readonly Finding[] } {
+  const findings: Finding[] = [];
+  const filled = text.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
+    const value = Object.hasOwn(variables, name) ? variables[name] : undefined;
+    if (value === undefined) findings.push(unset(name, path, Object.keys(variables)));
+    return value ?? "";
+  });
+  return findings.length > 0 ? { findings } : filled;
+}
+
+function unset(name: string, path: Path, names: readonly string[]): Finding {
+  const hint = didYouMean(name, names) ?? "only variables of `matrix` and `env` can stand in an image";
+  return wrongValue(path, `\`\${${name}}\` is not set`, hint);
+}

@@ -1,0 +1,110 @@
+import type { Problem } from "./problem.ts";
+
+/**
+ * Terminology: a *plan* is what one push runs, made from `.toroid.yml` at its commit; a *stage plan* is one node of it.
+ * Everything here is plain data: it crosses the wire from the executor that made it to the coordinator.
+ */
+
+/** The root file system a stage's workspace is layered on, with every `${VAR}` already filled in. */
+export type Image =
+  /** What the executor's operator chose. */
+  | { readonly kind: "default" }
+  /** The executor's own root file system, masked. */
+  | { readonly kind: "host" }
+  /** One of the executor's image store. */
+  | { readonly kind: "named"; readonly name: string }
+  /** On the executor's host when absolute, in the checkout when relative (then without `..`). */
+  | { readonly kind: "directory" | "tar"; readonly path: string };
+
+/** null: the executor's own limit. */
+export interface Limits {
+  readonly memoryBytes: number | null;
+  /** Thousandths of a CPU. */
+  readonly cpuMilli: number | null;
+  readonly pids: number | null;
+  readonly diskBytes: number | null;
+  /** How much output is kept. */
+  readonly logBytes: number;
+}
+
+/** Shell lines, each run as `sh -eu -c` in the stage's workdir; a phase stops at its first failing line. */
+export interface Phases {
+  readonly install: readonly string[];
+  readonly script: readonly string[];
+  /** Only after `script` passed, and only where `shouldPublish` says so. */
+  readonly publish: readonly string[];
+  /** Always, last; cannot change the outcome. */
+  readonly after: readonly string[];
+}
+
+/** Patterns as in `on`. null: that kind of ref does not publish. */
+export interface PublishRefs {
+  readonly branches: readonly string[] | null;
+  readonly tags: readonly string[] | null;
+}
+
+export interface StagePlan {
+  /** `build`, `build NODE=22`, `stage`, `prod`: unique in the plan. */
+  readonly name: string;
+  /** null: a build stage. */
+  readonly environment: string | null;
+  /**
+   * Names of the stages it comes after. `join: "all"`: each has passed (a stage that may fail counts once it is over);
+   * `"any"`: one has. Never a cycle. For a stage that is not `automatic` they hold for a request as well.
+   */
+  readonly needs: readonly string[];
+  readonly join: "all" | "any";
+  /** false: declared, but reached only by request (`TOROID_QUEUE`, a person). */
+  readonly automatic: boolean;
+  /** Its failure does not fail the build, nor hold back what needs it. */
+  readonly allowFailure: boolean;
+  readonly image: Image;
+  /** Relative to the checkout, without `..`; `.` is the checkout itself. */
+  readonly workdir: string;
+  /** `env`, then the matrix, then the environment's `env` and `params`: later ones win. Values are literal text. */
+  readonly env: Readonly<Record<string, string>>;
+  /** An environment stage has `script` (its `run`), or nothing at all and an `entrypoint`. */
+  readonly phases: Phases;
+  /** Relative to the checkout whatever `workdir` says; called as `<entrypoint> <environment>`. null: `phases` it is. */
+  readonly entrypoint: string | null;
+  /** null: the file does not say; then the default branch and every tag publish. See `shouldPublish`. */
+  readonly publishRefs: PublishRefs | null;
+  /** Globs in the workdir of a build stage; empty elsewhere. */
+  readonly artifactFiles: readonly string[];
+  readonly limits: Limits;
+  readonly network: "none" | "full";
+  readonly timeoutMs: number;
+  /** May be run again unasked after an attempt was lost half way. A build stage is, unless it would publish. */
+  readonly idempotent: boolean;
+}
+
+export interface Plan {
+  readonly kind: "library" | "application";
+  /** Build stages first, then environments as the file orders them. */
+  readonly stages: readonly StagePlan[];
+}
+
+/** The push that asks for a plan. */
+export interface Source {
+  /** `owner/name`. */
+  readonly repository: string;
+  /** As pushed: `refs/heads/main`, `refs/tags/v1`. */
+  readonly ref: string;
+  /** null when the ref is not a branch. */
+  readonly branch: string | null;
+  /** null when the ref is not a tag. */
+  readonly tag: string | null;
+  readonly commit: string;
+  /** The head commit's, whole. */
+  readonly message: string;
+  /** Against what was there before, or the merge base of the default branch; null when unknown. */
+  readonly changedPaths: readonly string[] | null;
+  readonly defaultBranch: string | null;
+}
+
+export type Planned =
+  | { readonly kind: "plan"; readonly plan: Plan }
+  /** Nothing is to run, and that is right; `reason` is a sentence for people. */
+  | { readonly kind: "skip"; readonly reason: string }
+  /** All problems of the file, in its order. */
+  | { readonly kind: "invalid"; readonly problems: readonly Problem[] };

@@ -1,0 +1,68 @@
+import { placeFindings } from "./document.ts";
+import { shouldPublish, skippedByMessage, skipReason } from "./filters.ts";
+import { type Finding, wrongKey } from "./finding.ts";
+import type { Plan, Planned, Source } from "./model.ts";
+import { parse } from "./parse.ts";
+import type { Problem } from "./problem.ts";
+import type { Config } from "./schema.ts";
+import { stagesOf } from "./stages.ts";
+import { unsupportedIn } from "./support.ts";
+
+export { shouldPublish, whyNotPublished } from "./filters.ts";
+export type { Image, Limits, Phases, Plan, Planned, PublishRefs, Source, StagePlan } from "./model.ts";
+export type { Problem } from "./problem.ts";
+
+/** A plan travels as one message; larger ones are refused. */
+export const MAX_PLAN_BYTES = 512 * 1024;
+
+/**
+ * The whole way: text of the file → what this push runs. A file with problems is `invalid` whatever it filters; a commit
+ * message that skips builds skips a broken file too, unless the file can say `skip: false`. Never throws.
+ *
+ * @param file the name shown in problems
+ */
+export function planOf(file: string, text: string, source: Source): Planned {
+  const checked = check(file, text);
+  if ("problems" in checked) {
+    const reason = checked.skip === false ? null : skippedByMessage(source.message);
+    return reason === null ? { kind: "invalid", problems: checked.problems } : { kind: "skip", reason };
+  }
+  const { config, plan } = checked;
+  const reason = skipReason(config, source);
+  if (reason !== null) return { kind: "skip", reason };
+  const stages = plan.stages.map((stage) =>
+    stage.environment === null ? { ...stage, idempotent: !shouldPublish(stage, source) } : stage,
+  );
+  return { kind: "plan", plan: { ...plan, stages } };
+}
+
+/** Everything wrong with a file, whatever push it is for; empty when it can run. Never throws. */
+export function lint(file: string, text: string): readonly Problem[] {
+  const checked = check(file, text);
+  return "problems" in checked ? checked.problems : [];
+}
+
+type Checked =
+  | { readonly config: Config; readonly plan: Plan }
+  /** `skip` as far as the file could be read. */
+  | { readonly problems: readonly Problem[]; readonly skip: Config["skip"] };
+
+function check(file: string, text: string): Checked {
+  const parsed = parse(file, text);
+  if (!("config" in parsed)) return { problems: parsed, skip: undefined };
+  const { config, document } = parsed;
+  const { stages, findings } = stagesOf(parsed);
+  const kind = config.kind ?? (config.environments === undefined ? "library" : "application");
+  const plan: Plan = { kind, stages };
+  const all = [...parsed.findings, ...findings, ...unsupportedIn(config)];
+  if (all.length === 0) all.push(...tooLarge(plan, config));
+  return all.length === 0 ? { config, plan } : { problems: placeFindings(document, all), skip: config.skip };
+}
+
+function tooLarge(plan: Plan, { matrix }: Config): readonly Finding[] {
+  const bytes = Buffer.byteLength(JSON.stringify(plan));
+  if (bytes <= MAX_PLAN_BYTES) return [];
+  const size = `${plan.stages.length} stages take ${Math.ceil(bytes / 1024)} KiB, 512 is the most`;
+  const hint = "move long scripts into files of the repository";
+  return [wrongKey([matrix === undefined ? "script" : "matrix"], `the plan of this file is too large: ${size}`, hint)];
+}

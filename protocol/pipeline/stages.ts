@@ -1,0 +1,189 @@
+import { orderOf, type Position } from "./environments.ts";
+import { type Finding, wrongKey } from "./finding.ts";
+import { imageOf } from "./image.ts";
+import { type Variant, variantName, variantsOf } from "./matrix.ts";
+import type { Image, Limits, Phases, PublishRefs, StagePlan } from "./model.ts";
+import type { Parsed } from "./parse.ts";
+import type { Path } from "./problem.ts";
+import type { Config, EnvironmentConfig, ImageConfig } from "./schema.ts";
+
+const HOUR_MS = 3_600_000;
+export const DEFAULT_TIMEOUT_MS = HOUR_MS;
+export const DEFAULT_LOG_BYTES = 64 * 2 ** 20;
+
+const NO_PHASES: Phases = { install: [], script: [], publish: [], after: [] };
+
+/**
+ * The stages of a file, build stages first, with every default filled in, and what is wrong between its keys. The
+ * stages mean something only when there is nothing wrong.
+ *
+ * An environment without an image of its own has the file's, as the first build stage has it.
+ */
+export function stagesOf(parsed: Parsed): {
+  readonly stages: readonly StagePlan[];
+  readonly findings: readonly Finding[];
+} {
+  const { config, complete, environments } = parsed;
+  const broken = (key: string) => parsed.findings.some(({ path }) => path[0] === key);
+  const matrix = variantsOf(broken("matrix") ? undefined : config.matrix);
+  const order = orderOf(config, environments);
+  const findings = [...matrix.findings, ...order.findings];
+  const variablesKnown = !broken("matrix") && !broken("env") && matrix.findings.length === 0;
+
+  /** Keeps what is wrong with an image and goes on with the default one. */
+  const image = (said: ImageConfig | undefined, path: Path, env: Readonly<Record<string, string>>): Image => {
+    const made = imageOf(said, path, env);
+    if ("image" in made) return made.image;
+    findings.push(...made.findings.filter(({ kind }) => kind === "unsupported" || variablesKnown));
+    return { kind: "default" };
+  };
+
+  const builds = matrix.variants.map((variant) => {
+    const env = { ...config.env, ...variant.variables };
+    return buildStage(config, variant, env, image(config.image, ["image"], env));
+  });
+  const needed = builds.map(({ name }) => name);
+  const targets = order.positions.map((position) => {
+    const said = config.environments?.[position.name] ?? {};
+    const env = { ...config.env, ...said.env, ...said.params };
+    const made =
+      said.image !== undefined
+        ? image(said.image, ["environments", position.name, "image"], env)
+        : image(config.image, ["image"], {
+            ...config.env,
+            ...matrix.variants[0]?.variables,
+            ...said.env,
+            ...said.params,
+          });
+    return environmentStage(config, position, said, env, needed, made);
+  });
+  if (complete) findings.push(...missing(config));
+  findings.push(...contradictions(config));
+  return { stages: [...builds, ...targets], findings };
+}
+
+function buildStage(config: Config, variant: Variant, env: Readonly<Record<string, string>>, image: Image): StagePlan {
+  const { install = [], script = [], after = [] } = config;
+  return {
+    name: variantName(variant),
+    environment: null,
+    needs: [],
+    join: "all",
+    automatic: true,
+    allowFailure: variant.allowFailure,
+    image,
+    workdir: workdirOf(config.workdir),
+    env,
+    phases: { install, script, publish: publishLines(config), after },
+    entrypoint: null,
+    publishRefs: publishRefs(config),
+    artifactFiles: config.artifact?.files ?? [],
+    limits: limitsOf(config, {}),
+    network: networkOf(config.network),
+    timeoutMs: config.timeout ?? DEFAULT_TIMEOUT_MS,
+    idempotent: true,
+  };
+}
+
+function environmentStage(
+  config: Config,
+  { name, first, after }: Position,
+  said: EnvironmentConfig,
+  env: Readonly<Record<string, string>>,
+  builds: readonly string[],
+  image: Image,
+): StagePlan {
+  const entrypoint = said.run === undefined ? (config.entrypoint ?? null) : null;
+  // What begins, and what waits for a request, comes after the builds; the builds are before everything else anyway.
+  const afterBuilds = after.length === 0 || (first && said.after === "any");
+  return {
+    name,
+    environment: name,
+    needs: afterBuilds ? builds : after,
+    join: afterBuilds ? "all" : (said.after ?? "all"),
+    automatic: first || after.length > 0,
+    allowFailure: false,
+    image,
+    workdir: workdirOf(said.workdir ?? (entrypoint === null ? config.workdir : undefined)),
+    env,
+    phases: { ...NO_PHASES, script: said.run ?? [] },
+    entrypoint,
+    publishRefs: null,
+    artifactFiles: [],
+    limits: limitsOf(config, said),
+    network: networkOf(said.network ?? config.network),
+    timeoutMs: said.timeout ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
+    idempotent: said.idempotent ?? false,
+  };
+}
+
+function publishLines({ publish }: Config): readonly string[] {
+  return publish === undefined ? [] : "run" in publish ? publish.run : publish;
+}
+
+function publishRefs({ publish }: Config): PublishRefs | null {
+  if (publish === undefined || !("run" in publish) || publish.on === undefined) return null;
+  return { branches: publish.on.branches ?? null, tags: publish.on.tags ?? null };
+}
+
+function limitsOf(config: Config, said: EnvironmentConfig): Limits {
+  const { memory, cpu, pids, disk, log } = { ...config.limits, ...said.limits };
+  return {
+    memoryBytes: memory ?? null,
+    cpuMilli: cpu === undefined ? null : Math.round(cpu * 1_000),
+    pids: pids ?? null,
+    diskBytes: disk ?? null,
+    logBytes: log ?? DEFAULT_LOG_BYTES,
+  };
+}
+
+/** A list of hosts is told by `support.ts`; should it ever come through, less is safer than more. */
+function networkOf(network: Config["network"]): "none" | "full" {
+  return network === undefined ? "full" : network === "full" ? "full" : "none";
+}
+
+/** `./api/` → `api`. */
+function workdirOf(path = "."): string {
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  return parts.length === 0 ? "." : parts.join("/");
+}
+
+/** What has to be there and is not. */
+function missing(config: Config): readonly Finding[] {
+  const { install, script, publish, environments, artifact, entrypoint } = config;
+  const names = Object.keys(environments ?? {});
+  if ([install, script, publish, environments, artifact].every((key) => key === undefined))
+    return [wrongKey([], "the file runs nothing", "add `script`, for example `script: make test`")];
+  if (environments !== undefined && names.length === 0)
+    return [wrongKey(["environments"], "`environments` is empty", "declare one, or remove the key")];
+  if (entrypoint !== undefined && names.length === 0)
+    return [
+      wrongKey(
+        ["entrypoint"],
+        "`entrypoint` is called for environments, and this file has none",
+        "declare `environments`",
+      ),
+    ];
+  if (entrypoint !== undefined) return [];
+  return Object.entries(environments ?? {}).flatMap(([name, { run }]) =>
+    run === undefined
+      ? [
+          wrongKey(
+            ["environments", name],
+            `\`${name}\` has nothing to run`,
+            "give it a `run`, or the file an `entrypoint`",
+          ),
+        ]
+      : [],
+  );
+}
+
+/** What cannot be together. */
+function contradictions({ kind, environments, artifact }: Config): readonly Finding[] {
+  if (kind !== "library") return [];
+  const hint = "write `kind: application`, or leave `kind` out";
+  return [
+    ...(environments === undefined ? [] : [wrongKey(["environments"], "a library has no environments", hint)]),
+    ...(artifact?.ami === undefined ? [] : [wrongKey(["artifact", "ami"], "a library has no AMI", hint)]),
+  ];
+}

@@ -1,0 +1,185 @@
+/**
+ * A stage, as coordinators and executors both must see it: the fold of its log, and the rules by which an executor
+ * may take it. Pure.
+ */
+import { assertNever } from "./errors.ts";
+import type { StageEvent, StageResult } from "./events.ts";
+import { nextStageStatus, type StageStatus } from "./states.ts";
+import type { Work } from "./work.ts";
+
+export interface Stage {
+  readonly status: StageStatus;
+  readonly work: Work | null;
+  readonly pool: string;
+  /** Sequence of the newest `queued` event. */
+  readonly queuedSeq: number;
+  readonly queuedAtMs: number;
+  /** The attempt queued or running now; 0 before the first. */
+  readonly attempt: number;
+  /** Fencing token: sequence of the newest `claimed` event; 0 when nobody holds the stage. */
+  readonly token: number;
+  readonly executor: string | null;
+  readonly claimedAtMs: number | null;
+  readonly startedAtMs: number | null;
+  readonly finishedAtMs: number | null;
+  readonly cancel: { readonly by: string; readonly why: string } | null;
+  readonly lastError: {
+    readonly code: string;
+    readonly message: string;
+    readonly acted: boolean;
+    readonly retryable: boolean;
+  } | null;
+  readonly weak: readonly string[];
+  /** This attempt may have changed something outside: an environment's script began, or a publish. */
+  readonly acted: boolean;
+  readonly result: StageResult | null;
+}
+
+export const NO_STAGE: Stage = {
+  status: "absent",
+  work: null,
+  pool: "",
+  queuedSeq: 0,
+  queuedAtMs: 0,
+  attempt: 0,
+  token: 0,
+  executor: null,
+  claimedAtMs: null,
+  startedAtMs: null,
+  finishedAtMs: null,
+  cancel: null,
+  lastError: null,
+  weak: [],
+  acted: false,
+  result: null,
+};
+
+/**
+ * The stage after `event`, which has sequence `seq` in TOROID_RUN.
+ *
+ * @throws {ToroidError} TOR_TRANSITION_ILLEGAL
+ */
+export function applyToStage(stage: Stage, event: StageEvent, seq: number): Stage {
+  const status = nextStageStatus(stage.status, event.type);
+  switch (event.type) {
+    case "queued":
+      return {
+        ...stage,
+        status,
+        work: event.work,
+        pool: event.pool,
+        queuedSeq: seq,
+        queuedAtMs: event.atMs,
+        attempt: event.attempt,
+        token: 0,
+        executor: null,
+        claimedAtMs: null,
+        startedAtMs: null,
+        acted: false,
+      };
+    case "claimed":
+      return {
+        ...stage,
+        status,
+        attempt: event.attempt,
+        token: seq,
+        executor: event.executor,
+        claimedAtMs: event.atMs,
+        startedAtMs: null,
+        acted: false,
+      };
+    case "started":
+      return { ...stage, status, startedAtMs: event.atMs, weak: event.weak, acted: environmentOf(stage.work) !== null };
+    case "publishing":
+      return { ...stage, status, acted: true };
+    case "attemptErrored":
+      return {
+        ...stage,
+        status,
+        lastError: { code: event.code, message: event.message, acted: event.acted, retryable: event.retryable },
+      };
+    case "cancelRequested":
+      return { ...stage, status, cancel: stage.cancel ?? { by: event.by, why: event.why } };
+    case "finished":
+      return { ...stage, status, finishedAtMs: event.atMs, result: event.result };
+    default:
+      return assertNever(event, "stage event");
+  }
+}
+
+/** How often a stage may be attempted before it is errored for good. */
+export const MAX_ATTEMPTS = 3;
+
+/** May another attempt be made without asking a person, once one may have acted on the world? */
+export function isRepeatable(work: Work): boolean {
+  return work.kind === "plan" || work.stage.idempotent;
+}
+
+function environmentOf(work: Work | null): string | null {
+  return work?.kind === "stage" ? work.stage.environment : null;
+}
+
+export type ClaimRuling =
+  /** Append `claimed` with this attempt. */
+  | { readonly kind: "claim"; readonly attempt: number; readonly tookOver: string | null }
+  /** Append `finished` with this outcome: it cannot be run again. */
+  | { readonly kind: "give-up"; readonly outcome: "unknown" | "errored" | "cancelled"; readonly message: string }
+  /** Another executor is alive and holds it: look again later. */
+  | { readonly kind: "held" }
+  /** The command is of the past: acknowledge and forget. */
+  | { readonly kind: "stale" };
+
+/**
+ * May an executor take `stage` on the word of a command for the `queued` event `queuedSeq`?
+ *
+ * @param holderHolds whether the present holder is alive and says that it holds the stage's token
+ */
+export function ruleClaim(stage: Stage, queuedSeq: number, holderHolds: boolean): ClaimRuling {
+  if (stage.queuedSeq !== queuedSeq || stage.work === null) return { kind: "stale" };
+  if (stage.status === "queued") {
+    // A cancelled stage that nobody claimed is finished by the coordinator.
+    if (stage.cancel !== null) return { kind: "stale" };
+    return { kind: "claim", attempt: stage.attempt, tookOver: null };
+  }
+  if (stage.status !== "claimed" && stage.status !== "running") return { kind: "stale" };
+  if (holderHolds) return { kind: "held" };
+  if (stage.cancel !== null) return { kind: "give-up", outcome: "cancelled", message: stage.cancel.why };
+  const lost = `executor ${stage.executor ?? "?"} was lost`;
+  if (stage.acted && !isRepeatable(stage.work)) {
+    return {
+      kind: "give-up",
+      outcome: "unknown",
+      message: `${lost} while this stage ran; it may have acted, so it is not repeated by itself`,
+    };
+  }
+  if (stage.attempt >= MAX_ATTEMPTS) {
+    return {
+      kind: "give-up",
+      outcome: "errored",
+      message: `${lost}, and this was attempt ${stage.attempt} of ${MAX_ATTEMPTS}`,
+    };
+  }
+  return { kind: "claim", attempt: stage.attempt + 1, tookOver: lost };
+}
+
+/** Does the holder of `token` still own the stage? Everything it would report is void otherwise. */
+export function holds(stage: Stage, token: number): boolean {
+  return stage.token === token && (stage.status === "claimed" || stage.status === "running");
+}
+
+/** A result with nothing in it but an outcome and its reason. */
+export function bareResult(outcome: StageResult["outcome"], message: string): StageResult {
+  return {
+    outcome,
+    message,
+    exitCode: null,
+    signal: null,
+    phase: null,
+    outputs: {},
+    requests: [],
+    artifact: null,
+    planned: null,
+    logBytes: 0,
+    stepsMs: {},
+  };
+}

@@ -1,0 +1,221 @@
+/**
+ * Every stream, consumer and bucket, as data: names, subjects, limits. `kit/jetstream.ts` creates them at start or
+ * checks that they are as written here; nothing else in the system makes one.
+ *
+ * Sizes are ceilings, not reservations, and shares of one store, so that their sum stays below the server's
+ * `max_file_store`. Each stream has a hard `max_bytes` and an explicit `max_consumers`, because the server's defaults let one of them starve the others.
+ */
+
+import { escapeToken } from "./ids.ts";
+import type { CommandQueue } from "./subjects.ts";
+import { commandFilter } from "./subjects.ts";
+
+const MIB = 1024 * 1024;
+const SECOND_MS = 1_000;
+const DAY_MS = 24 * 60 * 60 * SECOND_MS;
+
+export interface StreamSpec {
+  readonly name: string;
+  readonly description: string;
+  readonly subjects: readonly string[];
+  readonly retention: "limits" | "workqueue";
+  /** `old` drops the oldest message when a limit is reached, `new` refuses the publish. */
+  readonly discard: "old" | "new";
+  /** Part of the store that this stream may fill; see {@link maxBytesOf}. */
+  readonly share: number;
+  readonly maxMessages: number;
+  readonly maxMessagesPerSubject: number;
+  readonly maxAgeMs: number;
+  readonly maxMessageBytes: number;
+  readonly maxConsumers: number;
+  readonly allowDirect: boolean;
+}
+
+export interface ConsumerSpec {
+  readonly stream: string;
+  readonly name: string;
+  readonly filter: string;
+  /** How long a message may be in hand without a sign of life. */
+  readonly ackWaitMs: number;
+  readonly maxAckPending: number;
+  /** -1: for ever. */
+  readonly maxDeliver: number;
+}
+
+export interface BucketSpec {
+  readonly name: string;
+  readonly description: string;
+  readonly history: number;
+  /** How long a key lives without being written; 0: for ever. */
+  readonly ttlMs: number;
+  readonly share: number;
+}
+
+const UNBOUNDED = -1;
+
+export const RUN: StreamSpec = {
+  name: "TOROID_RUN",
+  description: "the truth: one event log per build and per stage",
+  subjects: ["toroid.run.>"],
+  retention: "limits",
+  discard: "new",
+  share: 0.3,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: UNBOUNDED,
+  maxAgeMs: 0,
+  maxMessageBytes: UNBOUNDED,
+  maxConsumers: 64,
+  allowDirect: true,
+};
+
+export const LANE: StreamSpec = {
+  name: "TOROID_LANE",
+  description: "queue, pause and what is live, per environment; every message carries the lane before it",
+  subjects: ["toroid.lane.>"],
+  retention: "limits",
+  discard: "old",
+  share: 0.05,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: 1_000,
+  maxAgeMs: 0,
+  maxMessageBytes: UNBOUNDED,
+  maxConsumers: 64,
+  allowDirect: true,
+};
+
+export const PUSH: StreamSpec = {
+  name: "TOROID_PUSH",
+  description: "what each repository accepted, in order: identity and build number in one append",
+  subjects: ["toroid.push.*"],
+  retention: "limits",
+  discard: "old",
+  share: 0.08,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: 10_000,
+  maxAgeMs: 0,
+  maxMessageBytes: UNBOUNDED,
+  maxConsumers: 64,
+  allowDirect: true,
+};
+
+export const COMMAND: StreamSpec = {
+  name: "TOROID_CMD",
+  description: "hints to executors that a stage waits",
+  subjects: ["toroid.cmd.>"],
+  retention: "workqueue",
+  discard: "new",
+  share: 0.03,
+  maxMessages: 100_000,
+  maxMessagesPerSubject: UNBOUNDED,
+  maxAgeMs: 0,
+  maxMessageBytes: UNBOUNDED,
+  maxConsumers: 256,
+  allowDirect: true,
+};
+
+export const BUILD: StreamSpec = {
+  name: "TOROID_BUILD",
+  description: "one summary per build, newest only",
+  subjects: ["toroid.build.*.*"],
+  retention: "limits",
+  discard: "old",
+  share: 0.16,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: 1,
+  maxAgeMs: 0,
+  maxMessageBytes: UNBOUNDED,
+  maxConsumers: 1_000,
+  allowDirect: true,
+};
+
+export const LOG: StreamSpec = {
+  name: "TOROID_LOG",
+  description: "build output",
+  subjects: ["toroid.log.>"],
+  retention: "limits",
+  discard: "old",
+  share: 0.3,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: UNBOUNDED,
+  maxAgeMs: 30 * DAY_MS,
+  maxMessageBytes: 128 * 1024,
+  maxConsumers: 10_000,
+  allowDirect: true,
+};
+
+export const EVENTS: StreamSpec = {
+  name: "TOROID_EVENTS",
+  description: "JSON for people and other systems; never read back",
+  subjects: ["toroid.events.>"],
+  retention: "limits",
+  discard: "old",
+  share: 0.05,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: UNBOUNDED,
+  maxAgeMs: 30 * DAY_MS,
+  maxMessageBytes: 128 * 1024,
+  maxConsumers: 10_000,
+  allowDirect: true,
+};
+
+export const DEAD: StreamSpec = {
+  name: "TOROID_DLQ",
+  description: "advisories about commands that no executor could take",
+  subjects: [
+    "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.TOROID_CMD.>",
+    "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.TOROID_CMD.>",
+  ],
+  retention: "limits",
+  discard: "old",
+  share: 0.01,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: UNBOUNDED,
+  maxAgeMs: 30 * DAY_MS,
+  maxMessageBytes: UNBOUNDED,
+  maxConsumers: 64,
+  allowDirect: true,
+};
+
+export const STREAMS: readonly StreamSpec[] = [PUSH, RUN, LANE, COMMAND, BUILD, LOG, EVENTS, DEAD];
+
+/** Coordinators share these: whichever is free reacts to the next event. */
+const REACTOR = { ackWaitMs: 10 * SECOND_MS, maxAckPending: 1_000, maxDeliver: -1 } as const;
+
+export const PUSH_REACTOR: ConsumerSpec = { stream: PUSH.name, name: "reactor", filter: "toroid.push.*", ...REACTOR };
+export const RUN_REACTOR: ConsumerSpec = { stream: RUN.name, name: "reactor", filter: "toroid.run.>", ...REACTOR };
+export const LANE_REACTOR: ConsumerSpec = { stream: LANE.name, name: "reactor", filter: "toroid.lane.>", ...REACTOR };
+export const REACTORS: readonly ConsumerSpec[] = [PUSH_REACTOR, RUN_REACTOR, LANE_REACTOR];
+
+/** How long an executor may be silent before another may take its stages. */
+export const PRESENCE_TTL_MS = 8 * SECOND_MS;
+
+/** Executors of a pool share one consumer per queue. A command is held, with signs of life, until its stage ended. */
+export function executorConsumer(pool: string, queue: CommandQueue): ConsumerSpec {
+  return {
+    stream: COMMAND.name,
+    name: `executors_${escapeToken(pool)}_${queue}`,
+    filter: commandFilter(pool, queue),
+    ackWaitMs: PRESENCE_TTL_MS,
+    maxAckPending: 10_000,
+    maxDeliver: 100,
+  };
+}
+
+/** Executors, by id; a key that is not renewed disappears. */
+export const EXECUTORS: BucketSpec = {
+  name: "toroid_exec",
+  description: "presence of executors",
+  history: 1,
+  ttlMs: PRESENCE_TTL_MS,
+  share: 0.01,
+};
+
+export const BUCKETS: readonly BucketSpec[] = [EXECUTORS];
+
+/** The store that the shares are taken from unless the operator names another size. */
+export const DEFAULT_STORE_BYTES = 8 * 1024 * MIB;
+
+/** The ceiling of one stream or bucket in a store of `storeBytes`: shares add up to less than 1, so all fit. */
+export function maxBytesOf(spec: { readonly share: number }, storeBytes: number): number {
+  return Math.floor(spec.share * storeBytes);
+}

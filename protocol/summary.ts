@@ -1,0 +1,71 @@
+import { z } from "zod";
+import { buildOutcome, problem, stageOutcome } from "./events.ts";
+import { artifact, commitName } from "./work.ts";
+
+const maybeMs = z.number().nullable();
+
+/** One stage of a build, for people. Durations and instants in milliseconds since 1970. */
+export const stageSummary = z.looseObject({
+  name: z.string(),
+  round: z.number().int().positive(),
+  environment: z.string().nullable(),
+  needs: z.array(z.string()),
+  status: z.enum(["waiting", "queued", "claimed", "running", "retrying", "finished"]),
+  outcome: stageOutcome.nullable(),
+  message: z.string(),
+  /** Why it does not run yet, in one sentence; empty when it does. */
+  waiting: z.string(),
+  executor: z.string().nullable(),
+  attempt: z.number().int().nonnegative(),
+  queuedAtMs: maybeMs,
+  claimedAtMs: maybeMs,
+  startedAtMs: maybeMs,
+  finishedAtMs: maybeMs,
+  exitCode: z.number().int().nullable(),
+  phase: z.string().nullable(),
+  logBytes: z.number().int().nonnegative(),
+  outputs: z.record(z.string(), z.string()),
+  stepsMs: z.record(z.string(), z.number()),
+  /** Last sequence of the stage's log that is in here: a summary never goes back. */
+  seq: z.number().int().nonnegative(),
+});
+export type StageSummary = z.infer<typeof stageSummary>;
+
+/** TOROID_BUILD: one build, for lists and pages. A projection; the truth is in TOROID_RUN. */
+export const buildSummary = z.looseObject({
+  repository: z.string(),
+  number: z.number().int().positive(),
+  status: z.enum(["planning", "running", "finished"]),
+  outcome: buildOutcome.nullable(),
+  message: z.string(),
+  kind: z.enum(["library", "application"]).nullable(),
+  ref: z.string(),
+  branch: z.string().nullable(),
+  tag: z.string().nullable(),
+  commit: commitName.nullable(),
+  commitMessage: z.string(),
+  author: z.string(),
+  by: z.string(),
+  createdAtMs: z.number(),
+  finishedAtMs: maybeMs,
+  artifact: artifact.nullable(),
+  problems: z.array(problem),
+  /** The plan stage first, then the build's stages in the plan's order, then later rounds. */
+  stages: z.array(stageSummary),
+  /** Last sequence of the build's own log that is in here. */
+  seq: z.number().int().nonnegative(),
+});
+export type BuildSummary = z.infer<typeof buildSummary>;
+
+/** An environment, for people. */
+export const environmentSummary = z.looseObject({
+  repository: z.string(),
+  environment: z.string(),
+  paused: z.looseObject({ by: z.string(), why: z.string(), atMs: z.number(), untilMs: maybeMs }).nullable(),
+  live: z
+    .looseObject({ number: z.number().int(), commit: commitName, atMs: z.number(), artifact: artifact.nullable() })
+    .nullable(),
+  inFlight: z.looseObject({ number: z.number().int(), stage: z.string(), round: z.number().int() }).nullable(),
+  waiting: z.array(z.looseObject({ number: z.number().int(), stage: z.string(), round: z.number().int() })),
+});
+export type EnvironmentSummary = z.infer<typeof environmentSummary>;

@@ -1,0 +1,128 @@
+import { z } from "zod";
+import { isRepositoryName } from "./ids.ts";
+import type { Image, Limits, Phases, Plan, StagePlan } from "./pipeline/plan.ts";
+
+/** A commit's or tag's object name: SHA-1 or SHA-256, lower case. */
+export const commitName = z.string().regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/);
+export const repositoryName = z.string().refine(isRepositoryName, "not an owner/name");
+const count = z.number().int().nonnegative();
+const textMap = z.record(z.string(), z.string());
+
+/** Where a repository can be fetched from. `https` may also be a `file://` URL or a path; executors decide what they allow. */
+export const remote = z.looseObject({ https: z.string(), ssh: z.string().nullable() });
+export type Remote = z.infer<typeof remote>;
+
+/**
+ * What caused a build, as accepted: a push, or a request of a person or another build for a ref.
+ * `commit` is null when only the ref is known (a trigger): the plan resolves it.
+ */
+export const push = z.looseObject({
+  repository: repositoryName,
+  repositoryId: z.number().int().nullable(),
+  remote,
+  ref: z.string(),
+  before: commitName.nullable(),
+  commit: commitName.nullable(),
+  created: z.boolean(),
+  forced: z.boolean(),
+  defaultBranch: z.string().nullable(),
+  message: z.string(),
+  author: z.string(),
+  /** The forge's delivery id, for support; null where the way in loses it. */
+  deliveryId: z.string().nullable(),
+  params: textMap,
+});
+export type Push = z.infer<typeof push>;
+
+/** A push after planning: which commit it really is. */
+export const source = z.looseObject({
+  ref: z.string(),
+  branch: z.string().nullable(),
+  tag: z.string().nullable(),
+  before: commitName.nullable(),
+  commit: commitName,
+  message: z.string(),
+  author: z.string(),
+});
+export type CheckedSource = z.infer<typeof source>;
+
+const image = z.union([
+  z.object({ kind: z.literal("default") }),
+  z.object({ kind: z.literal("host") }),
+  z.object({ kind: z.literal("named"), name: z.string() }),
+  z.object({ kind: z.enum(["directory", "tar"]), path: z.string() }),
+]) satisfies z.ZodType<Image>;
+
+const limits = z.object({
+  memoryBytes: count.nullable(),
+  cpuMilli: count.nullable(),
+  pids: count.nullable(),
+  diskBytes: count.nullable(),
+  logBytes: count,
+}) satisfies z.ZodType<Limits>;
+
+const phases = z.object({
+  install: z.array(z.string()).readonly(),
+  script: z.array(z.string()).readonly(),
+  publish: z.array(z.string()).readonly(),
+  after: z.array(z.string()).readonly(),
+}) satisfies z.ZodType<Phases>;
+
+export const stagePlan = z.object({
+  name: z.string().min(1),
+  environment: z.string().min(1).nullable(),
+  needs: z.array(z.string()).readonly(),
+  join: z.enum(["all", "any"]),
+  automatic: z.boolean(),
+  allowFailure: z.boolean(),
+  image,
+  workdir: z.string(),
+  env: textMap,
+  phases,
+  entrypoint: z.string().nullable(),
+  publishRefs: z
+    .object({ branches: z.array(z.string()).readonly().nullable(), tags: z.array(z.string()).readonly().nullable() })
+    .nullable(),
+  artifactFiles: z.array(z.string()).readonly(),
+  limits,
+  network: z.enum(["none", "full"]),
+  timeoutMs: count,
+  idempotent: z.boolean(),
+}) satisfies z.ZodType<StagePlan>;
+
+export const plan = z.object({
+  kind: z.enum(["library", "application"]),
+  stages: z.array(stagePlan).readonly(),
+}) satisfies z.ZodType<Plan>;
+
+/** What a build emitted: files packed by an executor, found again by `digest`. */
+export const artifact = z.looseObject({
+  kind: z.literal("files"),
+  /** `sha256:` and 64 hex digits, of the archive. */
+  digest: z.string(),
+  bytes: count,
+  files: count,
+});
+export type Artifact = z.infer<typeof artifact>;
+
+/** What one stage may know of the others and of its environment. */
+export const stageContext = z.looseObject({
+  artifact: artifact.nullable(),
+  /** Outputs of passed stages: stage name → key → value. */
+  outputs: z.record(z.string(), textMap),
+  params: textMap,
+  /** Environments of this build, which a script may ask for. */
+  environments: z.array(z.string()).readonly(),
+  /** Only grows for an environment; null in a build stage. */
+  fence: count.nullable(),
+  /** What was live in the environment when this stage was admitted. */
+  previousCommit: commitName.nullable(),
+});
+export type StageContext = z.infer<typeof stageContext>;
+
+/** What an executor is asked to do. `plan`: read `.toroid.yml` at the push's commit. `stage`: run one. */
+export const work = z.discriminatedUnion("kind", [
+  z.looseObject({ kind: z.literal("plan"), push }),
+  z.looseObject({ kind: z.literal("stage"), remote, source, stage: stagePlan, context: stageContext }),
+]);
+export type Work = z.infer<typeof work>;

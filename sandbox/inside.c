@@ -1,0 +1,255 @@
+/* Pid 1 before it is pid 1: builds the new root from within its namespaces, then puts up the walls.
+ * WALLS is the argument that the sandbox holds; each wall stands on those above it, and any that cannot be
+ * put up ends the run before foreign code has begun. */
+#include <linux/mount.h>
+#include <linux/openat2.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "toroid-sandbox.h"
+
+#define DEFAULT_TMP_BYTES "2147483648"
+#define DEFAULT_RUN_BYTES "67108864"
+#define DEFAULT_SHM_BYTES "1073741824"
+
+static int attach(struct inside *inside, const char *step, int mount, int target) {
+  int result = sys_move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+  int error = errno;
+  close(target);
+  errno = error;
+  return result == 0 ? 0 : failed(&inside->failure, step, "cannot attach a mount");
+}
+
+/* Dies with the supervisor. Set once more after the uids change, which clears it. */
+static int setup_death_signal(struct inside *inside) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0) return 0;
+  return failed(&inside->failure, "death-signal", "cannot ask to die with the supervisor");
+}
+
+/* Nothing we mount reaches the host's namespace. */
+static int setup_propagation(struct inside *inside) {
+  if (sys_make_private("/") == 0) return 0;
+  return failed(&inside->failure, "propagation", "cannot make the mounts private");
+}
+
+/* The overlay is attached where the caller's scratch is, the one place we know to be a directory of ours. */
+static int setup_root(struct inside *inside) {
+  return attach(inside, "root", inside->root, inside->here);
+}
+
+/* From here on we are uid 0 of 65,536 inside and nobody outside. */
+static int setup_identity(struct inside *inside) {
+  if (setgroups(0, NULL) != 0 || setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
+    return failed(&inside->failure, "identity", "cannot become uid 0 of the sandbox");
+  return setup_death_signal(inside);
+}
+
+/* After we were placed: /proc/self/cgroup then says "/" and nothing of the host. */
+static int setup_cgroup_namespace(struct inside *inside) {
+  if (unshare(CLONE_NEWCGROUP) == 0) return 0;
+  return failed(&inside->failure, "cgroup-namespace", "cannot make one");
+}
+
+static int setup_hostname(struct inside *inside) {
+  const char *name = inside->plan->hostname;
+  if (sethostname(name, strlen(name)) == 0 && setdomainname("", 0) == 0) return 0;
+  return failed(&inside->failure, "hostname", "cannot set %s", name);
+}
+
+static int setup_loopback(struct inside *inside) {
+  if (inside->plan->network == NETWORK_HOST) return 0;
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int result = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &request);
+  int error = errno;
+  if (fd >= 0) close(fd);
+  errno = error;
+  return result == 0 ? 0 : failed(&inside->failure, "loopback", "cannot bring lo up");
+}
+
+/* A part of /proc as a mount of its own over itself: read-only, or hidden behind /dev/null. */
+static int mask_proc(struct inside *inside, int proc, const char *name, const char *over) {
+  int target = openat(proc, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (target < 0) return errno == ENOENT ? 0 : failed(&inside->failure, "proc", "cannot open /proc/%s", name);
+  int source = over == NULL ? sys_open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
+                            : sys_open_tree(inside->root, over, OPEN_TREE_CLONE);
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
+  if (source < 0 || sys_mount_setattr(source, "", AT_EMPTY_PATH, &attr) != 0)
+    return failed(&inside->failure, "proc", "cannot close /proc/%s", name);
+  int result = attach(inside, "proc", source, target);
+  close(source);
+  return result;
+}
+
+/* After dev: the masks are binds of its null device. Before pivot: the kernel wants to see the old /proc. */
+static int setup_proc(struct inside *inside) {
+  static const char *const HIDDEN[] = {"kallsyms", "kcore", "keys", "timer_list", "sysrq-trigger"};
+  static const char *const READ_ONLY[] = {"sys", "bus", "fs", "irq"};
+  const struct fs_option options[] = {{"source", "proc"}, {NULL, NULL}};
+  int target = plain_directory(inside->root, "proc", &inside->failure, "proc");
+  int proc = target < 0 ? -1 : fs_make("proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &inside->failure, "proc");
+  if (proc < 0 || attach(inside, "proc", proc, target) != 0) return -1;
+  for (size_t i = 0; i < sizeof HIDDEN / sizeof HIDDEN[0]; i++) {
+    if (mask_proc(inside, proc, HIDDEN[i], "dev/null") != 0) return -1;
+  }
+  for (size_t i = 0; i < sizeof READ_ONLY / sizeof READ_ONLY[0]; i++) {
+    if (mask_proc(inside, proc, READ_ONLY[i], NULL) != 0) return -1;
+  }
+  close(proc);
+  return 0;
+}
+
+static int mount_tmpfs(struct inside *inside, const char *step, int target, const char *mode, const char *bytes, unsigned attributes) {
+  const struct fs_option options[] = {{"source", "tmpfs"}, {"mode", mode}, {"size", bytes}, {"uid", "0"}, {"gid", "0"}, {NULL, NULL}};
+  if (target < 0) return -1;
+  int fs = fs_make("tmpfs", options, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &inside->failure, step);
+  if (fs < 0) return -1;
+  int result = attach(inside, step, fs, target);
+  close(fs);
+  return result;
+}
+
+static int setup_dev(struct inside *inside) {
+  int target = plain_directory(inside->root, "dev", &inside->failure, "dev");
+  if (target < 0 || attach(inside, "dev", inside->dev, target) != 0) return -1;
+  const struct fs_option options[] = {{"source", "devpts"}, {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}, {NULL, NULL}};
+  int pts = fs_make("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &inside->failure, "dev");
+  if (pts < 0 || attach(inside, "dev", pts, openat(inside->dev, "pts", O_PATH | O_CLOEXEC)) != 0) return -1;
+  close(pts);
+  return mount_tmpfs(inside, "dev", openat(inside->dev, "shm", O_PATH | O_CLOEXEC), "1777", DEFAULT_SHM_BYTES, 0);
+}
+
+static bool caller_mounts(const struct plan *plan, const char *path) {
+  for (size_t i = 0; i < plan->op_count; i++) {
+    if (strcmp(plan->ops[i].target, path) == 0) return true;
+  }
+  return false;
+}
+
+static int setup_tmp(struct inside *inside) {
+  struct failure *failure = &inside->failure;
+  if (!caller_mounts(inside->plan, "/tmp") &&
+      mount_tmpfs(inside, "tmp", plain_directory(inside->root, "tmp", failure, "tmp"), "1777", DEFAULT_TMP_BYTES, 0) != 0)
+    return -1;
+  if (caller_mounts(inside->plan, "/run")) return 0;
+  return mount_tmpfs(inside, "tmp", plain_directory(inside->root, "run", failure, "tmp"), "0755", DEFAULT_RUN_BYTES, 0);
+}
+
+/* In the order given, so that a later one may lie inside an earlier one. */
+static int setup_mounts(struct inside *inside) {
+  size_t next_bind = 0;
+  for (size_t i = 0; i < inside->plan->op_count; i++) {
+    const struct op *op = &inside->plan->ops[i];
+    if (op->kind == OP_TMPFS) {
+      char bytes[24];
+      snprintf(bytes, sizeof bytes, "%llu", (unsigned long long)op->bytes);
+      int target = path_in_root(inside->root, op->target, true, &inside->failure, "mounts");
+      if (mount_tmpfs(inside, "mounts", target, "1777", op->bytes == 0 ? DEFAULT_TMP_BYTES : bytes, 0) != 0) return -1;
+      continue;
+    }
+    struct stat source;
+    int bind = inside->binds[next_bind++];
+    if (fstat(bind, &source) != 0) return failed(&inside->failure, "mounts", "cannot look at %s", op->source);
+    int target = path_in_root(inside->root, op->target, S_ISDIR(source.st_mode), &inside->failure, "mounts");
+    if (target < 0 || attach(inside, "mounts", bind, target) != 0) return -1;
+  }
+  return 0;
+}
+
+/* On the host's network the host's resolver is the one that answers; the image's own file is somebody else's,
+ * or a link into a /run that is not here. */
+static int setup_resolver(struct inside *inside) {
+  const struct plan *plan = inside->plan;
+  if (plan->network != NETWORK_HOST || plan->resolver[0] == '\0' || caller_mounts(plan, "/etc/resolv.conf")) return 0;
+  const uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  int there = sys_openat2(inside->root, "etc/resolv.conf", O_PATH, resolve);
+  if (there >= 0) close(there);
+  if (there >= 0 && plan->image_is_host) return 0;
+  int etc = path_in_root(inside->root, "/etc", true, &inside->failure, "resolver");
+  if (etc < 0) return -1;
+  (void)unlinkat(etc, "resolv.conf", 0);
+  int fd = openat(etc, "resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  size_t length = strlen(plan->resolver);
+  bool written = fd >= 0 && write(fd, plan->resolver, length) == (ssize_t)length;
+  if (fd >= 0) close(fd);
+  close(etc);
+  return written ? 0 : failed(&inside->failure, "resolver", "cannot write /etc/resolv.conf of the new root");
+}
+
+/* The host's tree is gone from this namespace, not merely out of reach as with chroot. */
+static int setup_pivot(struct inside *inside) {
+  if (fchdir(inside->root) != 0 || sys_pivot_root(".", ".") != 0) return failed(&inside->failure, "pivot", "cannot make the new root the root");
+  if (sys_umount(".", 2 /* MNT_DETACH */) != 0 || chdir("/") != 0) return failed(&inside->failure, "pivot", "cannot let the old root go");
+  return 0;
+}
+
+static const struct {
+  const char *name;
+  int (*put_up)(struct inside *inside);
+} WALLS[] = {
+    {"death-signal", setup_death_signal},         /* whatever happens to the supervisor, nothing outlives it */
+    {"propagation", setup_propagation},           /* before the first mount */
+    {"root", setup_root},                         /* while our uid outside may still reach the scratch */
+    {"identity", setup_identity},                 /* all that follows is done as uid 0 inside */
+    {"cgroup-namespace", setup_cgroup_namespace}, /* clone3 would root it at the supervisor's cgroup */
+    {"hostname", setup_hostname},
+    {"loopback", setup_loopback},
+    {"dev", setup_dev},
+    {"proc", setup_proc},
+    {"tmp", setup_tmp},
+    {"mounts", setup_mounts},                     /* resolved inside the new root, before anything runs in it */
+    {"resolver", setup_resolver},
+    {"pivot", setup_pivot},                       /* the host's files are gone */
+    {"rlimits", setup_rlimits},
+    {"descriptors", setup_descriptors},           /* the host's open files are gone */
+    {"bounding-set", setup_bounding_set},         /* no exec gives back what a build has no use for */
+    {"no-new-privs", setup_no_new_privs},         /* nor does a setuid file */
+    {"anonymous", setup_anonymous},               /* pid 1's name says nothing of the host */
+    {"not-dumpable", setup_not_dumpable},         /* pid 1 cannot be traced or read through /proc */
+    {"seccomp", setup_seccomp},                   /* last: the walls above need calls that it refuses */
+};
+
+static void give_up(struct inside *inside) {
+  struct message message = {.kind = MESSAGE_FAILED, .status = EXIT_OURS, .failure = inside->failure, .steps = inside->steps};
+  (void)message_send(inside->supervisor, &message, NULL, 0);
+  _exit(EXIT_OURS);
+}
+
+/* Waits for the maps to be written and the mounts to be made. A supervisor that died before we could ask
+ * to die with it shows as the end of the socket. */
+static void await_go(struct inside *inside) {
+  struct message message;
+  int fds[MAX_OPS + 2];
+  size_t count = sizeof fds / sizeof fds[0];
+  if (message_receive(inside->supervisor, &message, fds, &count) != 1 || message.kind != MESSAGE_GO || count < 2 ||
+      message.bind_count != count - 2)
+    _exit(EXIT_OURS);
+  inside->root = fds[0];
+  inside->dev = fds[1];
+  inside->bind_count = count - 2;
+  memcpy(inside->binds, fds + 2, inside->bind_count * sizeof fds[0]);
+}
+
+void inside_main(struct inside *inside) {
+  if (setup_death_signal(inside) != 0) give_up(inside);
+  inside->here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  await_go(inside);
+  uint64_t mark = now_us();
+  for (size_t i = 0; i < sizeof WALLS / sizeof WALLS[0]; i++) {
+    if (WALLS[i].put_up(inside) != 0) give_up(inside);
+    step_done(&inside->steps, WALLS[i].name, &mark);
+  }
+  init_main(inside);
+}

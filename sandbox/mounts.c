@@ -1,0 +1,134 @@
+/* Mounts as descriptors: made first, attached later, never named by a path that a build could have moved. */
+#include <linux/mount.h>
+#include <linux/openat2.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "toroid-sandbox.h"
+
+/* The kernel explains a refused option on the context's own descriptor, one line a read: "e overlay: …". */
+static void kernels_words(int fs, char *into, size_t room) {
+  into[0] = '\0';
+  char line[256];
+  for (ssize_t got; (got = read(fs, line, sizeof line - 1)) > 0;) {
+    line[got] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    if (line[0] == 'e') snprintf(into, room, ", the kernel says `%.180s`", line + 2);
+  }
+}
+
+int fs_make(const char *type, const struct fs_option *options, unsigned attributes, struct failure *failure,
+            const char *step) {
+  char words[224] = "";
+  int fs = sys_fsopen(type);
+  if (fs < 0) return failed(failure, step, "this kernel does not open a %s", type);
+  for (const struct fs_option *option = options; option->key != NULL; option++) {
+    unsigned how = option->value == NULL ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
+    if (sys_fsconfig(fs, how, option->key, option->value) == 0) continue;
+    int error = errno;
+    kernels_words(fs, words, sizeof words);
+    close(fs);
+    errno = error;
+    return failed(failure, step, "%s does not take %s=%s%s", type, option->key, option->value, words);
+  }
+  int mount = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL) == 0 ? sys_fsmount(fs, attributes) : -1;
+  int error = errno;
+  if (mount < 0) kernels_words(fs, words, sizeof words);
+  close(fs);
+  errno = error;
+  if (mount < 0) return failed(failure, step, "%s cannot be mounted%s", type, words);
+  return mount;
+}
+
+int plain_directory(int root, const char *name, struct failure *failure, const char *step) {
+  const uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  int fd = sys_openat2(root, name, O_PATH | O_DIRECTORY, resolve);
+  if (fd < 0 && errno == ENOENT && mkdirat(root, name, 0755) == 0) fd = sys_openat2(root, name, O_PATH | O_DIRECTORY, resolve);
+  if (fd < 0) return failed(failure, step, "/%s of the image must be a plain directory", name);
+  return fd;
+}
+
+int path_in_root(int root, const char *path, bool directory, struct failure *failure,
+                 const char *step) {
+  const uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  char part[4096];
+  int parent = -1, fd = -1;
+  for (const char *end = path; fd < 0 || *end != '\0';) {
+    end += strspn(end, "/");
+    if (*end == '\0') break;
+    const char *name = end;
+    end += strcspn(end, "/");
+    bool last = end[strspn(end, "/")] == '\0';
+    snprintf(part, sizeof part, "%.*s", (int)(end - path), path);
+    if (parent >= 0) close(parent);
+    parent = fd >= 0 ? fd : dup(root);
+    fd = sys_openat2(root, part, O_PATH, resolve);
+    if (fd < 0 && errno == ENOENT) {
+      char leaf[256];
+      snprintf(leaf, sizeof leaf, "%.*s", (int)(end - name), name);
+      int made = -1;
+      if (!last || directory) made = mkdirat(parent, leaf, 0755);
+      else if ((made = openat(parent, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)) >= 0) close(made);
+      if (made >= 0) fd = sys_openat2(root, part, O_PATH, resolve);
+    }
+    if (fd < 0) {
+      int error = errno;
+      if (parent >= 0) close(parent);
+      errno = error;
+      return failed(failure, step, "cannot make %s of %s in the new root", part, path);
+    }
+  }
+  if (parent >= 0) close(parent);
+  return fd;
+}
+
+/* Root outside is root inside: what the caller's root owns is owned by uid 0 in the sandbox, both ways. */
+int bind_open(const struct op *op, int userns, struct failure *failure) {
+  int fd = sys_open_tree(AT_FDCWD, op->source, OPEN_TREE_CLONE);
+  if (fd < 0) return failed(failure, "bind", "cannot open %s", op->source);
+  struct mount_attr attr = {
+      .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (op->read_only ? MOUNT_ATTR_RDONLY : 0),
+      .userns_fd = (uint64_t)userns,
+  };
+  if (sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr) == 0) return fd;
+  int error = errno;
+  close(fd);
+  errno = error;
+  return failed(failure, "bind", "%s cannot be shown with its owners mapped", op->source);
+}
+
+/* /dev, made with the host's privileges: a file system made inside a user namespace has no working devices. */
+int dev_make(uint64_t uid_base, struct failure *failure) {
+  static const struct {
+    const char *name;
+    unsigned major, minor;
+  } NODES[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+  static const char *const LINKS[][2] = {{"fd", "/proc/self/fd"},
+                                         {"stdin", "/proc/self/fd/0"},
+                                         {"stdout", "/proc/self/fd/1"},
+                                         {"stderr", "/proc/self/fd/2"},
+                                         {"ptmx", "pts/ptmx"}};
+  char owner[24];
+  snprintf(owner, sizeof owner, "%llu", (unsigned long long)uid_base);
+  const struct fs_option options[] = {{"source", "dev"}, {"mode", "0755"},   {"size", "65536"},   {"nr_inodes", "64"},
+                                      {"uid", owner},    {"gid", owner},     {NULL, NULL}};
+  int dev = fs_make("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME, failure, "dev");
+  if (dev < 0) return -1;
+  for (size_t i = 0; i < sizeof NODES / sizeof NODES[0]; i++) {
+    if (mknodat(dev, NODES[i].name, S_IFCHR | 0666, makedev(NODES[i].major, NODES[i].minor)) != 0 ||
+        fchownat(dev, NODES[i].name, (uid_t)uid_base, (gid_t)uid_base, AT_SYMLINK_NOFOLLOW) != 0)
+      return failed(failure, "dev", "cannot make /dev/%s", NODES[i].name);
+  }
+  for (size_t i = 0; i < sizeof LINKS / sizeof LINKS[0]; i++) {
+    if (symlinkat(LINKS[i][1], dev, LINKS[i][0]) != 0) return failed(failure, "dev", "cannot make /dev/%s", LINKS[i][0]);
+  }
+  if (mkdirat(dev, "pts", 0755) != 0 || mkdirat(dev, "shm", 0755) != 0)
+    return failed(failure, "dev", "cannot make /dev/pts and /dev/shm");
+  return dev;
+}

@@ -1,0 +1,270 @@
+/* The outer process: starts pid 1, waits, ends everything, says how it was. Owns the clock. */
+#include <linux/sched.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "toroid-sandbox.h"
+
+#define NEVER UINT64_MAX
+enum { KILL_PATIENCE_MS = 60000 };
+
+/* A parent that is gone leaves nobody to read the verdict or to clean up: then all ends at once. Watched by
+ * descriptor, for a death signal would also come when only the thread that started us ends. */
+static void watch_parent(struct run *run) {
+  pid_t parent = getppid();
+  run->parent_fd = parent > 0 ? sys_pidfd_open(parent) : -1;
+  bool other = getppid() != parent || (run->plan.parent_pid != 0 && run->plan.parent_pid != (uint64_t)parent);
+  /* it may have died before we could look: then somebody else is our parent, and the status has no reader */
+  struct pollfd status = {.fd = run->status_fd, .events = 0};
+  bool unread = parent == 1 && run->status_fd >= 0 && poll(&status, 1, 0) == 1 && (status.revents & POLLERR) != 0;
+  if (other || unread) run->orphan = true;
+}
+
+static int watch_signals(struct run *run) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int *number = (const int[]){SIGTERM, SIGINT, SIGHUP, SIGQUIT, 0}; *number != 0; number++) sigaddset(&set, *number);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGCHLD, SIG_DFL);
+  if (sigprocmask(SIG_SETMASK, &set, NULL) != 0) return failed(&run->failure, "signals", "cannot block them");
+  run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  return run->signal_fd >= 0 ? 0 : failed(&run->failure, "signals", "cannot watch them");
+}
+
+static int start_init(struct run *run) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return failed(&run->failure, "clone", "no socket pair");
+  if (fchdir(run->scratch.fd) != 0) return failed(&run->failure, "clone", "cannot enter the scratch directory");
+  bool placed = run->cgroup.fd >= 0;
+  struct clone_args args = {
+      .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD |
+               (run->plan.network == NETWORK_NONE ? CLONE_NEWNET : 0) | (placed ? CLONE_INTO_CGROUP : 0),
+      .pidfd = (uint64_t)(uintptr_t)&run->init_fd,
+      .exit_signal = SIGCHLD,
+      .cgroup = placed ? (uint64_t)run->cgroup.fd : 0,
+  };
+  run->init = sys_clone3(&args);
+  if (run->init == 0) {
+    close(pair[0]);
+    struct inside inside = {.plan = &run->plan, .cgroup = &run->cgroup, .supervisor = pair[1]};
+    inside_main(&inside);
+  }
+  if (run->init < 0) return failed(&run->failure, "clone", "the kernel makes no process in new namespaces");
+  close(pair[1]);
+  run->socket = pair[0];
+  return 0;
+}
+
+static int write_maps(struct run *run, int proc) {
+  char map[64];
+  snprintf(map, sizeof map, "0 %llu %d\n", (unsigned long long)run->uid_base, UID_COUNT);
+  /* when the host itself runs out of memory, builds go first; a build cannot lower it again */
+  (void)!write_text(proc, "oom_score_adj", "500");
+  if (write_text(proc, "uid_map", map) && write_text(proc, "gid_map", map)) return 0;
+  return failed(&run->failure, "maps", "cannot map %d uids from %llu", UID_COUNT, (unsigned long long)run->uid_base);
+}
+
+/* Builds what pid 1 only attaches. The user namespace must exist first, for the owners are mapped by it. */
+static int make_mounts(struct run *run, uint64_t *mark) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d", run->init);
+  int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (proc < 0) return failed(&run->failure, "maps", "cannot open %s", path);
+  if (write_maps(run, proc) != 0) return -1;
+  int userns = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
+  close(proc);
+  if (userns < 0) return failed(&run->failure, "maps", "cannot open the user namespace");
+  step_done(&run->steps, "maps", mark);
+
+  int fds[MAX_OPS + 2];
+  size_t count = 2;
+  for (size_t i = 0; i < run->plan.op_count; i++) {
+    if (run->plan.ops[i].kind != OP_BIND) continue;
+    fds[count] = bind_open(&run->plan.ops[i], userns, &run->failure);
+    if (fds[count++] < 0) return -1;
+  }
+  step_done(&run->steps, "binds", mark);
+  fds[1] = dev_make(run->uid_base, &run->failure);
+  if (fds[1] < 0) return -1;
+  step_done(&run->steps, "devices", mark);
+  fds[0] = image_mount(&run->plan, userns, run->uid_base, &run->steps, &run->failure);
+  if (fds[0] < 0) return -1;
+
+  struct message go = {.kind = MESSAGE_GO, .bind_count = count - 2};
+  if (message_send(run->socket, &go, fds, count) != 0) return failed(&run->failure, "go", "pid 1 of the sandbox is gone");
+  image_leave();
+  for (size_t i = 0; i < count; i++) close(fds[i]);
+  close(userns);
+  return 0;
+}
+
+static void read_resolver(struct plan *plan) {
+  int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC); /* often a link, which is followed */
+  ssize_t used = fd < 0 ? 0 : read(fd, plan->resolver, sizeof plan->resolver - 1);
+  plan->resolver[used > 0 ? used : 0] = '\0';
+  if (fd >= 0) close(fd);
+}
+
+static int prepare(struct run *run) {
+  uint64_t mark = run->began;
+  run->status_fd = run->plan.status_fd == NO_FD ? -1 : (int)run->plan.status_fd;
+  struct stat status;
+  if (run->status_fd >= 0 && (fstat(run->status_fd, &status) != 0 || fcntl(run->status_fd, F_SETFD, FD_CLOEXEC) != 0)) {
+    int fd = run->status_fd;
+    run->status_fd = -1;
+    return failed(&run->failure, "status", "--json-status-fd %d is not open", fd);
+  }
+  if (geteuid() != 0) {
+    errno = 0;
+    return failed(&run->failure, "privilege", "toroid-sandbox has to be started by root");
+  }
+  if (run->plan.network == NETWORK_HOST) read_resolver(&run->plan);
+  watch_parent(run);
+  if (watch_signals(run) != 0) return -1;
+  if (scratch_open(&run->scratch, &run->plan, &run->failure) != 0) return -1;
+  run->has_scratch = true;
+  run->uids_fd = uids_lock(&run->uid_base, run->plan.uid_base, &run->failure);
+  if (run->uids_fd < 0 || scratch_prepare(&run->scratch, run->uid_base, &run->failure) != 0) return -1;
+  step_done(&run->steps, "scratch", &mark);
+  if (cgroup_create(&run->cgroup, &run->plan, &run->failure) != 0) return -1;
+  step_done(&run->steps, "cgroup", &mark);
+  tell_created(run);
+  if (start_init(run) != 0) return -1;
+  step_done(&run->steps, "clone", &mark);
+  return make_mounts(run, &mark);
+}
+
+/* The first reason is the one that is told. With no grace, or before the command runs, all ends at once. */
+static void begin_end(struct run *run, enum reason reason, bool at_once) {
+  if (run->reason == REASON_NONE) run->reason = reason;
+  uint64_t now = now_us();
+  if (at_once || !run->started || run->kill_at != NEVER) {
+    run->kill_at = now;
+    return;
+  }
+  struct message term = {.kind = MESSAGE_TERM};
+  (void)message_send(run->socket, &term, NULL, 0);
+  run->kill_at = now + run->plan.grace_ms * 1000;
+}
+
+static void hear_init(struct run *run) {
+  struct message message;
+  size_t count = 0;
+  if (message_receive(run->socket, &message, NULL, &count) != 1) {
+    run->over = true; /* pid 1 is dead: the wait status tells more */
+    return;
+  }
+  switch (message.kind) {
+  case MESSAGE_STARTED:
+    run->started = true;
+    run->started_at = now_us();
+    tell_started(run, &message);
+    return;
+  case MESSAGE_EXITED:
+    run->has_status = true;
+    run->status = message.status;
+    run->over = true;
+    return;
+  case MESSAGE_FAILED:
+    run->failure = message.failure;
+    run->failure_code = message.status;
+    run->over = true;
+    return;
+  case MESSAGE_GO:
+  case MESSAGE_TERM: return;
+  }
+}
+
+static int poll_timeout(uint64_t until) {
+  uint64_t now = now_us();
+  if (until == NEVER) return -1;
+  if (until <= now) return 0;
+  uint64_t ms = (until - now + 999) / 1000;
+  return ms > 86400000 ? 86400000 : (int)ms;
+}
+
+static void watch(struct run *run) {
+  uint64_t wall = run->plan.wall_ms == 0 ? NEVER : run->began + run->plan.wall_ms * 1000;
+  if (run->orphan) begin_end(run, REASON_CANCELLED, true);
+  while (!run->over) {
+    uint64_t now = now_us();
+    if (now >= run->kill_at) return;
+    if (now >= wall) {
+      begin_end(run, REASON_TIMEOUT, false);
+      wall = NEVER;
+      continue;
+    }
+    struct pollfd on[] = {{.fd = run->socket, .events = POLLIN}, {.fd = run->signal_fd, .events = POLLIN},
+                          {.fd = run->parent_fd, .events = POLLIN}};
+    if (poll(on, 3, poll_timeout(run->kill_at < wall ? run->kill_at : wall)) < 0) continue;
+    if (on[0].revents != 0) hear_init(run);
+    if (on[1].revents != 0) {
+      struct signalfd_siginfo info;
+      while (read(run->signal_fd, &info, sizeof info) == sizeof info) begin_end(run, REASON_CANCELLED, false);
+    }
+    if (on[2].revents != 0) {
+      run->orphan = true;
+      run->parent_fd = -1;
+      begin_end(run, REASON_CANCELLED, true);
+    }
+  }
+}
+
+/* Pid 1 is reaped after all else in its namespace. What hangs in the kernel (a dead network disk) hangs it. */
+static void reap_init(struct run *run) {
+  struct pollfd gone = {.fd = run->init_fd, .events = POLLIN};
+  if (poll(&gone, 1, KILL_PATIENCE_MS) == 1 && wait4(run->init, &run->init_status, 0, &run->usage) == run->init) return;
+  run->init_status = SIGKILL;
+  complain("processes of the run do not die, and are left");
+}
+
+/* Kills what is left, waits until it is gone, reads what it used, and only then removes. */
+static void end_everything(struct run *run) {
+  run->ended_at = now_us();
+  if (run->init > 0) {
+    size_t alive = cgroup_count(&run->cgroup);
+    run->leftovers = alive > 0 && run->has_status ? alive - 1 : 0; /* pid 1 is ours */
+    cgroup_kill(&run->cgroup);
+    (void)sys_pidfd_kill(run->init_fd, SIGKILL);
+    reap_init(run);
+  }
+  cgroup_read(&run->cgroup, &run->stats);
+  tell_exit(run);
+  if (cgroup_remove(&run->cgroup) != 0) complain("the cgroup %s cannot be removed: %s", run->cgroup.path, strerror(errno));
+  if (run->has_scratch && (!run->plan.keep_scratch || run->orphan) && scratch_remove(&run->scratch) != 0)
+    complain("the scratch %s cannot be removed: %s", run->plan.scratch, strerror(errno));
+  tell_gone(run);
+}
+
+/* A caller without stdout would have us open something else in its place, and the build would get that. */
+static int fill_standard_descriptors(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd < 3);
+  if (fd >= 0) close(fd);
+  return fd >= 0 ? 0 : -1;
+}
+
+int run_command(const struct plan *plan) {
+  static struct run run;
+  run = (struct run){.plan = *plan, .began = now_us(), .init_fd = -1, .socket = -1, .signal_fd = -1, .parent_fd = -1,
+                     .status_fd = -1, .uids_fd = -1, .kill_at = NEVER, .cgroup = {.fd = -1, .base_fd = -1}};
+  umask(0); /* modes below are meant */
+  if (fill_standard_descriptors() != 0) return EXIT_OURS;
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core with the caller's secrets in it */
+  if (prepare(&run) == 0) watch(&run);
+  end_everything(&run);
+  return exit_code(&run);
+}

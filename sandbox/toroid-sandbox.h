@@ -1,0 +1,294 @@
+/* toroid-sandbox: runs one command inside walls and says how it ended.
+ *
+ * Three processes. The supervisor (supervise.c) is what the caller started; it keeps the host's
+ * privileges, holds the clock and cleans up. Pid 1 of the sandbox (inside.c, init.c) builds the walls
+ * from within and then only reaps. The command is pid 1's child and the only one that runs foreign code.
+ *
+ * Everything is read into a `struct plan` first, and only then done. What is done lives in a
+ * `struct run`. There is no other state. */
+#ifndef TOROID_SANDBOX_H
+#define TOROID_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#define TOROID_VERSION "0.1.0"
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define MOUNTPOINT_OF_CGROUP2 "/sys/fs/cgroup"
+
+enum {
+  UID_COUNT = 65536,       /* how many uids and gids a sandbox has of its own */
+  MAX_OPS = 64,            /* --bind and --tmpfs; each bind is one descriptor passed to pid 1 */
+  MAX_LOWERS = 32,
+  MAX_STEPS = 32,
+  MAX_PIDS_LIMIT = 4194304,
+};
+
+enum { EXIT_TIMEOUT = 124, EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
+
+/* ---- what was asked for: options.c ---- */
+
+struct list {
+  char **at; /* ends in NULL */
+  size_t count, room;
+};
+
+enum op_kind { OP_BIND, OP_TMPFS };
+
+/* A mount the caller wants in the new root, done in the order given. */
+struct op {
+  enum op_kind kind;
+  const char *source, *target;
+  bool read_only;
+  uint64_t bytes;
+};
+
+enum network { NETWORK_NONE, NETWORK_HOST };
+
+struct plan {
+  struct list lowers, masks, env, argv;
+  struct op ops[MAX_OPS];
+  size_t op_count;
+  const char *scratch, *cwd, *hostname, *cgroup;
+  bool image_is_host, keep_scratch;
+  enum network network;
+  uint64_t uid_base; /* 0: choose one */
+  uint64_t user, group, parent_pid;
+  uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
+  uint64_t status_fd, args_fd;                               /* NO_FD: none */
+  char resolver[4096]; /* the host's /etc/resolv.conf, for --network host */
+  char *command_line;  /* as the kernel shows it */
+  size_t command_line_bytes;
+};
+
+#define NO_FD UINT64_MAX
+
+struct sentence {
+  char text[512];
+};
+/* Into a plan of zeros. Answers 0, or -1 after writing one sentence into `why`. */
+int parse_run(struct plan *plan, struct list *words, struct sentence *why);
+void print_run_options(void);
+int list_add(struct list *list, char *text);
+
+/* ---- how it goes: report.c ---- */
+
+/* The first thing that failed; later failures do not overwrite it. */
+struct failure {
+  int error; /* errno, or 0 when the sentence says it all */
+  char step[32];
+  char text[400];
+};
+
+struct steps {
+  size_t count;
+  struct {
+    char name[24];
+    uint64_t us;
+  } at[MAX_STEPS];
+};
+
+uint64_t now_us(void);
+/* Adds the time since `*mark` under `name` and moves the mark. */
+void step_done(struct steps *steps, const char *name, uint64_t *mark);
+/* Records `step`, errno and a formatted sentence; always answers -1, so that `return failed(…)` reads well. */
+int failed(struct failure *failure, const char *step, const char *format, ...) __attribute__((format(printf, 3, 4)));
+const char *errno_name(int error);
+void failure_sentence(const struct failure *failure, char *into, size_t room);
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A JSON object in a fixed buffer; what does not fit is left out as a whole member. */
+struct json {
+  char text[4096];
+  size_t used;
+  bool first;
+};
+void json_begin(struct json *json);
+void json_key(struct json *json, const char *key); /* in a list: NULL */
+void json_string(struct json *json, const char *key, const char *value); /* NULL: null */
+void json_number(struct json *json, const char *key, uint64_t value);
+void json_number_or_null(struct json *json, const char *key, bool known, uint64_t value);
+void json_open(struct json *json, const char *key);
+void json_close(struct json *json);
+void json_list(struct json *json, const char *key);
+void json_list_end(struct json *json);
+void json_raw(struct json *json, const char *key, const char *value);
+/* Ends the object and writes it as one line; a reader that is gone or stuck does not stop us. */
+void json_send(struct json *json, int fd);
+
+/* ---- limits and the end of everything: cgroup.c ---- */
+
+enum { LIMIT_MEMORY, LIMIT_PIDS, LIMIT_CPU, LIMIT_COUNT };
+
+struct cgroup {
+  int fd;             /* ours, locked while we live; -1 when the host has no cgroup v2 */
+  int base_fd;        /* the directory it was made in */
+  bool base_is_default;
+  char name[32];      /* toroid-<random> */
+  char path[4096];    /* for the verdict only: nothing is opened by it twice */
+  char why_none[200]; /* when fd is -1 */
+  char limit[LIMIT_COUNT][256]; /* "" not asked for, "enforced", or "unsupported: …" */
+};
+
+struct cgroup_stats {
+  bool has_cpu, has_memory_peak, has_pids_peak;
+  uint64_t cpu_us, throttled_us, memory_peak, oom_kills, pids_peak, pids_refused;
+};
+
+int cgroup_create(struct cgroup *cgroup, const struct plan *plan, struct failure *failure);
+/* How many processes are in it. */
+size_t cgroup_count(const struct cgroup *cgroup);
+/* SIGKILL to all in it, then waits until none is left. */
+void cgroup_kill(const struct cgroup *cgroup);
+void cgroup_read(const struct cgroup *cgroup, struct cgroup_stats *stats);
+int cgroup_remove(struct cgroup *cgroup);
+/* Removes every toroid-* below `base` (NULL: the default) whose helper is dead. Answers how many, or -1. */
+int cgroup_collect(const char *base, struct failure *failure);
+
+/* ---- where the build writes: scratch.c, tree.c, uids.c ---- */
+
+struct scratch {
+  int parent_fd, fd, lock_fd;
+  char name[256]; /* in the parent */
+  bool reused; /* an earlier run left its upper here */
+};
+
+int scratch_open(struct scratch *scratch, struct plan *plan, struct failure *failure);
+int scratch_prepare(struct scratch *scratch, uint64_t uid_base, struct failure *failure);
+int scratch_remove(const struct scratch *scratch);
+int scratch_collect(const char *state, struct failure *failure);
+/* Removes `name` below `dir` and all in it; follows nothing, bounded in descriptors whatever the depth. */
+int tree_remove(int dir, const char *name);
+/* Locks a range nobody else on this host has; `wanted` 0 chooses. Held until the descriptor is closed. */
+int uids_lock(uint64_t *base, uint64_t wanted, struct failure *failure);
+
+/* ---- what the root is made of: image.c, mask.c, mounts.c ---- */
+
+/* The overlay, attached nowhere. The working directory must be the scratch; leaves the host's mount namespace. */
+int image_mount(const struct plan *plan, int userns, uint64_t uid_base, struct steps *steps, struct failure *failure);
+/* Takes the layers' stage away, which the overlay no longer needs: not on the way to the first command. */
+void image_leave(void);
+/* Fills the empty directory `layer` with what hides the secrets and --mask paths that `lower` has. */
+int mask_build(int layer, int lower, bool host, const struct plan *plan, uint64_t uid_base, struct failure *failure);
+int bind_open(const struct op *op, int userns, struct failure *failure);
+int dev_make(uint64_t uid_base, struct failure *failure);
+
+struct fs_option {
+  const char *key, *value;
+};
+/* A new file system as a descriptor: fsopen, fsconfig, fsmount. On failure `why` has the kernel's words. */
+int fs_make(const char *type, const struct fs_option *options, unsigned attributes, struct failure *failure,
+            const char *step);
+/* A directory or file below `root` that nothing can lead out of, made when missing. O_PATH. */
+int path_in_root(int root, const char *path, bool directory, struct failure *failure,
+                 const char *step);
+/* A directory directly in `root` that must be one: no link, no file. Made when missing. O_PATH. */
+int plain_directory(int root, const char *name, struct failure *failure, const char *step);
+
+/* ---- the walls: inside.c, walls.c; pid 1: init.c ---- */
+
+/* What pid 1 knows: a copy of the plan and what the supervisor sent. */
+struct inside {
+  const struct plan *plan;
+  const struct cgroup *cgroup;
+  int supervisor; /* socket */
+  int here;       /* the caller's scratch directory, where the new root is attached for a moment */
+  int root, dev;
+  int binds[MAX_OPS];
+  size_t bind_count;
+  struct steps steps;
+  struct failure failure;
+};
+
+__attribute__((noreturn)) void inside_main(struct inside *inside);
+__attribute__((noreturn)) void init_main(struct inside *inside);
+
+int setup_rlimits(struct inside *inside);
+int setup_descriptors(struct inside *inside);
+int setup_bounding_set(struct inside *inside);
+/* For pid 1 once the command runs: all it does from then on is to pass TERM on. */
+void keep_only_kill(void);
+int setup_no_new_privs(struct inside *inside);
+int setup_anonymous(struct inside *inside);
+int setup_not_dumpable(struct inside *inside);
+int setup_seccomp(struct inside *inside);
+
+/* ---- between supervisor and pid 1: one SOCK_SEQPACKET, whole messages ---- */
+
+enum message_kind { MESSAGE_GO, MESSAGE_TERM, MESSAGE_FAILED, MESSAGE_STARTED, MESSAGE_EXITED };
+
+struct message {
+  enum message_kind kind;
+  int status;       /* EXITED: as from wait; FAILED: exit code of the helper */
+  pid_t pid;        /* STARTED: as seen inside */
+  uint64_t bind_count;
+  struct failure failure;
+  struct steps steps;
+};
+
+int message_send(int socket, const struct message *message, const int *fds, size_t count);
+/* 1: one came, 0: the other side is gone, -1: errno. */
+int message_receive(int socket, struct message *message, int *fds, size_t *count);
+
+/* ---- one run, as the supervisor sees it: supervise.c; told by verdict.c ---- */
+
+enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED };
+
+struct run {
+  struct plan plan;
+  struct scratch scratch;
+  struct cgroup cgroup;
+  struct cgroup_stats stats;
+  struct steps steps;
+  struct failure failure; /* of ours, or of pid 1 while it set up */
+  int failure_code;       /* 0: EXIT_OURS */
+  uint64_t uid_base, began, started_at, ended_at, kill_at;
+  bool has_scratch, orphan, started, over, has_status;
+  int status_fd, uids_fd, init_fd, socket, signal_fd, parent_fd;
+  pid_t init;
+  int status, init_status; /* of the command, of pid 1 */
+  enum reason reason;      /* why we ended it, if we did */
+  size_t leftovers;
+  struct rusage usage;
+};
+
+void tell_created(const struct run *run);
+void tell_started(struct run *run, const struct message *message);
+void tell_exit(struct run *run);
+void tell_gone(const struct run *run);
+int exit_code(const struct run *run);
+/* For a command line that is no plan: the same exit event, as far as a status descriptor was read. */
+void refuse_run(const struct plan *plan, const struct sentence *why);
+
+/* ---- commands ---- */
+
+int run_command(const struct plan *plan);
+int check_command(int argc, char **argv);
+int gc_command(int argc, char **argv);
+
+/* ---- the kernel's newer calls, for C libraries that do not have them: sys.c ---- */
+
+struct clone_args;
+struct mount_attr;
+struct open_how;
+pid_t sys_clone3(struct clone_args *args);
+int sys_open_tree(int dir, const char *path, unsigned flags);
+int sys_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags);
+int sys_fsopen(const char *type);
+int sys_fsconfig(int fs, unsigned command, const char *key, const char *value);
+int sys_fsmount(int fs, unsigned attributes);
+int sys_mount_setattr(int dir, const char *path, unsigned flags, struct mount_attr *attr);
+int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);
+int sys_pivot_root(const char *root, const char *old);
+int sys_umount(const char *path, int flags);
+int sys_make_private(const char *path);
+int sys_pidfd_open(pid_t pid);
+int sys_pidfd_kill(int pidfd, int signal);
+int sys_close_range(unsigned first, unsigned last);
+bool write_text(int dir, const char *path, const char *text);
+ssize_t read_text(int dir, const char *path, char *into, size_t room);
+
+#endif

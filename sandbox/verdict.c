@@ -1,0 +1,162 @@
+/* What is said about a run: created, started, exit, gone. The contract is in README.md. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "toroid-sandbox.h"
+
+static const char *const LIMIT_NAMES[LIMIT_COUNT] = {
+    [LIMIT_MEMORY] = "memoryBytes", [LIMIT_PIDS] = "pids", [LIMIT_CPU] = "cpuMilli"};
+
+static void word(struct json *json, const char *text) { json_string(json, NULL, text); }
+
+void tell_created(const struct run *run) {
+  struct json json;
+  json_begin(&json);
+  json_string(&json, "event", "created");
+  json_string(&json, "cgroup", run->cgroup.fd < 0 ? NULL : run->cgroup.path);
+  json_number(&json, "uidBase", run->uid_base);
+  json_open(&json, "limits");
+  for (int i = 0; i < LIMIT_COUNT; i++) {
+    if (run->cgroup.limit[i][0] != '\0') json_string(&json, LIMIT_NAMES[i], run->cgroup.limit[i]);
+  }
+  if (run->plan.wall_ms != 0) json_string(&json, "wallMs", "enforced");
+  json_close(&json);
+  json_list(&json, "weak");
+  if (run->plan.network == NETWORK_HOST) word(&json, "network-host");
+  if (run->plan.image_is_host) word(&json, "image-host");
+  if (run->cgroup.fd < 0) word(&json, "no-cgroup");
+  for (int i = 0; i < LIMIT_COUNT; i++) {
+    if (run->cgroup.limit[i][0] == 'u') {
+      char text[32];
+      snprintf(text, sizeof text, "no-limit-%s", LIMIT_NAMES[i]);
+      word(&json, text);
+    }
+  }
+  json_list_end(&json);
+  if (run->cgroup.fd < 0) json_string(&json, "cgroupMessage", run->cgroup.why_none);
+  json_send(&json, run->status_fd);
+}
+
+void tell_started(struct run *run, const struct message *message) {
+  struct json json;
+  json_begin(&json);
+  json_string(&json, "event", "started");
+  json_number(&json, "pid", (uint64_t)run->init);
+  json_number(&json, "pidInside", (uint64_t)message->pid);
+  json_open(&json, "setupUs");
+  for (size_t i = 0; i < run->steps.count; i++) json_number(&json, run->steps.at[i].name, run->steps.at[i].us);
+  for (size_t i = 0; i < message->steps.count && i < MAX_STEPS; i++)
+    json_number(&json, message->steps.at[i].name, message->steps.at[i].us);
+  json_close(&json);
+  json_number(&json, "setupTotalUs", run->started_at - run->began);
+  json_send(&json, run->status_fd);
+}
+
+static bool did_setup_fail(const struct run *run) { return run->failure.step[0] != '\0' && run->reason == REASON_NONE; }
+
+/* A command that is not there is the caller's mistake or the build's, not a failure of the sandbox. */
+static bool did_exec_fail(const struct run *run) { return did_setup_fail(run) && run->failure_code > EXIT_OURS; }
+
+/* Signal 9 alone does not tell who sent it, so the counters are asked first. */
+static const char *reason_of(const struct run *run, int status) {
+  bool signalled = WIFSIGNALED(status), killed = signalled && WTERMSIG(status) == SIGKILL;
+  if (run->reason == REASON_TIMEOUT) return "timeout";
+  if (run->reason == REASON_CANCELLED) return "cancelled";
+  if (did_exec_fail(run)) return "exit";
+  if (did_setup_fail(run)) return "setup";
+  if (run->stats.oom_kills > 0 && (killed || WEXITSTATUS(status) == 128 + SIGKILL)) return "oom";
+  if (run->stats.pids_refused > 0 && (signalled || WEXITSTATUS(status) != 0)) return "pids";
+  if (signalled && WTERMSIG(status) == SIGSYS) return "seccomp";
+  return signalled ? "signal" : "exit";
+}
+
+static void sentence_of(const struct run *run, const char *reason, int status, char *into, size_t room) {
+  const struct plan *plan = &run->plan;
+  unsigned long long number;
+  if (did_setup_fail(run)) failure_sentence(&run->failure, into, room);
+  else if (strcmp(reason, "timeout") == 0)
+    snprintf(into, room, "it was ended after %llu ms, the time it was given", (unsigned long long)plan->wall_ms);
+  else if (strcmp(reason, "cancelled") == 0)
+    snprintf(into, room, "%s", run->orphan ? "it was ended because the process that started it is gone" : "it was cancelled");
+  else if (strcmp(reason, "oom") == 0)
+    snprintf(into, room, "it was killed because it used more than its %llu bytes of memory", (unsigned long long)plan->memory_bytes);
+  else if (strcmp(reason, "pids") == 0)
+    snprintf(into, room, "it failed after it was refused more than its %llu processes", (unsigned long long)plan->pids);
+  else if (strcmp(reason, "seccomp") == 0) snprintf(into, room, "it was killed for a system call of a foreign kind");
+  else if (WIFSIGNALED(status)) {
+    number = (unsigned long long)WTERMSIG(status);
+    snprintf(into, room, "it was ended by signal %llu (%s)", number, strsignal((int)number));
+  } else {
+    snprintf(into, room, "it exited with %d", WEXITSTATUS(status));
+  }
+}
+
+/* Of the command when it was heard of, else of pid 1, which died with or before it. */
+static int final_status(const struct run *run) { return run->has_status ? run->status : run->init_status; }
+
+void tell_exit(struct run *run) {
+  struct json json;
+  char sentence[640];
+  int status = final_status(run);
+  bool setup = did_setup_fail(run);
+  const char *reason = reason_of(run, status);
+  sentence_of(run, reason, status, sentence, sizeof sentence);
+  if (setup) complain("%s", sentence);
+  uint64_t cpu_us = run->stats.cpu_us;
+  if (!run->stats.has_cpu) {
+    const struct rusage *usage = &run->usage;
+    cpu_us = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000u +
+             (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
+  }
+  json_begin(&json);
+  json_string(&json, "event", "exit");
+  json_number_or_null(&json, "code", setup || WIFEXITED(status), setup ? (uint64_t)exit_code(run) : (uint64_t)WEXITSTATUS(status));
+  json_number_or_null(&json, "signal", !setup && WIFSIGNALED(status), (uint64_t)WTERMSIG(status));
+  json_string(&json, "reason", reason);
+  json_string(&json, "message", sentence);
+  if (setup) {
+    json_string(&json, "step", run->failure.step);
+    json_string(&json, "errno", run->failure.error == 0 ? NULL : errno_name(run->failure.error));
+  }
+  json_open(&json, "stats");
+  json_number(&json, "cpuUs", cpu_us);
+  json_number(&json, "throttledUs", run->stats.throttled_us);
+  json_number_or_null(&json, "memoryPeakBytes", run->stats.has_memory_peak, run->stats.memory_peak);
+  json_number(&json, "maxRssBytes", (uint64_t)run->usage.ru_maxrss * 1024u);
+  json_number_or_null(&json, "pidsPeak", run->stats.has_pids_peak, run->stats.pids_peak);
+  json_number(&json, "wallMs", (run->ended_at - run->began) / 1000);
+  json_number(&json, "oomKills", run->stats.oom_kills);
+  json_close(&json);
+  json_send(&json, run->status_fd);
+}
+
+void tell_gone(const struct run *run) {
+  struct json json;
+  json_begin(&json);
+  json_string(&json, "event", "gone");
+  json_number(&json, "leftoverProcesses", run->leftovers);
+  json_number(&json, "teardownUs", now_us() - run->ended_at);
+  json_send(&json, run->status_fd);
+}
+
+int exit_code(const struct run *run) {
+  int status = final_status(run);
+  if (run->reason == REASON_TIMEOUT) return EXIT_TIMEOUT;
+  if (did_setup_fail(run)) return run->failure_code == 0 ? EXIT_OURS : run->failure_code;
+  if (WIFSIGNALED(status)) return EXIT_SIGNAL + WTERMSIG(status);
+  return WEXITSTATUS(status);
+}
+
+void refuse_run(const struct plan *plan, const struct sentence *why) {
+  struct json json;
+  json_begin(&json);
+  json_string(&json, "event", "exit");
+  json_number(&json, "code", EXIT_OURS);
+  json_string(&json, "signal", NULL);
+  json_string(&json, "reason", "setup");
+  json_string(&json, "message", why->text);
+  json_string(&json, "step", "options");
+  if (plan->status_fd != NO_FD && plan->status_fd != 0) json_send(&json, (int)plan->status_fd);
+}

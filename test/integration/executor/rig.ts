@@ -1,0 +1,281 @@
+/** A nats-server, a git repository and executors: what the tests of this folder stand on. */
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { type Config, configFrom } from "../../../executor/config.ts";
+import { runExecutor } from "../../../executor/main.ts";
+import { append, connectJet, type Jet, readSubject } from "../../../kit/jetstream.ts";
+import { type Logger, makeLogger } from "../../../kit/log.ts";
+import { ensureTopology } from "../../../kit/topology.ts";
+import { decode, encode } from "../../../protocol/codec.ts";
+import type { Command } from "../../../protocol/commands.ts";
+import { type StageEvent, type StageResult, stageEvent } from "../../../protocol/events.ts";
+import type { StageId } from "../../../protocol/ids.ts";
+import { type LogChunk, logChunk } from "../../../protocol/log.ts";
+import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
+import { applyToStage, NO_STAGE, type Stage } from "../../../protocol/stage.ts";
+import { LOG, RUN } from "../../../protocol/streams.ts";
+import { CANCEL_SIGNAL, commandSubject, logSubject, stageRunSubject } from "../../../protocol/subjects.ts";
+import type { Push, StageContext, Work } from "../../../protocol/work.ts";
+import { NatsServer } from "../../support/nats.ts";
+import { type Files, GitRepo } from "../../support/repo.ts";
+import { type TempDir, tempDir } from "../../support/temp.ts";
+import { until } from "../../support/until.ts";
+
+export const POOL = "default";
+
+/** Keeps only what a person would have to look at. */
+export const quiet: Logger = makeLogger("executor", process.env["TOROID_LOG_LEVEL"] ?? "fatal");
+
+export const PLAIN_STAGE: StagePlan = {
+  name: "build",
+  environment: null,
+  needs: [],
+  join: "all",
+  automatic: true,
+  allowFailure: false,
+  image: { kind: "host" },
+  workdir: ".",
+  env: {},
+  phases: { install: [], script: ["true"], publish: [], after: [] },
+  entrypoint: null,
+  publishRefs: null,
+  artifactFiles: [],
+  limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 64 * 1024 * 1024 },
+  network: "none",
+  timeoutMs: 60_000,
+  idempotent: true,
+};
+
+export const NO_CONTEXT: StageContext = {
+  artifact: null,
+  outputs: {},
+  params: {},
+  environments: ["prod"],
+  fence: null,
+  previousCommit: null,
+};
+
+export interface RunningExecutor extends AsyncDisposable {
+  stop(): void;
+  hard(): void;
+  readonly ended: Promise<void>;
+}
+
+export class Rig implements AsyncDisposable {
+  readonly server: NatsServer;
+  readonly repo: GitRepo;
+  readonly jet: Jet & AsyncDisposable;
+  readonly dir: TempDir;
+  readonly #cleanup: AsyncDisposableStack;
+  #number = 0;
+
+  private constructor(
+    server: NatsServer,
+    repo: GitRepo,
+    jet: Jet & AsyncDisposable,
+    dir: TempDir,
+    cleanup: AsyncDisposableStack,
+  ) {
+    this.server = server;
+    this.repo = repo;
+    this.jet = jet;
+    this.dir = dir;
+    this.#cleanup = cleanup;
+  }
+
+  static async start(files: Files = { "README.md": "hello\n" }): Promise<Rig> {
+    await using building = new AsyncDisposableStack();
+    const dir = building.use(await tempDir("toroid-executor-"));
+    const repo = building.use(await GitRepo.create({ files }));
+    const server = building.use(await NatsServer.start());
+    const jet = building.use(await connectJet({ url: server.url, name: "test" }));
+    await ensureTopology(jet, [], { storeBytes: 512 * 1024 * 1024, replicas: 1 });
+    return new Rig(server, repo, jet, dir, building.move());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cleanup.disposeAsync();
+  }
+
+  /** What an executor of this rig is told by its environment; each `name` has a state directory of its own. */
+  variables(name: string, more: Readonly<Record<string, string>> = {}): Record<string, string> {
+    return {
+      TOROID_NATS_URL: this.server.url,
+      TOROID_POOL: POOL,
+      TOROID_SLOTS: "2",
+      TOROID_EXECUTOR_STATE: join(this.dir.path, name),
+      TOROID_ARTIFACTS: join(this.dir.path, "artifacts"),
+      TOROID_IMAGES: join(this.dir.path, "images"),
+      TOROID_ALLOW_LOCAL_REMOTES: "1",
+      ...more,
+    };
+  }
+
+  config(name: string, more: Readonly<Record<string, string>> = {}): Config {
+    return configFrom(this.variables(name, more));
+  }
+
+  /** An executor inside this process. */
+  executor(name = "one", more: Readonly<Record<string, string>> = {}): RunningExecutor {
+    const stop = new AbortController();
+    const hard = new AbortController();
+    const ended = runExecutor(this.config(name, more), { stop: stop.signal, hard: hard.signal }, quiet);
+    ended.catch(() => undefined);
+    return {
+      stop: () => stop.abort(),
+      hard: () => {
+        stop.abort();
+        hard.abort();
+      },
+      ended,
+      async [Symbol.asyncDispose]() {
+        stop.abort();
+        hard.abort();
+        await ended;
+      },
+    };
+  }
+
+  nextId(stage = "build"): StageId {
+    this.#number += 1;
+    return { repository: "acme/api", number: this.#number, stage, round: 1 };
+  }
+
+  async push(over: Partial<Push> = {}): Promise<Push> {
+    return {
+      repository: "acme/api",
+      repositoryId: null,
+      remote: { https: this.repo.url, ssh: null },
+      ref: "refs/heads/main",
+      before: null,
+      commit: await this.repo.head(),
+      created: false,
+      forced: false,
+      defaultBranch: "main",
+      message: "",
+      author: "",
+      deliveryId: null,
+      params: {},
+      ...over,
+    };
+  }
+
+  /** Work of a stage at the head of `main`. */
+  async stageWork(stage: Partial<StagePlan> = {}, context: Partial<StageContext> = {}): Promise<Work> {
+    return {
+      kind: "stage",
+      remote: { https: this.repo.url, ssh: null },
+      source: {
+        ref: "refs/heads/main",
+        branch: "main",
+        tag: null,
+        before: null,
+        commit: await this.repo.head(),
+        message: "a change",
+        author: "Ada Example <ada@example.com>",
+        defaultBranch: "main",
+      },
+      stage: { ...structuredClone(PLAIN_STAGE), ...structuredClone(stage) } as Extract<
+        Work,
+        { kind: "stage" }
+      >["stage"],
+      context: { ...NO_CONTEXT, ...context },
+    };
+  }
+
+  /** Does what a coordinator would: the event, then the command. */
+  async queue(work: Work, id = this.nextId(work.kind === "plan" ? "_plan" : work.stage.name)): Promise<StageId> {
+    const queued: StageEvent = { type: "queued", id: randomUUID(), atMs: Date.now(), pool: POOL, attempt: 1, work };
+    const appended = await append(this.jet, RUN.name, stageRunSubject(id), queued, 0);
+    if (appended.kind !== "appended") throw new Error("the stage was queued already");
+    await this.command({ ...id, queuedSeq: appended.seq, attempt: 1, work });
+    return id;
+  }
+
+  async command(command: Command): Promise<void> {
+    const queue = command.work.kind === "plan" ? "plan" : "work";
+    await this.jet.js.publish(commandSubject(POOL, queue, command.repository), encode(command));
+  }
+
+  async cancel(id: StageId, o: { readonly signal: boolean } = { signal: true }): Promise<void> {
+    for (;;) {
+      const { lastSeq } = await this.stage(id);
+      const event: StageEvent = {
+        type: "cancelRequested",
+        id: randomUUID(),
+        atMs: Date.now(),
+        by: "ada",
+        why: "a test",
+      };
+      if ((await append(this.jet, RUN.name, stageRunSubject(id), event, lastSeq)).kind === "appended") break;
+    }
+    if (o.signal) this.jet.nc.publish(CANCEL_SIGNAL, encode(id));
+  }
+
+  async events(id: StageId): Promise<readonly StageEvent[]> {
+    return (await readSubject(this.jet, RUN.name, stageRunSubject(id), 0)).map(({ data }) => decode(stageEvent, data));
+  }
+
+  async stage(id: StageId): Promise<{ readonly stage: Stage; readonly lastSeq: number }> {
+    let stage = NO_STAGE;
+    let lastSeq = 0;
+    for (const { data, seq } of await readSubject(this.jet, RUN.name, stageRunSubject(id), 0)) {
+      stage = applyToStage(stage, decode(stageEvent, data), seq);
+      lastSeq = seq;
+    }
+    return { stage, lastSeq };
+  }
+
+  /** Waits for the end of a stage; one whose attempt errored fails the test with its sentence. */
+  async result(id: StageId, withinMs = 20_000): Promise<StageResult> {
+    const stage = await this.stageThat(
+      id,
+      "over",
+      (one) => one.status === "finished" || one.status === "retrying",
+      withinMs,
+    );
+    if (stage.result === null)
+      throw new Error(`the attempt errored: ${stage.lastError?.code} ${stage.lastError?.message}`);
+    return stage.result;
+  }
+
+  async error(id: StageId): Promise<NonNullable<Stage["lastError"]>> {
+    const stage = await this.stageThat(
+      id,
+      "errored",
+      (one) => one.lastError !== null || one.status === "finished",
+      20_000,
+    );
+    if (stage.lastError === null) throw new Error(`the stage ${stage.result?.outcome}: ${stage.result?.message}`);
+    return stage.lastError;
+  }
+
+  stageThat(id: StageId, what: string, is: (stage: Stage) => boolean, withinMs = 20_000): Promise<Stage> {
+    return until(
+      `the stage to be ${what}`,
+      async () => {
+        const { stage } = await this.stage(id);
+        return is(stage) ? stage : undefined;
+      },
+      { withinMs },
+    ) as Promise<Stage>;
+  }
+
+  async log(id: StageId, attempt = 1): Promise<readonly LogChunk[]> {
+    return (await readSubject(this.jet, LOG.name, logSubject(id, attempt), 0)).map(({ data }) =>
+      decode(logChunk, data),
+    );
+  }
+
+  /** The output alone. */
+  async output(id: StageId, attempt = 1): Promise<Buffer> {
+    return Buffer.concat(
+      (await this.log(id, attempt)).map((chunk) => (chunk.kind === "bytes" ? chunk.data : Buffer.alloc(0))),
+    );
+  }
+
+  /** How many commands are still somebody's to settle. */
+  async commandsLeft(): Promise<number> {
+    return (await this.jet.jsm.streams.info("TOROID_CMD")).state.messages;
+  }
+}

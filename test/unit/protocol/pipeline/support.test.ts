@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { lint } from "../../../../protocol/pipeline/plan.ts";
+import { framed } from "./support.ts";
+
+const ASKS: Readonly<Record<string, string>> = {
+  secrets: "secrets: [TOKEN]",
+  "publish.secrets": "publish: { run: make publish, secrets: [TOKEN] }",
+  "environments.prod.secrets": "environments: { prod: { run: ./deploy, secrets: [TOKEN] } }",
+  cache: "cache: [node_modules]",
+  services: "services: [postgres]",
+  "artifact.ami": "artifact: { ami: {} }",
+  "environments.prod.approval": "environments: { prod: { run: ./deploy, approval: {} } }",
+  "environments.prod.check": "environments: { prod: { run: ./deploy, check: ./smoke } }",
+  "environments.prod.queue": "environments: { prod: { run: ./deploy, queue: newest } }",
+  network: "network: [registry.example]",
+  "environments.prod.network": "environments: { prod: { run: ./deploy, network: [registry.example] } }",
+  retry: "retry: 2",
+  "concurrency.cancel_superseded": "concurrency: { cancel_superseded: true }",
+  notify: "notify: { slack: '#ci' }",
+  "image.packer": "image: { packer: .packer }",
+  "image.oci": "image: { oci: docker.io/library/node:22 }",
+  "environments.prod.image.oci": "environments: { prod: { run: ./deploy, image: { oci: alpine } } }",
+};
+
+for (const [path, text] of Object.entries(ASKS)) {
+  test(`\`${path}\` is told as not supported yet, at its key`, () => {
+    const problems = lint(".toroid.yml", `script: make\n${text}\n`);
+    assert.deepEqual(
+      problems.map((problem) => [problem.kind, problem.path, problem.line]),
+      [["unsupported", path, 2]],
+    );
+    const key = path.split(".").at(-1);
+    const sentence = `\`${key}\` is understood, but this version of Toroid cannot `;
+    assert.ok(
+      problems[0]?.message.startsWith(sentence) && problems[0].message.endsWith(" yet"),
+      JSON.stringify(problems),
+    );
+  });
+}
+
+test("a key that asks for nothing is fine", () => {
+  for (const text of [
+    "secrets: []",
+    "cache: []",
+    "services: []",
+    "concurrency: { cancel_superseded: false }",
+    "concurrency: {}",
+    "network: none",
+    "environments: { prod: { run: ./deploy, queue: every, network: full } }",
+  ])
+    assert.equal(framed(`script: make\n${text}\n`), "", text);
+});
+
+test("what is not supported is framed like any problem, with what to do", () => {
+  assert.equal(
+    framed("script: make\nsecrets: [TOKEN]\n"),
+    `.toroid.yml:2:1: \`secrets\` is understood, but this version of Toroid cannot grant secrets yet
+  1 | script: make
+  2 | secrets: [TOKEN]
+    | ^^^^^^^
+    = remove the key, or wait for the release that says it can`,
+  );
+});

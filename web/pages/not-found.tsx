@@ -1,0 +1,16 @@
+import type { JSX } from "preact";
+import { useTitle } from "../live/title.ts";
+import { hrefOf } from "../live/location.ts";
+import { Link } from "../parts/link.tsx";
+
+export function NotFoundPage(): JSX.Element {
+  useTitle("Not found", "calm");
+  return (
+    <>
+      <h1>There is no such page</h1>
+      <p>
+        <Link to={hrefOf({ page: "builds", repository: null })}>All builds</Link>
+      </p>
+    </>
+  );
+}

@@ -1,0 +1,69 @@
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import type { ApiError } from "../live/api.ts";
+import { asApiError } from "../live/load.ts";
+import { Failure } from "./failure.tsx";
+
+interface Props {
+  readonly title: string;
+  /** What will happen, for whoever hesitates. */
+  readonly explains: string;
+  readonly action: string;
+  readonly required: boolean;
+  /** More fields. */
+  readonly children?: ComponentChildren;
+  /** Resolves when it is done; the dialog closes then, and shows the error otherwise. */
+  readonly submit: (reason: string, form: FormData) => Promise<void>;
+  readonly close: () => void;
+}
+
+/** Asks for a reason before something that others will notice. Esc and Cancel leave everything as it is. */
+export function ReasonDialog({ title, explains, action, required, children, submit, close }: Props): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<ApiError | null>(null);
+  const id = useId();
+  useEffect(() => dialog.current?.showModal(), []);
+
+  const send = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget as HTMLFormElement);
+    setBusy(true);
+    submit(String(form.get("reason") ?? "").trim(), form).then(
+      () => dialog.current?.close(),
+      (thrown: unknown) => {
+        setBusy(false);
+        setError(asApiError(thrown));
+      },
+    );
+  };
+  return (
+    <dialog ref={dialog} onClose={close} aria-labelledby={`${id}-title`} aria-describedby={`${id}-about`}>
+      <form onSubmit={send}>
+        <h2 id={`${id}-title`}>{title}</h2>
+        <p id={`${id}-about`}>{explains}</p>
+        <label for={`${id}-reason`}>{required ? "Reason" : "Reason (optional)"}</label>
+        {/* A space alone is no reason. */}
+        <input
+          id={`${id}-reason`}
+          name="reason"
+          type="text"
+          required={required}
+          pattern={required ? ".*\\S.*" : undefined}
+          maxLength={500}
+          autocomplete="off"
+        />
+        {children}
+        {error !== null && <Failure error={error} />}
+        <div class="buttons">
+          <button type="button" onClick={() => dialog.current?.close()}>
+            Go back
+          </button>
+          <button type="submit" class="primary" disabled={busy}>
+            {action}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}

@@ -1,0 +1,22 @@
+import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
+import type { StageRef } from "../live/stage-ref.ts";
+
+/** The stage that the address names; without one, what runs, else what failed, else what ran last. */
+export function chosenStage({ stages }: Pick<BuildSummary, "stages">, named: StageRef | null): StageSummary | null {
+  if (named !== null) {
+    const found = stages.find((s) => s.name === named.name && s.round === named.round);
+    if (found !== undefined) return found;
+  }
+  return (
+    stages.findLast((s) => s.status === "running") ??
+    stages.findLast((s) => s.outcome !== null && ["failed", "errored", "timedOut", "unknown"].includes(s.outcome)) ??
+    stages.findLast((s) => s.attempt > 0) ??
+    stages[0] ??
+    null
+  );
+}
+
+/** `_plan` is ours; people see a word. */
+export function stageLabel({ name, round }: StageRef): string {
+  return `${name === "_plan" ? "plan" : name}${round === 1 ? "" : ` (${round})`}`;
+}
