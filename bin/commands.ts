@@ -4,14 +4,17 @@ import { doctor } from "./commands/doctor.ts";
 import { executor } from "./commands/executor.ts";
 import { lint } from "./commands/lint.ts";
 import { logs } from "./commands/logs.ts";
+import { notify } from "./commands/notify.ts";
 import { pause } from "./commands/pause.ts";
 import { resume } from "./commands/resume.ts";
+import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
 import { trigger } from "./commands/trigger.ts";
 import type { Verb } from "./verb.ts";
 
 /** Every command, in the order of the help. */
 export const VERBS: readonly Verb[] = [
+  start,
   coordinator,
   executor,
   lint,
@@ -21,5 +24,6 @@ export const VERBS: readonly Verb[] = [
   pause,
   resume,
   cancel,
+  notify,
   doctor,
 ];

@@ -27,7 +27,6 @@ const checked = z.looseObject({ ok: z.boolean(), lacks: z.array(z.string()), wea
 /** Looks at everything, and never throws. */
 export async function examineHost(config: Config): Promise<readonly Finding[]> {
   const findings = await Promise.all([
-    root(),
     sandbox(config.sandbox),
     git(),
     tool("tar", "to unpack images and artifacts"),
@@ -35,7 +34,7 @@ export async function examineHost(config: Config): Promise<readonly Finding[]> {
     ...(config.git.remote === "ssh" ? [tool("ssh", "because TOROID_GIT_REMOTE is ssh")] : []),
     disk(config.stateDir),
   ]);
-  return findings.flat();
+  return [root(), ...findings.flat()];
 }
 
 function root(): Finding {

@@ -5,8 +5,8 @@ export interface Signals {
 }
 
 /**
- * SIGTERM or SIGINT stops; a second one is hard. A parent that gave us a pipe as standard input and
- * TOROID_WITH_PARENT=1 is watched: when the pipe closes, the parent is gone, and we go at once.
+ * SIGTERM or SIGINT stops; a second one is hard. A process that was started with a channel to its parent watches it:
+ * when the channel closes, the parent is gone, and we go at once.
  */
 export function onSignals(): Signals {
   const stop = new AbortController();
@@ -17,15 +17,19 @@ export function onSignals(): Signals {
   };
   process.on("SIGTERM", ask);
   process.on("SIGINT", ask);
-  if (process.env["TOROID_WITH_PARENT"] === "1") {
-    process.stdin.on("close", () => {
+  if (process.connected) {
+    process.on("disconnect", () => {
       stop.abort(new Error("the parent process is gone"));
       hard.abort(new Error("the parent process is gone"));
     });
-    process.stdin.resume();
-    process.stdin.unref();
+    process.channel?.unref();
   }
   return { stop: stop.signal, hard: hard.signal };
+}
+
+/** Tells the parent, if there is one that listens, that this process is ready. */
+export function tellParent(message: Readonly<Record<string, string>>): void {
+  if (process.connected) process.send?.(message);
 }
 
 /** Resolves when `signal` aborts; at once if it has. */

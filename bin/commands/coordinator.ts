@@ -9,12 +9,12 @@ export const coordinator = verb({
   flags: [],
   options: z.object({}),
   async run({ environment }) {
-    const [{ configFrom }, { runCoordinator }, { onSignals }] = await Promise.all([
+    const [{ configFrom }, { runCoordinator }, { onSignals, tellParent }] = await Promise.all([
       import("../../coordinator/config.ts"),
       import("../../coordinator/main.ts"),
       import("../../kit/signals.ts"),
     ]);
-    await runCoordinator(configFrom(environment), onSignals());
+    await runCoordinator(configFrom(environment), onSignals(), (url) => tellParent({ url }));
     return EXIT.ok;
   },
 });

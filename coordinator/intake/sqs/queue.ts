@@ -111,7 +111,7 @@ function queueOf(client: SQSClient, config: QueueConfig, waitSeconds: number): Q
   };
 }
 
-function makeClient({ endpoint, region, credentials }: QueueConfig, waitSeconds: number): SQSClient {
+export function makeClient({ endpoint, region, credentials }: QueueConfig, waitSeconds: number): SQSClient {
   return new SQSClient({
     ...(endpoint === null ? {} : { endpoint }),
     ...(region === null ? {} : { region }),

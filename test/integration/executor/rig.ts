@@ -22,6 +22,7 @@ import { type TempDir, tempDir } from "../../support/temp.ts";
 import { until } from "../../support/until.ts";
 
 export const POOL = "default";
+export const SANDBOX = join(import.meta.dirname, "..", "..", "..", "sandbox", "build", "toroid-sandbox");
 
 /** Keeps only what a person would have to look at. */
 export const quiet: Logger = makeLogger("executor", process.env["TOROID_LOG_LEVEL"] ?? "fatal");
@@ -175,10 +176,7 @@ export class Rig implements AsyncDisposable {
         author: "Ada Example <ada@example.com>",
         defaultBranch: "main",
       },
-      stage: { ...structuredClone(PLAIN_STAGE), ...structuredClone(stage) } as Extract<
-        Work,
-        { kind: "stage" }
-      >["stage"],
+      stage: { ...structuredClone(PLAIN_STAGE), ...structuredClone(stage) },
       context: { ...NO_CONTEXT, ...context },
     };
   }
@@ -251,14 +249,14 @@ export class Rig implements AsyncDisposable {
   }
 
   stageThat(id: StageId, what: string, is: (stage: Stage) => boolean, withinMs = 20_000): Promise<Stage> {
-    return until(
+    return until<Stage | undefined>(
       `the stage to be ${what}`,
       async () => {
         const { stage } = await this.stage(id);
         return is(stage) ? stage : undefined;
       },
       { withinMs },
-    ) as Promise<Stage>;
+    );
   }
 
   async log(id: StageId, attempt = 1): Promise<readonly LogChunk[]> {

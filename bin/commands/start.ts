@@ -1,0 +1,145 @@
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { formatBuild, PLAN_STAGE } from "../../protocol/ids.ts";
+import type { BuildSummary } from "../../protocol/summary.ts";
+import { openApi } from "../api.ts";
+import { EXIT, Failure } from "../exit.ts";
+import { type Context, verb } from "../verb.ts";
+
+const PORTS = { http: 7433, nats: 4222, queue: 4566 };
+const port = z.coerce.number({ error: "a port is a number" }).int().min(0).max(65_535).optional();
+
+export const start = verb({
+  usage: "start",
+  summary: "run everything on this machine, and push a sample application through it",
+  more: [
+    "Starts nats-server, a queue, a coordinator with the page and the API, and one executor. Keeps its data in",
+    ".toroid/state of the current directory. With --exit: any free ports, data thrown away at the end, and a last line",
+    'of JSON: {"ok":true,"stages":[…],"pushToFirstCommandMs":…}; exits with 1 when a stage did not pass.',
+  ].join("\n"),
+  flags: [
+    { flags: "--exit", about: "stop when the sample went through" },
+    { flags: "--port <number>", about: `of the page and the API (${PORTS.http})` },
+    { flags: "--nats-port <number>", about: `(${PORTS.nats})` },
+    { flags: "--queue-port <number>", about: `(${PORTS.queue})` },
+    { flags: "--slots <number>", about: "how many stages run at once (one per CPU)" },
+  ],
+  options: z.object({
+    exit: z.boolean().default(false),
+    port,
+    natsPort: port,
+    queuePort: port,
+    slots: z.coerce.number({ error: "--slots is a number" }).int().min(1).max(256).optional(),
+  }),
+  async run(context, _args, options) {
+    refuseOthers();
+    const base = join(process.cwd(), ".toroid");
+    await mkdir(base, { recursive: true });
+    await removeAbandoned(base);
+    const ports = {
+      http: options.port ?? (options.exit ? 0 : PORTS.http),
+      nats: options.natsPort ?? (options.exit ? 0 : PORTS.nats),
+      queue: options.queuePort ?? (options.exit ? 0 : PORTS.queue),
+    };
+    await using undo = new AsyncDisposableStack();
+    const dir = options.exit ? await mkdtemp(join(base, `exit-${process.pid}-`)) : join(base, "state");
+    if (options.exit) undo.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
+
+    const [{ startSystem, TOROID }, { makeSample, pushSample, SAMPLE_REPOSITORY }, { buildOfCommit, watchBuild }] =
+      await Promise.all([import("../start/system.ts"), import("../start/sample.ts"), import("../start/watch.ts")]);
+    const say = context.err;
+    const interrupted = context.interrupted();
+    const terminated = onTermination();
+    const system = undo.use(await startSystem({ dir, ports, slots: options.slots ?? null, say }));
+    const sample = await makeSample(join(dir, "sample"), {
+      toroid: [process.execPath, TOROID],
+      environment: system.queueEnvironment,
+    });
+    const here: Context = { ...context, api: () => openApi(system.url), interrupted: () => interrupted };
+    const through = async (): Promise<{ build: BuildSummary; pushToFirstCommandMs: number | null }> => {
+      const { commit, toldAtMs } = await pushSample(sample);
+      const found = await buildOfCommit(here, SAMPLE_REPOSITORY, commit);
+      const build = await watchBuild(here, found);
+      const first = build.stages.find((one) => one.name !== PLAN_STAGE)?.startedAtMs ?? null;
+      return { build, pushToFirstCommandMs: first === null ? null : first - toldAtMs };
+    };
+    const { build, pushToFirstCommandMs } = await Promise.race([through(), system.broken, terminated]);
+    const ok = build.outcome === "passed";
+    say(
+      `--- ${formatBuild(build)} ${build.outcome ?? build.status}${build.message === "" ? "" : `: ${build.message}`}`,
+    );
+    if (options.exit) {
+      const stages = build.stages
+        .filter((one) => one.name !== PLAN_STAGE)
+        .map(({ name, outcome }) => ({ name, outcome }));
+      await undo.disposeAsync();
+      await context.out(`${JSON.stringify({ ok, stages, pushToFirstCommandMs })}\n`);
+      return ok ? EXIT.ok : EXIT.failed;
+    }
+    say(guide(system.url, system.natsUrl, sample));
+    const asked = new Promise<void>((resolve) => {
+      interrupted.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await Promise.race([asked, terminated.catch(() => undefined), system.broken]);
+    say("stopping");
+    return ok ? EXIT.ok : EXIT.failed;
+  },
+});
+
+function guide(url: string, natsUrl: string, sample: { readonly workTree: string }): string {
+  return [
+    "",
+    `Toroid runs. Page and API:   ${url}`,
+    `Watch everything:            nats sub -s ${natsUrl} 'toroid.events.>'`,
+    `Push again:                  cd ${sample.workTree} && git commit --allow-empty -m again && git push origin main`,
+    `A repository of your own:    put a .toroid.yml into it (npx toroid lint checks it), then`,
+    `                             toroid trigger me/project main --remote file:///path/to/project`,
+    "Ctrl-C stops everything; the next start goes on where this one ended.",
+  ].join("\n");
+}
+
+/** Ends like Ctrl-C does: by unwinding, so that everything is undone. */
+function onTermination(): Promise<never> {
+  const ended = new Promise<never>((_, reject) => {
+    process.once("SIGTERM", () => reject(new Failure(EXIT.interrupted, "TOR_INTERRUPTED", "terminated")));
+    process.once("SIGHUP", () => reject(new Failure(EXIT.interrupted, "TOR_INTERRUPTED", "the terminal is gone")));
+  });
+  ended.catch(() => undefined);
+  return ended;
+}
+
+/** What an earlier `--exit` left that was killed outright. */
+async function removeAbandoned(base: string): Promise<void> {
+  for (const name of await readdir(base)) {
+    const pid = /^exit-([0-9]+)-/.exec(name)?.[1];
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    await rm(join(base, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+function refuseOthers(): void {
+  if (process.platform !== "linux") {
+    throw new Failure(
+      EXIT.usage,
+      "TOR_TOOL_MISSING",
+      `builds run in Linux namespaces, and this is ${process.platform}: use a Linux machine`,
+    );
+  }
+  if (process.getuid?.() !== 0) {
+    throw new Failure(
+      EXIT.usage,
+      "TOR_NOT_ROOT",
+      "toroid start must be root, because it makes workspaces out of namespaces and mounts: run it with sudo",
+    );
+  }
+}

@@ -1,0 +1,158 @@
+/** The whole system on this machine: NATS, queue, coordinator, executor, each a part that can be killed by itself. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { findNatsServer, startNatsServer } from "../../kit/nats-server.ts";
+import { QUEUE_CREDENTIALS, QUEUE_REGION, startQueueServer } from "../../kit/queue-server.ts";
+import { ToroidError } from "../../protocol/errors.ts";
+
+export const TOROID = join(import.meta.dirname, "..", "toroid.ts");
+const PROJECT = join(import.meta.dirname, "..", "..");
+const CACHE = join(PROJECT, ".toroid", "cache");
+const STORE_BYTES = 4 * 1024 * 1024 * 1024;
+const READY_MS = 30_000;
+const DRAIN_MS = 15_000;
+
+export interface SystemOptions {
+  readonly dir: string;
+  /** 0: any free one. */
+  readonly ports: { readonly http: number; readonly nats: number; readonly queue: number };
+  readonly slots: number | null;
+  readonly say: (line: string) => void;
+}
+
+export interface System extends AsyncDisposable {
+  readonly url: string;
+  readonly natsUrl: string;
+  /** What a client of the queue needs. */
+  readonly queueEnvironment: Readonly<Record<string, string>>;
+  /** Rejects when a part ends that should not. */
+  readonly broken: Promise<never>;
+  readonly coordinator: ChildProcess;
+  readonly executor: ChildProcess;
+}
+
+/**
+ * Starts everything and resolves when a push would be taken. Each part ends with this process, whatever ends it.
+ *
+ * @throws {ToroidError} one sentence about the part that did not start.
+ */
+export async function startSystem(o: SystemOptions): Promise<System> {
+  await using undo = new AsyncDisposableStack();
+  await mkdir(o.dir, { recursive: true });
+  const binary = await findNatsServer(CACHE, o.say);
+  const nats = undo.use(
+    await startNatsServer({
+      binary: binary.path,
+      storeDir: join(o.dir, "nats"),
+      host: "127.0.0.1",
+      port: o.ports.nats,
+      syncAlways: true,
+      maxFileBytes: STORE_BYTES,
+    }),
+  );
+  const queue = undo.use(await startQueueServer({ port: o.ports.queue, dir: join(o.dir, "queue") }));
+  const queueEnvironment = {
+    TOROID_QUEUE_URL: queue.queueUrl,
+    TOROID_DEAD_LETTER_URL: queue.deadLetterUrl,
+    TOROID_QUEUE_ENDPOINT: queue.endpoint,
+    AWS_REGION: QUEUE_REGION,
+    AWS_ACCESS_KEY_ID: QUEUE_CREDENTIALS.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: QUEUE_CREDENTIALS.secretAccessKey,
+  };
+  const shared = { TOROID_NATS_URL: nats.url };
+
+  const coordinator = undo.use(
+    startPart("coordinator", o.dir, {
+      ...shared,
+      ...queueEnvironment,
+      TOROID_STORE_BYTES: String(STORE_BYTES),
+      TOROID_HTTP_PORT: String(o.ports.http),
+    }),
+  );
+  const url = await coordinator.ready;
+  const executor = undo.use(
+    startPart("executor", o.dir, {
+      ...shared,
+      TOROID_EXECUTOR_STATE: join(o.dir, "executor"),
+      // Everything here is this user's own; on a build host, local paths stay forbidden.
+      TOROID_ALLOW_LOCAL_REMOTES: "1",
+      TOROID_PUBLIC_URL: url,
+      ...(o.slots === null ? {} : { TOROID_SLOTS: String(o.slots) }),
+    }),
+  );
+  const natsEnded = nats.exited.then(({ code, signal }) => {
+    throw new ToroidError("TOR_NATS_UNREACHABLE", `nats-server ended with ${signal ?? code ?? "no code"}`);
+  });
+  const broken = Promise.race([natsEnded, coordinator.ended, executor.ended]);
+  broken.catch(() => undefined); // whoever waits for it hears
+  const kept = undo.move();
+  return {
+    url,
+    natsUrl: nats.url,
+    queueEnvironment,
+    broken,
+    coordinator: coordinator.child,
+    executor: executor.child,
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+interface Part extends AsyncDisposable {
+  readonly child: ChildProcess;
+  /** The URL that it serves. */
+  readonly ready: Promise<string>;
+  readonly ended: Promise<never>;
+}
+
+function startPart(name: "coordinator" | "executor", dir: string, environment: Readonly<Record<string, string>>): Part {
+  const logPath = join(dir, `${name}.log`);
+  const child = spawn(process.execPath, [TOROID, name], {
+    env: { ...process.env, ...environment },
+    // The channel tells it when we are gone; standard error is its log.
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+  });
+  child.stderr?.pipe(createWriteStream(logPath, { flags: "w" }));
+  const exited = new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code, signal) => resolve(signal ?? `code ${code ?? "?"}`));
+  });
+  let leaving = false;
+  const ended = exited.then(async (how) => {
+    if (leaving) return new Promise<never>(() => undefined);
+    throw new ToroidError("TOR_INTERNAL", `the ${name} ended (${how}): ${await lastSentence(logPath)}`, { part: name });
+  });
+  ended.catch(() => undefined); // whoever waits for it hears
+  const answered = new Promise<string>((resolve) => {
+    child.on("message", (message) => {
+      if (typeof message === "object" && message !== null && "url" in message) resolve(String(message.url));
+    });
+  });
+  const late = new Promise<never>((_, reject) => {
+    const message = `the ${name} was not ready after ${READY_MS / 1000} s; its log is ${logPath}`;
+    setTimeout(() => reject(new ToroidError("TOR_INTERNAL", message)), READY_MS).unref();
+  });
+  late.catch(() => undefined);
+  return {
+    child,
+    ready: Promise.race([answered, ended, late]),
+    ended,
+    async [Symbol.asyncDispose]() {
+      leaving = true;
+      child.kill("SIGTERM");
+      const hard = setTimeout(() => child.kill("SIGTERM"), DRAIN_MS);
+      const last = setTimeout(() => child.kill("SIGKILL"), 2 * DRAIN_MS);
+      await exited;
+      clearTimeout(hard);
+      clearTimeout(last);
+    },
+  };
+}
+
+/** What a part said last: its error on the way out, as it would have printed it. */
+async function lastSentence(logPath: string): Promise<string> {
+  const lines = (await readFile(logPath, "utf8")).trimEnd().split("\n");
+  const sentence = lines.findLast((line) => line.startsWith("toroid: ")) ?? lines.at(-1) ?? "";
+  return `${sentence.replace(/^toroid: /, "")}; its log is ${logPath}`;
+}

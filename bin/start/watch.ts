@@ -1,0 +1,62 @@
+/** Shows a build in the terminal until it ended: each stage's log as it comes, then how it went. */
+import { setTimeout as delay } from "node:timers/promises";
+import { type BuildId, formatBuild, PLAN_STAGE } from "../../protocol/ids.ts";
+import { type BuildSummary, buildSummary, type StageSummary } from "../../protocol/summary.ts";
+import { buildPath } from "../api.ts";
+import { followLog } from "../follow-log.ts";
+import { buildList } from "../shapes.ts";
+import type { Context } from "../verb.ts";
+
+const POLL_MS = 25;
+
+/** The build of `commit`, once the coordinator has it. */
+export async function buildOfCommit(context: Context, repository: string, commit: string): Promise<BuildSummary> {
+  const query = new URLSearchParams({ repository, limit: "5" });
+  for (;;) {
+    const { builds } = await context.api().get(`api/v1/builds?${query.toString()}`, buildList);
+    const found = builds.find((one) => one.commit === commit);
+    if (found !== undefined) return found;
+    await delay(POLL_MS, undefined, { signal: context.interrupted() });
+  }
+}
+
+/** Prints what each stage writes, in the order in which they run, until the build is finished. */
+export async function watchBuild(context: Context, id: BuildId): Promise<BuildSummary> {
+  const shown = new Set<string>();
+  for (;;) {
+    const build = await context.api().get(buildPath(id), buildSummary);
+    const next = build.stages.find((one) => !shown.has(keyOf(one)) && isWorthShowing(one));
+    if (next !== undefined) {
+      shown.add(keyOf(next));
+      await showStage(context, id, next);
+    } else if (build.status === "finished") return build;
+    else await delay(POLL_MS, undefined, { signal: context.interrupted() });
+  }
+}
+
+function keyOf({ name, round }: StageSummary): string {
+  return `${name} ${round}`;
+}
+
+function isWorthShowing(stage: StageSummary): boolean {
+  return stage.name !== PLAN_STAGE && (stage.executor !== null || stage.status === "finished");
+}
+
+async function showStage(context: Context, id: BuildId, stage: StageSummary): Promise<void> {
+  context.err(`--- ${formatBuild(id)} ${stage.name}`);
+  if (stage.executor === null) {
+    context.err(`    ${stage.outcome ?? stage.status}: ${stage.message}`);
+    return;
+  }
+  const query = new URLSearchParams({ round: String(stage.round), follow: "1" });
+  // To standard error: standard output is for the one line of data at the end.
+  const out = (text: string | Uint8Array): Promise<void> => {
+    process.stderr.write(text);
+    return Promise.resolve();
+  };
+  await followLog(
+    { ...context, out },
+    `${buildPath(id)}/stages/${encodeURIComponent(stage.name)}/log?${query.toString()}`,
+    true,
+  );
+}

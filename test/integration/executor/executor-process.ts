@@ -1,0 +1,7 @@
+/** An executor as a process of its own, for tests that kill or stop one. */
+import { configFrom } from "../../../executor/config.ts";
+import { runExecutor } from "../../../executor/main.ts";
+import { onSignals } from "../../../kit/signals.ts";
+
+await runExecutor(configFrom(process.env), onSignals());
+process.exit(0);
