@@ -24,7 +24,7 @@ export interface Effects {
 export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log: Logger): Effects {
   const summaries = makeSummaries(jet, actors);
 
-  async function one(effect: Effect, eventId: string): Promise<void> {
+  async function perform(effect: Effect, eventId: string): Promise<void> {
     switch (effect.kind) {
       case "tell-build":
         if (effect.command.kind === "request") return request(effect, eventId);
@@ -148,11 +148,11 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
       // Actors are told in order, since a request must come before what it alters; the rest has no order.
       const isTell = (effect: Effect): boolean => effect.kind.startsWith("tell-") || effect.kind === "queue-stage";
       const inOrder = async (): Promise<void> => {
-        for (const effect of effects) if (isTell(effect)) await one(effect, eventId);
+        for (const effect of effects) if (isTell(effect)) await perform(effect, eventId);
       };
       await Promise.all([
         inOrder(),
-        ...effects.filter((effect) => !isTell(effect)).map((effect) => one(effect, eventId)),
+        ...effects.filter((effect) => !isTell(effect)).map((effect) => perform(effect, eventId)),
         ...told.map(publish),
       ]);
     },

@@ -1,5 +1,4 @@
 /** A commit of a repository as a directory that a build can change as it likes: a real repository, made in milliseconds. */
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ToroidError } from "../protocol/errors.ts";
 import type { CheckedSource, Remote } from "../protocol/work.ts";
@@ -7,6 +6,7 @@ import { diskFull, isNoSpace, localFailure } from "./checkout/failure.ts";
 import { Git, GitFailure } from "./checkout/git.ts";
 import { type Mirror, Mirrors } from "./checkout/mirror.ts";
 import { addressOf } from "./checkout/remote.ts";
+import { pointObjects, writeRefs, writeRepository } from "./checkout/repository.ts";
 import type { GitConfig } from "./config.ts";
 
 /** Where a workspace shows the mirror's objects, which the checkout borrows. */
@@ -66,42 +66,12 @@ export class Checkouts {
 
   async #write(mirror: Mirror, source: CheckedSource, into: string, url: string, signal: AbortSignal): Promise<void> {
     const gitDir = join(into, ".git");
-    await mkdir(join(gitDir, "objects", "info"), { recursive: true });
-    await Promise.all([
-      mkdir(join(gitDir, "refs", "heads"), { recursive: true }),
-      mkdir(join(gitDir, "objects", "pack")),
-    ]);
-    const alternates = join(gitDir, "objects", "info", "alternates");
-    await Promise.all([
-      writeFile(join(gitDir, "HEAD"), `${source.commit}\n`),
-      writeFile(join(gitDir, "config"), configText(url, source.commit.length)),
-      writeFile(alternates, `${mirror.objects}\n`),
-      copyFile(join(mirror.path, "shallow"), join(gitDir, "shallow")).catch(() => undefined),
-    ]);
-    const here = { cwd: into, gitDir, workTree: into, signal };
+    const { commit } = source;
+    await writeRepository({ gitDir, commit, url, objects: mirror.objects, shallow: join(mirror.path, "shallow") });
     const [refs] = await Promise.all([
       mirror.run(["for-each-ref", "--format=%(objectname) %(refname)"], signal),
-      this.#git.run(["reset", "--hard", source.commit], here),
+      this.#git.run(["reset", "--hard", commit], { cwd: into, gitDir, workTree: into, signal }),
     ]);
-    await Promise.all([
-      writeFile(join(gitDir, "packed-refs"), packedRefs(refs)),
-      writeFile(alternates, `${BORROWED_OBJECTS}\n`),
-    ]);
+    await Promise.all([writeRefs(gitDir, refs), pointObjects(gitDir, BORROWED_OBJECTS)]);
   }
-}
-
-function configText(url: string, commitLength: number): string {
-  const lines = ["[core]", `\trepositoryformatversion = ${commitLength === 64 ? 1 : 0}`, "\tbare = false"];
-  if (commitLength === 64) lines.push("[extensions]", "\tobjectformat = sha256");
-  // What a script may fetch from; without the user or password that the executor may have.
-  const bare = url.replace(/^([a-z]+:\/\/)[^/@]*@/, "$1");
-  lines.push('[remote "origin"]', `\turl = "${bare.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`);
-  lines.push("\tfetch = +refs/heads/*:refs/remotes/origin/*", "");
-  return lines.join("\n");
-}
-
-/** Tags and branches as a clone would have them, so that `git describe` works inside; none of our own refs. */
-function packedRefs(listed: string): string {
-  const kept = listed.split("\n").filter((line) => line !== "" && !line.includes(" refs/toroid/"));
-  return `${["# pack-refs with: sorted ", ...kept].join("\n")}\n`;
 }

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { hrefOf, readRoute, type Route, useLocation } from "./live/location.ts";
+import { hrefOf, type Route, readRoute, useLocation } from "./live/location.ts";
 import { BuildPage } from "./pages/build.tsx";
 import { BuildsPage } from "./pages/builds.tsx";
 import { NotFoundPage } from "./pages/not-found.tsx";

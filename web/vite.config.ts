@@ -14,6 +14,5 @@ const config = defineConfig({
   server: { proxy: { "/api": process.env["TOROID_URL"] ?? "http://127.0.0.1:7433" } },
 });
 
-// biome-ignore lint: Vite asks for a default export
 // oxlint-disable-next-line import/no-default-export
 export default config;

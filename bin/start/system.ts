@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { findNatsServer, startNatsServer } from "../../kit/nats-server.ts";
 import { QUEUE_CREDENTIALS, QUEUE_REGION, startQueueServer } from "../../kit/queue-server.ts";
 import { ToroidError } from "../../protocol/errors.ts";
@@ -71,7 +72,7 @@ export async function startSystem(o: SystemOptions): Promise<System> {
       TOROID_HTTP_PORT: String(o.ports.http),
     }),
   );
-  const url = await coordinator.ready;
+  const url = await coordinator.ready();
   const executor = undo.use(
     startPart("executor", o.dir, {
       ...shared,
@@ -101,8 +102,8 @@ export async function startSystem(o: SystemOptions): Promise<System> {
 
 interface Part extends AsyncDisposable {
   readonly child: ChildProcess;
-  /** The URL that it serves. */
-  readonly ready: Promise<string>;
+  /** Resolves with the URL that it serves. */
+  ready(): Promise<string>;
   readonly ended: Promise<never>;
 }
 
@@ -129,14 +130,22 @@ function startPart(name: "coordinator" | "executor", dir: string, environment: R
       if (typeof message === "object" && message !== null && "url" in message) resolve(String(message.url));
     });
   });
-  const late = new Promise<never>((_, reject) => {
-    const message = `the ${name} was not ready after ${READY_MS / 1000} s; its log is ${logPath}`;
-    setTimeout(() => reject(new ToroidError("TOR_INTERNAL", message)), READY_MS).unref();
-  });
-  late.catch(() => undefined);
+  async function ready(): Promise<string> {
+    const late = new AbortController();
+    const expired = delay(READY_MS, undefined, { signal: late.signal }).then(() => {
+      const message = `the ${name} was not ready after ${READY_MS / 1000} s; its log is ${logPath}`;
+      throw new ToroidError("TOR_INTERNAL", message, { part: name });
+    });
+    expired.catch(() => undefined); // the race below hears, or nobody needs to
+    try {
+      return await Promise.race([answered, ended, expired]);
+    } finally {
+      late.abort();
+    }
+  }
   return {
     child,
-    ready: Promise.race([answered, ended, late]),
+    ready,
     ended,
     async [Symbol.asyncDispose]() {
       leaving = true;

@@ -20,7 +20,7 @@ import type { Artifact } from "../../protocol/work.ts";
 import { type Actor, append, type Decision, type EventHead, nothing, refuse } from "./actor.ts";
 
 /** The lane as data; each message on its subject carries one. */
-export const lane = z.looseObject({
+export const laneState = z.looseObject({
   /** Waiting, in the order in which they will go. */
   waiting: z.array(laneEntry),
   inFlight: laneEntry.extend({ fence: z.number().int() }).nullable(),
@@ -29,7 +29,7 @@ export const lane = z.looseObject({
   /** The last to have gone, newest last: a repeated `enter` of one of them is a repeat and nothing else. */
   departed: z.array(z.string()),
 });
-export type Lane = z.infer<typeof lane>;
+export type Lane = z.infer<typeof laneState>;
 
 const DEPARTED_KEPT = 256;
 
@@ -65,7 +65,7 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
   stream: LANE.name,
   schema: laneEvent,
   initial: { waiting: [], inFlight: null, pause: null, live: null, departed: [] },
-  snapshot: lane,
+  snapshot: laneState,
   subjectOf: laneSubject,
 
   apply(state, event, seq) {

@@ -28,8 +28,8 @@ export async function followHistory(jet: Jet, stop: AbortSignal, log: Logger): P
     newest.set(repository, Math.max(newest.get(repository) ?? 0, decode(pushEvent, data).number));
   });
   await follow(jet, BUILD.name, DeliverPolicy.New, stop, log, (_subject, data) => {
-    const build = decode(buildSummary, data);
-    for (const listener of listeners) listener(build);
+    const changed = decode(buildSummary, data);
+    for (const listener of listeners) listener(changed);
   });
 
   async function build(id: BuildId): Promise<BuildSummary | null> {

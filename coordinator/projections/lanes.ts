@@ -10,7 +10,7 @@ import type { EnvironmentId } from "../../protocol/ids.ts";
 import { LANE } from "../../protocol/streams.ts";
 import { parseLaneSubject } from "../../protocol/subjects.ts";
 import type { EnvironmentSummary } from "../../protocol/summary.ts";
-import { environmentActor, type Lane, lane } from "../actors/environment.ts";
+import { environmentActor, type Lane, laneState } from "../actors/environment.ts";
 
 export interface Lanes {
   /** Of one repository, or of all. */
@@ -21,7 +21,7 @@ export interface Lanes {
   expired(nowMs: number): readonly EnvironmentId[];
 }
 
-const message = z.looseObject({ event: laneEvent, state: lane });
+const message = z.looseObject({ event: laneEvent, state: laneState });
 
 /** Follows TOROID_LANE until `stop`. Resolves when every lane that is there has been read. */
 export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Promise<Lanes> {

@@ -6,8 +6,11 @@ import type { GitConfig } from "../config.ts";
 export interface GitOptions {
   /** An existing directory. */
   readonly cwd: string;
-  /** Named rather than looked for: a bare repository inside a checkout is never taken for ours. */
-  readonly gitDir: string;
+  /**
+   * Named rather than looked for, so that a bare repository inside a checkout is never taken for ours. Left out only
+   * for a person's own working tree.
+   */
+  readonly gitDir?: string;
   readonly workTree?: string;
   readonly signal: AbortSignal;
   /** Protocols that may be used, `:`-separated; none when left out. */
@@ -81,7 +84,11 @@ export class Git {
     const variables = this.#variables(o);
     return simpleGit({
       baseDir: o.cwd,
-      config: [...HARDENED, `http.lowSpeedTime=${Math.ceil(this.#config.silenceMs / 1_000)}`],
+      config: [
+        ...HARDENED,
+        ...(o.gitDir === undefined ? [`safe.directory=${o.cwd}`] : []),
+        `http.lowSpeedTime=${Math.ceil(this.#config.silenceMs / 1_000)}`,
+      ],
       abort: o.signal,
       timeout: { block: this.#config.silenceMs },
       allowEnvironment: Object.keys(variables).filter((name) => name.startsWith("GIT_")),
@@ -98,7 +105,6 @@ export class Git {
   #variables(o: GitOptions): Record<string, string> {
     const variables: Record<string, string> = {
       LC_ALL: "C",
-      GIT_DIR: o.gitDir,
       GIT_ALLOW_PROTOCOL: o.protocols ?? "none",
       GIT_CONFIG_NOSYSTEM: "1",
       GIT_CONFIG_GLOBAL: this.#config.configFile ?? "/dev/null",
@@ -107,6 +113,7 @@ export class Git {
       GIT_OPTIONAL_LOCKS: "0",
       GIT_ATTR_NOSYSTEM: "1",
     };
+    if (o.gitDir !== undefined) variables["GIT_DIR"] = o.gitDir;
     if (o.workTree !== undefined) variables["GIT_WORK_TREE"] = o.workTree;
     for (const name of [...INHERITED, ...INHERITED_LOWER]) {
       const value = process.env[name];

@@ -9,6 +9,7 @@ import { escapeToken } from "../../protocol/ids.ts";
 import { diskFull, fetchFailure, isNoSpace } from "./failure.ts";
 import { type Git, GitFailure, type GitOptions } from "./git.ts";
 import { type Address, checkRef } from "./remote.ts";
+import { configValue } from "./repository.ts";
 
 /** Where branches of the far side are kept, as in any clone. */
 const TRACKING = "refs/remotes/origin/";
@@ -187,7 +188,7 @@ export class Mirror {
         "\tsharedRepository = 0644",
         ...(sha256 ? ["[extensions]", "\tobjectformat = sha256"] : []),
         '[remote "origin"]',
-        `\turl = "${address.url.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`,
+        `\turl = ${configValue(address.url)}`,
         "",
       ].join("\n"),
       { mode: 0o600 },

@@ -121,7 +121,6 @@ KNOB(knob_cgroup_procs, "/sys/fs/cgroup/cgroup.procs")
 KNOB(knob_uevent, "/sys/kernel/uevent_helper")
 KNOB(knob_power, "/sys/power/state")
 KNOB(knob_mtrr, "/proc/mtrr")
-KNOB(knob_uid_map, "/proc/self/uid_map")
 static long oom_score(void) {
   int fd = open("/proc/self/oom_score_adj", O_WRONLY);
   return fd < 0 ? -1 : write(fd, "-1000", 5);
@@ -187,13 +186,23 @@ CALL(socket_netfilter, SYS_socket, 16, SOCK_RAW, 12)
 CALL(socket_audit, SYS_socket, 16, SOCK_RAW, 9)
 CALL(socket_high_bits, SYS_socket, 0x100000000 | 17, SOCK_RAW, 0x0300)
 
+/* What a hostile image may bring: a socket that a process of the host listens on, a device of the host. */
+static long host_socket(void) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/host.sock"};
+  return connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&address, sizeof address);
+}
+static long host_fifo(void) { return open("/host.fifo", O_WRONLY | O_NONBLOCK); }
+static long host_device(void) { return open("/host.device", O_RDONLY); }
+static long null_device(void) { return open("/dev/null", O_RDWR); } /* the one that works */
+
 /* ---- terminal ---- */
+/* Without becoming its session's own, so that tty_of_the_caller still asks about the caller's. */
 static long on_terminal(unsigned long request) {
   int master = open("/dev/ptmx", O_RDWR | O_NOCTTY), unlock = 0, number = 0;
   if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) != 0 || ioctl(master, TIOCGPTN, &number) != 0) return 0;
   char path[32];
   snprintf(path, sizeof path, "/dev/pts/%d", number);
-  int slave = open(path, O_RDWR);
+  int slave = open(path, O_RDWR | O_NOCTTY);
   if (slave < 0) return 0;
   return syscall(SYS_ioctl, slave, request, "\n");
 }
@@ -289,7 +298,7 @@ static const struct {
     ATTEMPT(handle), ATTEMPT(knob_sysrq), ATTEMPT(knob_core_pattern), ATTEMPT(knob_modprobe), ATTEMPT(knob_sysrq_mask),
     ATTEMPT(knob_hostname), ATTEMPT(knob_forward), ATTEMPT(knob_drop_caches), ATTEMPT(knob_binfmt),
     ATTEMPT(knob_release_agent), ATTEMPT(knob_cgroup_procs), ATTEMPT(knob_uevent), ATTEMPT(knob_power),
-    ATTEMPT(knob_mtrr), ATTEMPT(knob_uid_map), ATTEMPT(oom_score), ATTEMPT(key_add), ATTEMPT(key_ctl),
+    ATTEMPT(knob_mtrr), ATTEMPT(oom_score), ATTEMPT(key_add), ATTEMPT(key_ctl),
     ATTEMPT(key_request), ATTEMPT(bpf_load), ATTEMPT(perf_open), ATTEMPT(fault_fd), ATTEMPT(uring), ATTEMPT(fanotify),
     ATTEMPT(module_init), ATTEMPT(module_file), ATTEMPT(module_delete), ATTEMPT(kexec), ATTEMPT(reboot_bad_magic),
     ATTEMPT(clock_set), ATTEMPT(clock_day), ATTEMPT(clock_adjust), ATTEMPT(kernel_log), ATTEMPT(accounting),
@@ -300,7 +309,8 @@ static const struct {
 #endif
     ATTEMPT(unknown_number), ATTEMPT(stat_mounts), ATTEMPT(socket_vsock), ATTEMPT(socket_alg), ATTEMPT(socket_packet),
     ATTEMPT(socket_old_packet), ATTEMPT(socket_bluetooth), ATTEMPT(socket_netfilter), ATTEMPT(socket_audit),
-    ATTEMPT(socket_high_bits), ATTEMPT(tty_push), ATTEMPT(tty_push_high_bits), ATTEMPT(tty_linux),
+    ATTEMPT(socket_high_bits), ATTEMPT(host_socket), ATTEMPT(host_fifo), ATTEMPT(host_device),
+    ATTEMPT(null_device), ATTEMPT(tty_push), ATTEMPT(tty_push_high_bits), ATTEMPT(tty_linux),
     ATTEMPT(tty_linux_high_bits), ATTEMPT(tty_discipline), ATTEMPT(tty_size), ATTEMPT(tty_of_the_caller),
     ATTEMPT(trace_init), ATTEMPT(seize_init), ATTEMPT(init_environ), ATTEMPT(init_mem), ATTEMPT(init_maps),
     ATTEMPT(init_exe), ATTEMPT(init_fds), ATTEMPT(init_root), ATTEMPT(init_cwd), ATTEMPT(init_stack),

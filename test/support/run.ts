@@ -7,7 +7,7 @@
  *   npm test -- test/unit/ids.test.ts      files or directories
  *   npm test -- --name 'a pushed tag'      tests whose title matches
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -18,6 +18,7 @@ import { parseArgs } from "node:util";
 import { leaksSince, snapshot } from "./leaks.ts";
 import { GROUPS, type Group, select } from "./run/select.ts";
 import { Tally } from "./run/tally.ts";
+import { removeTree } from "./temp.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 /** For a test that names no limit of its own. */
@@ -38,27 +39,38 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(`no test file found in ${positionals.join(", ") || `test/{${GROUPS.join(",")}}`}`);
     return 1;
   }
+  const stop = new AbortController();
+  const interrupt = (): void => stop.abort(new Error("interrupted"));
+  process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
   const begin = performance.now();
   const home = mkdtempSync(join(tmpdir(), "toroid-t-"));
   process.env["TMPDIR"] = home;
   try {
     const before = await snapshot("run");
     const tally = new Tally(ROOT);
-    const events = Readable.from(eventsOf(groups, tally, values.name, Number(values["quiet-ms"] ?? QUIET_MS)));
+    const quietMs = Number(values["quiet-ms"] ?? QUIET_MS);
+    const events = Readable.from(eventsOf(groups, tally, { name: values.name, quietMs, stop }));
     await pipeline(events, new spec(), process.stdout, { end: false });
-    const left = await leaksSince(before);
+    // Files that were cut short leave their directories; those go with ours.
+    const left = (await leaksSince(before)).filter((thing) => !stop.signal.aborted || !thing.startsWith("temp "));
     report(tally, left, performance.now() - begin);
-    return tally.hasFailed(values.name !== undefined) || left.length > 0 ? 1 : 0;
+    const failed = tally.hasFailed(values.name !== undefined) || left.length > 0 || stop.signal.aborted;
+    return failed ? 1 : 0;
   } finally {
-    rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+    await removeTree(home);
   }
 }
 
+interface Limits {
+  /** Only tests with such a title. */
+  readonly name: string | undefined;
+  readonly quietMs: number;
+  /** Ends the run: aborted by a signal, or by the run itself when it hangs. */
+  readonly stop: AbortController;
+}
+
 /** All groups as one stream for the reporter. */
-async function* eventsOf(groups: readonly Group[], tally: Tally, name: string | undefined, quietMs: number) {
-  const stop = new AbortController();
-  const interrupt = (): void => stop.abort(new Error("interrupted"));
-  process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
+async function* eventsOf(groups: readonly Group[], tally: Tally, { name, quietMs, stop }: Limits) {
   for (const { files, concurrency } of groups) {
     if (stop.signal.aborted) return;
     const stream = run({

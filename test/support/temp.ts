@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -10,8 +10,18 @@ export interface TempDir extends AsyncDisposable {
 /** Makes one below the system's temp directory. The name says whose it is: `toroid-<what>-<pid>-…`. */
 export async function tempDir(prefix = "toroid-test-"): Promise<TempDir> {
   const path = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`));
-  return {
-    path,
-    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 }),
-  };
+  return { path, [Symbol.asyncDispose]: () => removeTree(path) };
+}
+
+/** Deletes a directory, unless something is mounted in it: what lies behind a mount is not the test's to delete. */
+export async function removeTree(path: string): Promise<void> {
+  const mounts = await mountsIn(path);
+  if (mounts.length > 0) throw new Error(`not deleting ${path}: ${mounts.join(", ")} is still mounted`);
+  await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+}
+
+async function mountsIn(path: string): Promise<string[]> {
+  const table = await readFile("/proc/self/mountinfo", "utf8").catch(() => "");
+  const points = table.split("\n").map((line) => line.split(" ")[4] ?? "");
+  return points.filter((point) => point === path || point.startsWith(`${path}/`));
 }

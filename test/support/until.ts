@@ -8,7 +8,7 @@ export interface Patience {
 }
 
 /**
- * Waits until `probe` answers something other than undefined or false, and gives that answer. A probe that throws has
+ * Waits until `probe` answers something other than undefined, null or false, and gives that answer. A probe that throws has
  * not come true yet; at the deadline its last error is the cause.
  *
  * @param what completes the sentence "waited … for": "the build to pass".

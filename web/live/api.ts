@@ -29,7 +29,10 @@ export interface BuildList {
 }
 
 export interface RepositoryList {
-  readonly repositories: readonly { readonly repository: string; readonly environments: readonly EnvironmentSummary[] }[];
+  readonly repositories: readonly {
+    readonly repository: string;
+    readonly environments: readonly EnvironmentSummary[];
+  }[];
 }
 
 export function fetchBuilds(repository: string | null, before: string | null): Promise<BuildList> {

@@ -3,7 +3,10 @@ import { ApiError } from "./api.ts";
 import { epoch } from "./connection.ts";
 import { useStore } from "./store.ts";
 
-export type Loading = { readonly state: "loading" } | { readonly state: "there" } | { readonly state: "failed"; readonly error: ApiError };
+export type Loading =
+  | { readonly state: "loading" }
+  | { readonly state: "there" }
+  | { readonly state: "failed"; readonly error: ApiError };
 
 /** Loads at once, again when `keys` change, and again when the event stream had a gap. */
 export function useLoad(load: () => Promise<void>, keys: readonly unknown[]): Loading {

@@ -23,7 +23,11 @@ export function readRoute({ pathname, search }: Pick<URL, "pathname" | "search">
   const repository = `${decodeURIComponent(owner)}/${decodeURIComponent(name)}`;
   const stage = query.get("stage");
   const round = Number(query.get("round") ?? "1");
-  return { page: "build", id: { repository, number: Number(number) }, stage: stage === null ? null : { name: stage, round } };
+  return {
+    page: "build",
+    id: { repository, number: Number(number) },
+    stage: stage === null ? null : { name: stage, round },
+  };
 }
 
 /** The inverse of {@link readRoute}. */

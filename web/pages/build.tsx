@@ -31,7 +31,10 @@ export function BuildPage({ id, chosen }: Props): JSX.Element {
   const key = buildKey(id);
   const build = useStore(world).builds.get(key);
   const loading = useLoad(async () => learnBuild(await fetchBuild(id)), [key]);
-  useTitle(build === undefined ? key : `${lookOf(build).word}: ${key}`, build === undefined ? "calm" : lookOf(build).tone);
+  useTitle(
+    build === undefined ? key : `${lookOf(build).word}: ${key}`,
+    build === undefined ? "calm" : lookOf(build).tone,
+  );
 
   if (build === undefined) {
     return (
@@ -81,7 +84,8 @@ function Head({ build }: { readonly build: BuildSummary }): JSX.Element {
       {build.message !== "" && <p class="message">{build.message}</p>}
       <p class="from">
         <span class="ref">{refOf(build)}</span> {commit !== null && <code title={commit}>{commit.slice(0, 12)}</code>}{" "}
-        {build.author}, <Ago atMs={createdAtMs} />, took <Took fromMs={createdAtMs} toMs={finishedAtMs} />
+        {build.author}, <Ago atMs={createdAtMs} />, {finishedAtMs === null ? "running for" : "took"}{" "}
+        <Took fromMs={createdAtMs} toMs={finishedAtMs} />
       </p>
       {build.status !== "finished" && (
         <button type="button" onClick={() => setAsking(true)} aria-haspopup="dialog">

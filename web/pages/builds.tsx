@@ -68,7 +68,9 @@ export function BuildsPage({ repository }: { readonly repository: string | null 
       <section aria-labelledby="builds">
         <h2 id="builds">Builds</h2>
         {loading.state === "loading" && builds.length === 0 && <p>Loading…</p>}
-        {loading.state === "there" && builds.length === 0 && <p>Nothing has been built yet. The first push will show up here.</p>}
+        {loading.state === "there" && builds.length === 0 && (
+          <p>Nothing has been built yet. The first push will show up here.</p>
+        )}
         <ul class="rows">
           {builds.map((build) => (
             <BuildRow build={build} key={buildKey(build)} />

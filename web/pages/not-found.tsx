@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
-import { useTitle } from "../live/title.ts";
 import { hrefOf } from "../live/location.ts";
+import { useTitle } from "../live/title.ts";
 import { Link } from "../parts/link.tsx";
 
 export function NotFoundPage(): JSX.Element {

@@ -29,7 +29,8 @@ export function ReasonDialog({ title, explains, action, required, children, subm
     event.preventDefault();
     const form = new FormData(event.currentTarget as HTMLFormElement);
     setBusy(true);
-    submit(String(form.get("reason") ?? "").trim(), form).then(
+    const reason = form.get("reason");
+    submit(typeof reason === "string" ? reason.trim() : "", form).then(
       () => dialog.current?.close(),
       (thrown: unknown) => {
         setBusy(false);

@@ -5,16 +5,22 @@ import { type Config, configFrom } from "../../../executor/config.ts";
 import { runExecutor } from "../../../executor/main.ts";
 import { append, connectJet, type Jet, readSubject } from "../../../kit/jetstream.ts";
 import { type Logger, makeLogger } from "../../../kit/log.ts";
-import { ensureTopology } from "../../../kit/topology.ts";
+import { ensureTopology, openBucket } from "../../../kit/topology.ts";
 import { decode, encode } from "../../../protocol/codec.ts";
-import type { Command } from "../../../protocol/commands.ts";
+import { type Command, type Presence, presence } from "../../../protocol/commands.ts";
 import { type StageEvent, type StageResult, stageEvent } from "../../../protocol/events.ts";
 import type { StageId } from "../../../protocol/ids.ts";
 import { type LogChunk, logChunk } from "../../../protocol/log.ts";
 import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
 import { applyToStage, NO_STAGE, type Stage } from "../../../protocol/stage.ts";
-import { LOG, RUN } from "../../../protocol/streams.ts";
-import { CANCEL_SIGNAL, commandSubject, logSubject, stageRunSubject } from "../../../protocol/subjects.ts";
+import { COMMAND, EXECUTORS, LOG, RUN } from "../../../protocol/streams.ts";
+import {
+  CANCEL_SIGNAL,
+  commandFilter,
+  commandSubject,
+  logSubject,
+  stageRunSubject,
+} from "../../../protocol/subjects.ts";
 import type { Push, StageContext, Work } from "../../../protocol/work.ts";
 import { NatsServer } from "../../support/nats.ts";
 import { type Files, GitRepo } from "../../support/repo.ts";
@@ -182,17 +188,18 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Does what a coordinator would: the event, then the command. */
-  async queue(work: Work, id = this.nextId(work.kind === "plan" ? "_plan" : work.stage.name)): Promise<StageId> {
-    const queued: StageEvent = { type: "queued", id: randomUUID(), atMs: Date.now(), pool: POOL, attempt: 1, work };
+  async queue(work: Work, pool = POOL): Promise<StageId> {
+    const id = this.nextId(work.kind === "plan" ? "_plan" : work.stage.name);
+    const queued: StageEvent = { type: "queued", id: randomUUID(), atMs: Date.now(), pool, attempt: 1, work };
     const appended = await append(this.jet, RUN.name, stageRunSubject(id), queued, 0);
     if (appended.kind !== "appended") throw new Error("the stage was queued already");
-    await this.command({ ...id, queuedSeq: appended.seq, attempt: 1, work });
+    await this.command({ ...id, queuedSeq: appended.seq, attempt: 1, work }, pool);
     return id;
   }
 
-  async command(command: Command): Promise<void> {
+  async command(command: Command, pool = POOL): Promise<void> {
     const queue = command.work.kind === "plan" ? "plan" : "work";
-    await this.jet.js.publish(commandSubject(POOL, queue, command.repository), encode(command));
+    await this.jet.js.publish(commandSubject(pool, queue, command.repository), encode(command));
   }
 
   async cancel(id: StageId, o: { readonly signal: boolean } = { signal: true }): Promise<void> {
@@ -272,8 +279,26 @@ export class Rig implements AsyncDisposable {
     );
   }
 
-  /** How many commands are still somebody's to settle. */
-  async commandsLeft(): Promise<number> {
-    return (await this.jet.jsm.streams.info("TOROID_CMD")).state.messages;
+  /** Sequences of a stage's events. */
+  async seqs(id: StageId): Promise<readonly number[]> {
+    return (await readSubject(this.jet, RUN.name, stageRunSubject(id), 0)).map(({ seq }) => seq);
+  }
+
+  /** What executors say of themselves now. */
+  async presences(): Promise<readonly Presence[]> {
+    const bucket = await openBucket(this.jet, EXECUTORS);
+    const found: Presence[] = [];
+    for await (const key of await bucket.keys()) {
+      const entry = await bucket.get(key);
+      if (entry !== null && entry.operation === "PUT") found.push(decode(presence, entry.value));
+    }
+    return found;
+  }
+
+  /** How many commands of a pool are still somebody's to settle. */
+  async commandsLeft(pool = POOL): Promise<number> {
+    const { name } = COMMAND;
+    const { state } = await this.jet.jsm.streams.info(name, { subjects_filter: commandFilter(pool, "work") });
+    return Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
   }
 }

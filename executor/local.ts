@@ -1,0 +1,114 @@
+/** `toroid run`: a stage of a person's working tree, as it is now, in a real workspace and without any server. */
+import { mkdir, mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ToroidError } from "../protocol/errors.ts";
+import type { StageId } from "../protocol/ids.ts";
+import { type Plan, type Planned, planOf, type StagePlan } from "../protocol/pipeline/plan.ts";
+import { ImageStore } from "./images/store.ts";
+import { WorkingTree } from "./local/working-tree.ts";
+import type { LogSink } from "./log-stream.ts";
+import { PIPELINE_FILE } from "./plan.ts";
+import { Slots } from "./slots.ts";
+import { runStage, type StageRun } from "./stage-run.ts";
+import { removeTree } from "./trees.ts";
+import { hostnameOf, variablesOf } from "./workspace/variables.ts";
+import { Workspace } from "./workspace.ts";
+
+export interface LocalRunOptions {
+  /** In a working tree of git. */
+  readonly directory: string;
+  /** The first build stage when null. */
+  readonly stage: string | null;
+  readonly sandbox: string;
+  /** What the file's `default` image is: `host`, a name in `imagesDir`, or a path. */
+  readonly defaultImage: string;
+  readonly imagesDir: string;
+  /** Set for the script, over what the file says. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly onBytes: (data: Uint8Array) => void;
+  readonly onPhase: (phase: string) => void;
+  /** Ends the stage as a person's cancellation does. */
+  readonly cancelled: AbortSignal;
+}
+
+export type LocalRun =
+  | { readonly kind: "run"; readonly stage: string; readonly run: StageRun }
+  | { readonly kind: "skip"; readonly reason: string }
+  | { readonly kind: "invalid"; readonly text: string; readonly problems: Extract<Planned, { kind: "invalid" }>["problems"] };
+
+/** @throws {ToroidError} TOR_NOT_ROOT, TOR_NOT_FOUND (no such stage, no repository), TOR_IMAGE_MISSING */
+export async function runLocally(o: LocalRunOptions): Promise<LocalRun> {
+  if (process.geteuid?.() !== 0) throw new ToroidError("TOR_NOT_ROOT", "a workspace can only be made by root: try sudo");
+  const tree = await WorkingTree.open(o.directory, o.cancelled);
+  const text = await tree.read(PIPELINE_FILE);
+  if (text === null) {
+    throw new ToroidError("TOR_NOT_FOUND", `there is no ${PIPELINE_FILE} in ${tree.root}; \`toroid init\` writes one`);
+  }
+  const planned = planOf(PIPELINE_FILE, text, {
+    repository: "local/working-tree",
+    ref: tree.branch === null ? "HEAD" : `refs/heads/${tree.branch}`,
+    branch: tree.branch,
+    tag: null,
+    commit: tree.commit,
+    // Filters and [skip ci] are about pushes; who runs by hand wants it to run.
+    message: "",
+    changedPaths: null,
+    defaultBranch: null,
+  });
+  if (planned.kind === "invalid") return { kind: "invalid", text, problems: planned.problems };
+  if (planned.kind === "skip") return planned;
+  const stage = chosen(planned.plan, o.stage);
+  return { kind: "run", stage: stage.name, run: await runIn(tree, stage, o) };
+}
+
+function chosen({ stages }: Plan, name: string | null): StagePlan {
+  const found = name === null ? stages[0] : stages.find((stage) => stage.name === name);
+  if (found !== undefined) return found;
+  const names = stages.map((stage) => stage.name).join(", ");
+  throw new ToroidError("TOR_NOT_FOUND", `there is no stage ${name ?? ""}; the file has ${names}`);
+}
+
+async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): Promise<StageRun> {
+  await using cleanup = new AsyncDisposableStack();
+  const state = await mkdtemp(join(tmpdir(), "toroid-run-"));
+  cleanup.defer(() => removeTree(state));
+  const slots = cleanup.use(await Slots.take(1, state));
+  const slot = slots.all[0];
+  if (slot === undefined) throw new ToroidError("TOR_INTERNAL", "there is no slot");
+  const imageCache = join(state, "images");
+  await mkdir(imageCache);
+  const images = new ImageStore({ defaultImage: o.defaultImage, imagesDir: o.imagesDir, cacheDir: imageCache });
+  const never = new AbortController().signal;
+  const settings = { helper: o.sandbox, cgroup: null, weak: [], masks: [state] };
+  const workspace = cleanup.use(await Workspace.make(state, slot, settings, never));
+  await tree.copyTo(workspace.source, o.cancelled);
+  const image = await images.resolve(stage.image, workspace.source, o.cancelled);
+  const id: StageId = { repository: "local/working-tree", number: 1, stage: stage.name, round: 1 };
+  const variables = variablesOf(id, { ...tree.source(), stage, params: o.params }, 1, null);
+  return runStage(
+    workspace,
+    { image: image.root, stage, variables, hostname: hostnameOf(id), objects: tree.objects, artifact: null },
+    {
+      publish: false,
+      pack: null,
+      cancelled: o.cancelled,
+      abandoned: never,
+      environments: [],
+      anyEnvironment: true,
+      sink: sinkOf(o),
+    },
+  );
+}
+
+function sinkOf(o: LocalRunOptions): LogSink {
+  return {
+    async bytes(data) {
+      o.onBytes(data);
+    },
+    phase: o.onPhase,
+    async end() {
+      return null;
+    },
+  };
+}

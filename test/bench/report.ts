@@ -1,0 +1,17 @@
+export type Figures = Readonly<Record<string, number>>;
+
+/** What one benchmark says; numbers only in `figures` and `ratios` (ours / theirs). */
+export interface Report {
+  readonly bench: string;
+  readonly figures: Figures;
+  readonly ratios: Figures;
+  readonly setup: Readonly<Record<string, unknown>>;
+}
+
+/** For people. */
+export function table({ bench, figures, ratios, setup }: Report): string {
+  const rows = [...Object.entries(figures), ...Object.entries(ratios)];
+  const width = Math.max(0, ...rows.map(([name]) => name.length));
+  const lines = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
+  return [`${bench}  ${JSON.stringify(setup)}`, ...lines, ""].join("\n");
+}
