@@ -7,6 +7,7 @@ import { logs } from "./commands/logs.ts";
 import { notify } from "./commands/notify.ts";
 import { pause } from "./commands/pause.ts";
 import { resume } from "./commands/resume.ts";
+import { run } from "./commands/run.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
 import { trigger } from "./commands/trigger.ts";
@@ -17,6 +18,7 @@ export const VERBS: readonly Verb[] = [
   start,
   coordinator,
   executor,
+  run,
   lint,
   trigger,
   status,

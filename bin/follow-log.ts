@@ -17,6 +17,7 @@ export async function followLog(context: Context, path: string, follow: boolean)
   const signal = context.interrupted();
   let lastId: string | null = null;
   for (let failures = 0; ; ) {
+    let ended = false;
     try {
       const headers: Record<string, string> = {
         accept: "text/event-stream",
@@ -25,11 +26,18 @@ export async function followLog(context: Context, path: string, follow: boolean)
       const bytes: AsyncIterable<Uint8Array> = await context.api().stream(path, headers, signal);
       for await (const event of serverEvents(bytes)) {
         failures = 0;
-        const exit = await show(context, event);
-        lastId = event.id;
-        if (exit !== null) return exit;
+        const shown = await show(context, event);
+        lastId = event.id ?? lastId;
+        if (typeof shown === "number") return shown;
+        if (shown === "unfinished") ended = true;
       }
       if (!follow) return EXIT.ok;
+      if (ended) {
+        context.err("toroid: this attempt did not finish; going on with the next");
+        lastId = null;
+        await pause(PAUSE_MS, signal);
+        continue;
+      }
       throw new Failure(EXIT.server, "TOR_SERVER_UNREACHABLE", "the log broke off before its stage ended");
     } catch (error) {
       signal.throwIfAborted();
@@ -37,13 +45,17 @@ export async function followLog(context: Context, path: string, follow: boolean)
       failures += 1;
       if (!isServersFault || failures >= TRIES) throw error;
       if (failures === 1) context.err("toroid: connection lost, trying again");
-      await delay(PAUSE_MS * failures, undefined, { signal }).catch(() => signal.throwIfAborted());
+      await pause(PAUSE_MS * failures, signal);
     }
   }
 }
 
-/** Answers the exit code once the stage ended. */
-async function show({ json, out, err }: Context, event: ServerEvent): Promise<number | null> {
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
+}
+
+/** Answers the exit code once the stage ended, or that only an attempt of it did. */
+async function show({ json, out, err }: Context, event: ServerEvent): Promise<number | "unfinished" | null> {
   switch (event.event) {
     case "bytes": {
       const { offset, text } = read(logBytes, event);
@@ -60,7 +72,8 @@ async function show({ json, out, err }: Context, event: ServerEvent): Promise<nu
       const end = read(logEnd, event);
       if (json) await out(line({ kind: "end", ...end }));
       else if (end.droppedBytes > 0) err(`toroid: ${end.droppedBytes} bytes over the limit are not in this log`);
-      return end.outcome === null || end.outcome === "passed" || end.outcome === "skipped" ? EXIT.ok : EXIT.failed;
+      if (end.outcome === null) return "unfinished";
+      return end.outcome === "passed" || end.outcome === "skipped" ? EXIT.ok : EXIT.failed;
     }
     default:
       return null; // of a newer server

@@ -68,14 +68,20 @@ function contextOf({ json = false, server }: Globals): Context {
     out: (data) => write(process.stdout, data),
     err: (line) => void process.stderr.write(`${line}\n`),
     api: () => openApi(server ?? (environment["TOROID_URL"] || DEFAULT_SERVER)),
-    interrupted,
+    interrupted: interruption(),
   };
 }
 
-function interrupted(): AbortSignal {
-  const controller = new AbortController();
-  process.once("SIGINT", () => controller.abort(new Failure(EXIT.interrupted, "TOR_INTERRUPTED", "interrupted")));
-  return controller.signal;
+/** One signal, however often it is asked for. */
+function interruption(): () => AbortSignal {
+  let controller: AbortController | null = null;
+  return () => {
+    if (controller !== null) return controller.signal;
+    const made = new AbortController();
+    controller = made;
+    process.once("SIGINT", () => made.abort(new Failure(EXIT.interrupted, "TOR_INTERRUPTED", "interrupted")));
+    return made.signal;
+  };
 }
 
 /** One sentence and its code, on standard error; with `--json`, the error of the HTTP API. */

@@ -7,7 +7,7 @@ import { type Command, presence } from "../protocol/commands.ts";
 import type { StageEvent } from "../protocol/events.ts";
 import type { StageId } from "../protocol/ids.ts";
 import { bareResult, ruleClaim, type Stage } from "../protocol/stage.ts";
-import { RUN } from "../protocol/streams.ts";
+import { PRESENCE_TTL_MS, RUN } from "../protocol/streams.ts";
 import { stageRunSubject } from "../protocol/subjects.ts";
 import { type Claimed, readStage } from "./holding.ts";
 
@@ -86,11 +86,16 @@ async function appendClaim(
   return appended.kind === "appended" ? appended.seq : null;
 }
 
-/** Is whoever claimed the stage alive, and does it say that it holds it? */
+/**
+ * Is whoever claimed the stage alive, and does it not deny that it holds it? What an executor said before, or shortly
+ * after, it claimed a stage is no denial: it cannot have known of it. Both times are the server's.
+ */
 async function isHeld(c: Claimant, stage: Stage): Promise<boolean> {
   if (stage.executor === null || stage.token === 0) return false;
   if (stage.executor === c.self) return c.holdsToken(stage.token);
   const entry = await c.presences.get(stage.executor);
   if (entry === null || entry.operation !== "PUT") return false;
-  return decode(presence, entry.value).tokens.includes(stage.token);
+  if (decode(presence, entry.value).tokens.includes(stage.token)) return true;
+  const claim = await c.jet.jsm.direct.getMessage(RUN.name, { seq: stage.token });
+  return claim !== null && entry.created.getTime() < claim.time.getTime() + PRESENCE_TTL_MS;
 }

@@ -12,7 +12,7 @@ import { PIPELINE_FILE } from "./plan.ts";
 import { Slots } from "./slots.ts";
 import { runStage, type StageRun } from "./stage-run.ts";
 import { removeTree } from "./trees.ts";
-import { hostnameOf, variablesOf } from "./workspace/variables.ts";
+import { hostnameOf, type StageWork, variablesOf } from "./workspace/variables.ts";
 import { Workspace } from "./workspace.ts";
 
 export interface LocalRunOptions {
@@ -35,11 +35,16 @@ export interface LocalRunOptions {
 export type LocalRun =
   | { readonly kind: "run"; readonly stage: string; readonly run: StageRun }
   | { readonly kind: "skip"; readonly reason: string }
-  | { readonly kind: "invalid"; readonly text: string; readonly problems: Extract<Planned, { kind: "invalid" }>["problems"] };
+  | {
+      readonly kind: "invalid";
+      readonly text: string;
+      readonly problems: Extract<Planned, { kind: "invalid" }>["problems"];
+    };
 
 /** @throws {ToroidError} TOR_NOT_ROOT, TOR_NOT_FOUND (no such stage, no repository), TOR_IMAGE_MISSING */
 export async function runLocally(o: LocalRunOptions): Promise<LocalRun> {
-  if (process.geteuid?.() !== 0) throw new ToroidError("TOR_NOT_ROOT", "a workspace can only be made by root: try sudo");
+  if (process.geteuid?.() !== 0)
+    throw new ToroidError("TOR_NOT_ROOT", "a workspace can only be made by root: try sudo");
   const tree = await WorkingTree.open(o.directory, o.cancelled);
   const text = await tree.read(PIPELINE_FILE);
   if (text === null) {
@@ -85,8 +90,8 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   await tree.copyTo(workspace.source, o.cancelled);
   const image = await images.resolve(stage.image, workspace.source, o.cancelled);
   const id: StageId = { repository: "local/working-tree", number: 1, stage: stage.name, round: 1 };
-  const variables = variablesOf(id, { ...tree.source(), stage, params: o.params }, 1, null);
-  return runStage(
+  const variables = variablesOf(id, workOf(tree, stage, o.params), 1, null);
+  return await runStage(
     workspace,
     { image: image.root, stage, variables, hostname: hostnameOf(id), objects: tree.objects, artifact: null },
     {
@@ -94,11 +99,36 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
       pack: null,
       cancelled: o.cancelled,
       abandoned: never,
-      environments: [],
-      anyEnvironment: true,
+      environments: null,
       sink: sinkOf(o),
     },
   );
+}
+
+/** As a coordinator would describe it, with nothing known of other stages. */
+function workOf(tree: WorkingTree, stage: StagePlan, params: Readonly<Record<string, string>>): StageWork {
+  return {
+    kind: "stage",
+    remote: { https: tree.root, ssh: null },
+    source: {
+      ref: tree.branch === null ? "HEAD" : `refs/heads/${tree.branch}`,
+      branch: tree.branch,
+      tag: null,
+      before: null,
+      commit: tree.commit,
+      message: "",
+      author: "",
+    },
+    stage: structuredClone(stage) as StageWork["stage"],
+    context: {
+      artifact: null,
+      outputs: {},
+      params: { ...params },
+      environments: [],
+      fence: null,
+      previousCommit: null,
+    },
+  };
 }
 
 function sinkOf(o: LocalRunOptions): LogSink {

@@ -20,8 +20,8 @@ export interface StageRunOptions {
   readonly cancelled: AbortSignal;
   /** Aborts when nothing more of it may run. */
   readonly abandoned: AbortSignal;
-  /** Environments that the script may ask for. */
-  readonly environments: readonly string[];
+  /** Environments that the script may ask for; null: it is not checked. */
+  readonly environments: readonly string[] | null;
   readonly sink: LogSink;
 }
 
@@ -109,11 +109,9 @@ class Run {
     if (!this.#passed) return;
     const queue = await readQueue(this.#workspace.queueFile);
     if (queue.kind === "wrong") return this.#fail(queue.why);
-    const unknown = queue.value.find(
-      (one) => one.kind === "environment" && !this.#o.environments.includes(one.environment),
-    );
-    if (unknown?.kind === "environment") {
-      return this.#fail(`TOROID_QUEUE asks for ${unknown.environment}, which is not an environment of this build`);
+    const unknown = unknownEnvironment(queue.value, this.#o.environments);
+    if (unknown !== null) {
+      return this.#fail(`TOROID_QUEUE asks for ${unknown}, which is not an environment of this build`);
     }
     this.#requests = queue.value;
     const { pack } = this.#o;
@@ -192,6 +190,14 @@ class Run {
   #fail(message: string): void {
     this.#ruling = { kind: "ended", outcome: "failed", message, exitCode: null, signal: null, phase: "script" };
   }
+}
+
+function unknownEnvironment(requests: readonly QueueRequest[], known: readonly string[] | null): string | null {
+  if (known === null) return null;
+  for (const request of requests) {
+    if (request.kind === "environment" && !known.includes(request.environment)) return request.environment;
+  }
+  return null;
 }
 
 /** Milliseconds for people: a tenth is exact enough. */

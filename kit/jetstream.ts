@@ -89,22 +89,39 @@ export async function readSubject(
   afterSeq: number,
 ): Promise<readonly Stored[]> {
   const found: Stored[] = [];
-  let from = afterSeq + 1;
-  for (;;) {
-    const batch = await jet.jsm.direct.getBatch(stream, { seq: from, next_by_subj: subject, batch: READ_BATCH });
-    let count = 0;
-    try {
-      for await (const message of batch) {
-        found.push(storedOf(message));
-        count += 1;
-      }
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
-    const last = found.at(-1);
-    if (count < READ_BATCH || last === undefined) return found;
+  for (let from = afterSeq + 1; ; ) {
+    const batch = await readBatch(jet, stream, subject, from);
+    const last = batch.at(-1);
+    if (last === undefined) return found;
+    found.push(...batch.map(storedOf));
+    // The server may end a batch early, so its size says nothing.
+    if (last.pending === 0) return found;
     from = last.seq + 1;
   }
+}
+
+/**
+ * One batch, by callback: the library's iterator keeps its subscription for as long as the connection lives. It also
+ * gives up on a first message only, so that a batch that breaks off has to be noticed here.
+ */
+function readBatch(jet: Jet, stream: string, subject: string, seq: number): Promise<readonly StoredMsg[]> {
+  const { promise, resolve, reject } = Promise.withResolvers<readonly StoredMsg[]>();
+  const read: StoredMsg[] = [];
+  const broken = new Error(`the store did not finish its answer about ${subject}`);
+  const patience = setTimeout(() => reject(broken), REQUEST_TIMEOUT_MS);
+  const callback = (done: { err?: Error } | null, message: StoredMsg): void => {
+    if (done === null) {
+      read.push(message);
+      patience.refresh();
+    } else if (done.err === undefined || isNotFound(done.err)) resolve(read);
+    else reject(done.err);
+  };
+  const query = { seq, next_by_subj: subject, batch: READ_BATCH, callback };
+  jet.jsm.direct.getBatch(stream, query).then(
+    (batch) => promise.catch((error: unknown) => batch.stop(error instanceof Error ? error : broken)),
+    reject,
+  );
+  return promise.finally(() => clearTimeout(patience));
 }
 
 /** The newest message of one subject, or null. */

@@ -18,10 +18,10 @@ interface Finding {
 export const doctor = verb({
   usage: "doctor",
   summary: "check what this machine and the coordinator need to work",
-  flags: [],
-  options: z.object({}),
-  async run(context) {
-    const findings = [node(), ...(await server(context))];
+  flags: [{ flags: "--executor", about: "also what an executor needs on this machine, by trying it" }],
+  options: z.object({ executor: z.boolean().default(false) }),
+  async run(context, _args, options) {
+    const findings = [node(), ...(options.executor ? await host(context) : []), ...(await server(context))];
     if (context.json)
       await context.out(
         `${JSON.stringify({ findings: findings.map(({ what, ok, says }) => ({ what, ok, says })) })}\n`,
@@ -35,6 +35,14 @@ function node(): Finding {
   const ok = Number(process.versions.node.split(".")[0]) >= NODE_LEAST;
   const says = ok ? process.versions.node : `${process.versions.node} is too old: Toroid needs ${NODE_LEAST} or newer`;
   return { what: "node", ok, says, exit: EXIT.usage };
+}
+
+async function host({ environment }: Context): Promise<readonly Finding[]> {
+  const [{ configFrom }, { examineHost }] = await Promise.all([
+    import("../../executor/config.ts"),
+    import("../../executor/doctor.ts"),
+  ]);
+  return (await examineHost(configFrom(environment))).map((finding) => ({ ...finding, exit: EXIT.usage }));
 }
 
 async function server({ api }: Context): Promise<readonly Finding[]> {

@@ -157,6 +157,10 @@ function request(
   head: EventHead,
 ): Decision<BuildEvent> {
   if (build.requested.some((one) => one.key === command.key)) return nothing();
+  if (build.status === "absent") return refuse("TOR_NOT_FOUND", "there is no such build");
+  if (build.plan === null && build.status === "finished") {
+    return refuse("TOR_NOT_FOUND", "the build ended before it had a plan, so it has no environments");
+  }
   if (build.plan === null) return refuse("TOR_CONFLICT", "the build has no plan yet: ask again when it has");
   const stage = build.plan.stages.find((one) => one.environment === command.environment);
   if (stage === undefined) {
@@ -213,30 +217,30 @@ export function roundsOf(build: Build): readonly StageRound[] {
 /** Rounds that may start now and have not ended. Starting one twice does nothing. */
 export function startable(build: Build): readonly StageRound[] {
   if (build.status !== "running" || build.cancel !== null) return [];
-  return roundsOf(build).filter(
-    ({ stage, round }) =>
-      settledOf(build, stage.name, round) === null &&
-      (isByRequest(stage, round) || readiness(build, stage) === "ready"),
-  );
+  return unsettled(build).filter((one) => readinessOf(build, one) === "ready");
 }
 
-/** Rounds of the plan that can no longer start. */
+/** Rounds that can no longer start. */
 export function blocked(build: Build): readonly StageRound[] {
   if (build.status !== "running") return [];
-  return roundsOf(build).filter(
-    ({ stage, round }) =>
-      settledOf(build, stage.name, round) === null &&
-      !isByRequest(stage, round) &&
-      readiness(build, stage) === "blocked",
-  );
+  return unsettled(build).filter((one) => readinessOf(build, one) === "blocked");
 }
 
-function isByRequest(stage: StagePlan, round: number): boolean {
-  return round > 1 || !stage.automatic;
+function unsettled(build: Build): readonly StageRound[] {
+  return roundsOf(build).filter(({ stage, round }) => settledOf(build, stage.name, round) === null);
+}
+
+/**
+ * What a stage needs holds for a request too. Only a further round of what the plan does by itself may go though a need
+ * failed: the plan has had its turn, and somebody wishes otherwise.
+ */
+function readinessOf(build: Build, { stage, round }: StageRound): "ready" | "waiting" | "blocked" {
+  const now = readiness(build, stage);
+  return now === "blocked" && stage.automatic && round > 1 ? "ready" : now;
 }
 
 export function isComplete(build: Build): boolean {
-  return roundsOf(build).every(({ stage, round }) => settledOf(build, stage.name, round) !== null);
+  return unsettled(build).length === 0;
 }
 
 function verdictOf(build: Build): { readonly outcome: BuildOutcome; readonly message: string } {

@@ -28,6 +28,8 @@ export const laneState = z.looseObject({
   live: live.nullable(),
   /** The last to have gone, newest last: a repeated `enter` of one of them is a repeat and nothing else. */
   departed: z.array(z.string()),
+  /** The newest build that the lane let go by itself; an older one does not follow it. */
+  furthest: z.number().int().default(0),
 });
 export type Lane = z.infer<typeof laneState>;
 
@@ -64,18 +66,22 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
   noun: "environment",
   stream: LANE.name,
   schema: laneEvent,
-  initial: { waiting: [], inFlight: null, pause: null, live: null, departed: [] },
+  initial: { waiting: [], inFlight: null, pause: null, live: null, departed: [], furthest: 0 },
   snapshot: laneState,
   subjectOf: laneSubject,
 
   apply(state, event, seq) {
     switch (event.type) {
       case "entered":
-        return { ...state, waiting: [...state.waiting, event.entry].sort(inPushOrder) };
+        return { ...state, waiting: inserted(state.waiting, event.entry) };
       case "withdrawn":
         return { ...without(state, event), departed: depart(state, event) };
       case "admitted":
-        return { ...without(state, event.entry), inFlight: { ...event.entry, fence: seq } };
+        return {
+          ...without(state, event.entry),
+          inFlight: { ...event.entry, fence: seq },
+          furthest: event.entry.round === 1 ? Math.max(state.furthest, event.entry.number) : state.furthest,
+        };
       case "left": {
         const stopped =
           event.outcome === "unknown"
@@ -116,6 +122,8 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
         if (command.untilMs !== null && command.untilMs <= head.atMs) {
           return refuse("TOR_INVALID_INPUT", "a pause cannot end in the past");
         }
+        if (state.pause?.by === command.by && state.pause.why === command.why && state.pause.untilMs === command.untilMs)
+          return nothing();
         return append({
           type: "paused",
           ...head,
@@ -159,10 +167,11 @@ function leave(state: Lane, command: Extract<LaneCommand, { kind: "leave" }>, he
 
 /** Why `entry` may not go any more, or null. A later round is a person's wish, and may go back. */
 function staleness(state: Lane, entry: LaneEntry): string | null {
-  if (entry.round === 1 && state.live !== null && state.live.number > entry.number) {
+  if (entry.round > 1) return null;
+  if (state.live !== null && state.live.number > entry.number) {
     return `#${state.live.number}, which is newer, is live already`;
   }
-  return null;
+  return state.furthest > entry.number ? `#${state.furthest}, which is newer, went before it` : null;
 }
 
 /** Waiting entries that the newest one makes pointless, with why. Empty unless their policy is `newest`. */
@@ -204,10 +213,13 @@ function depart(state: Lane, place: Place): string[] {
   return [...state.departed, placeKey(place)].slice(-DEPARTED_KEPT);
 }
 
-/** Push order is build order: numbers are given in the order of acceptance. A person's wish goes by when it was made. */
-function inPushOrder(a: LaneEntry, b: LaneEntry): number {
-  if (a.round === 1 && b.round === 1) return a.number - b.number;
-  return a.enteredAtMs - b.enteredAtMs;
+/**
+ * In order of arrival, but for push order, which is build order: numbers are given in the order of acceptance. Not a
+ * sort: push order among some and arrival among others make no order of all.
+ */
+function inserted(waiting: readonly LaneEntry[], entry: LaneEntry): LaneEntry[] {
+  const newer = waiting.findIndex((one) => entry.round === 1 && one.round === 1 && one.number > entry.number);
+  return newer === -1 ? [...waiting, entry] : waiting.toSpliced(newer, 0, entry);
 }
 
 function stoppedBecause(place: Place): string {

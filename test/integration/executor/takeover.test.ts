@@ -29,8 +29,8 @@ after(async () => {
 const spawnExecutor = (name: string, pool: string, more: Record<string, string> = {}): Child =>
   script(PROCESS, [], { ...rig.variables(name, { TOROID_POOL: pool, ...more }), TOROID_LOG_LEVEL: quiet.level });
 
-const begun = (script: string[]) => ({
-  phases: { install: [], script: ["echo begun", ...script], publish: [], after: [] },
+const begun = (lines: string[]) => ({
+  phases: { install: [], script: ["echo begun", ...lines], publish: [], after: [] },
 });
 
 describe("executors that go away", { concurrency: 4 }, () => {
@@ -180,9 +180,9 @@ describe("executors that go away", { concurrency: 4 }, () => {
     await killed.exited;
     const workspaces = join(rig.dir.path, "untidy", "workspaces");
     await mkdtemp(join(workspaces, "left-"));
-    const [before] = await idsIn("untidy");
+    const [earlier] = await idsIn("untidy");
     await using again = rig.executor("untidy", { TOROID_POOL: "untidy" });
-    await until("a new presence", async () => (await idsIn("untidy")).some((one) => one !== before));
+    await until("a new presence", async () => (await idsIn("untidy")).some((one) => one !== earlier));
     const { stage } = await rig.stage(id);
     assert.equal(stage.status, "running");
     assert.ok(!(await readdir(workspaces)).some((name) => name.startsWith("left-")));

@@ -76,6 +76,22 @@ describe("logs", { concurrency: 2 }, () => {
     assert.deepEqual([exit, out, err], [0, "one\ntwo\n", "toroid: connection lost, trying again\n"]);
   });
 
+  test("-f goes on with the next attempt when one was lost", async () => {
+    let attempts = 0;
+    const answer: Answer = (response) => {
+      attempts += 1;
+      const outcome = attempts === 1 ? null : "passed";
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(bytes(0, `attempt ${attempts}\n`));
+      response.end(event("end", 10, { offset: 10, droppedBytes: 0, outcome }));
+    };
+    await using server = await FakeCoordinator.start({ ...BUILD, [LOG]: answer });
+    const { exit, out, err } = await toroid(["logs", "acme/api#42", "-f", "--server", server.url]);
+    assert.deepEqual([exit, out], [0, "attempt 1\nattempt 2\n"]);
+    assert.equal(err, "toroid: this attempt did not finish; going on with the next\n");
+    assert.equal(server.asked.at(-1)?.headers["last-event-id"], undefined);
+  });
+
   test("--json prints a line an event", async () => {
     const end = event("end", 4, { offset: 4, droppedBytes: 0, outcome: "passed" });
     await using server = await FakeCoordinator.start({ ...BUILD, [LOG]: streamed(bytes(0, "one\n"), end) });
