@@ -1,5 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { z } from "zod";
+import type { StageId } from "../protocol/ids.ts";
+import { type BuildSummary, buildSummary } from "../protocol/summary.ts";
+import { buildPath } from "./api.ts";
 import { EXIT, Failure } from "./exit.ts";
 import { logBytes, logEnd, logPhase } from "./shapes.ts";
 import { type ServerEvent, serverEvents } from "./sse.ts";
@@ -8,37 +11,49 @@ import type { Context } from "./verb.ts";
 /** How often in a row a broken stream is opened again. */
 const TRIES = 5;
 const PAUSE_MS = 500;
+const POLL_MS = 50;
+
+export interface Followed extends StageId {
+  /** 0: the first one, once there is one. */
+  readonly attempt: number;
+}
+
+/** Where a stage's log is; `follow` keeps it open until the stage ended. */
+export function logPath({ stage, round, attempt, ...build }: Followed, follow: boolean): string {
+  const query = new URLSearchParams({ round: String(round), follow: follow ? "1" : "0" });
+  if (attempt > 0) query.set("attempt", String(attempt));
+  return `${buildPath(build)}/stages/${encodeURIComponent(stage)}/log?${query.toString()}`;
+}
 
 /**
- * Prints a log as events bring it, until its stage ended; goes on where it was when the connection breaks. With
- * `--json`, a line an event. Exits with 1 when the stage did not pass.
+ * Prints a log as events bring it, with `--json` a line an event. With `follow`, until the stage ended: goes on where
+ * it was when the connection breaks, and with the next attempt when one is lost. Exits with 1 when it did not pass.
  */
-export async function followLog(context: Context, path: string, follow: boolean): Promise<number> {
+export async function followLog(context: Context, what: Followed, follow: boolean): Promise<number> {
+  for (let of = what; ; ) {
+    const outcome = (await printAttempt(context, of, follow)) ?? (follow ? await outcomeOf(context, of) : "passed");
+    if (typeof outcome === "string") return outcome === "passed" || outcome === "skipped" ? EXIT.ok : EXIT.failed;
+    context.err(`toroid: attempt ${of.attempt || 1} was lost; going on with attempt ${outcome}`);
+    of = { ...of, attempt: outcome };
+  }
+}
+
+/** Answers the outcome of the stage; null while it has none. */
+async function printAttempt(context: Context, of: Followed, follow: boolean): Promise<string | null> {
   const signal = context.interrupted();
   let lastId: string | null = null;
   for (let failures = 0; ; ) {
-    let ended = false;
     try {
-      const headers: Record<string, string> = {
-        accept: "text/event-stream",
-        ...(lastId === null ? {} : { "last-event-id": lastId }),
-      };
-      const bytes: AsyncIterable<Uint8Array> = await context.api().stream(path, headers, signal);
+      const accept = { accept: "text/event-stream" };
+      const headers = lastId === null ? accept : { ...accept, "last-event-id": lastId };
+      const bytes: AsyncIterable<Uint8Array> = await context.api().stream(logPath(of, follow), headers, signal);
       for await (const event of serverEvents(bytes)) {
         failures = 0;
-        const shown = await show(context, event);
+        const end = await show(context, event);
         lastId = event.id ?? lastId;
-        if (typeof shown === "number") return shown;
-        if (shown === "unfinished") ended = true;
+        if (end !== null) return end.outcome;
       }
-      if (!follow) return EXIT.ok;
-      if (ended) {
-        context.err("toroid: this attempt did not finish; going on with the next");
-        lastId = null;
-        await pause(PAUSE_MS, signal);
-        continue;
-      }
-      throw new Failure(EXIT.server, "TOR_SERVER_UNREACHABLE", "the log broke off before its stage ended");
+      throw new Failure(EXIT.server, "TOR_SERVER_UNREACHABLE", "the log broke off before its end");
     } catch (error) {
       signal.throwIfAborted();
       const isServersFault = !(error instanceof Failure) || error.exit === EXIT.server;
@@ -50,12 +65,25 @@ export async function followLog(context: Context, path: string, follow: boolean)
   }
 }
 
+/** The log ends a little before the stage does: waits for its outcome, or for the number of its next attempt. */
+async function outcomeOf(context: Context, of: Followed): Promise<string | number> {
+  const signal = context.interrupted();
+  for (;;) {
+    const build: BuildSummary = await context.api().get(buildPath(of), buildSummary);
+    const stage = build.stages.find((one) => one.name === of.stage && one.round === of.round);
+    if (stage === undefined) return "unknown";
+    if (stage.outcome !== null) return stage.outcome;
+    if (stage.attempt > (of.attempt || 1)) return stage.attempt;
+    await pause(POLL_MS, signal);
+  }
+}
+
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
 
-/** Answers the exit code once the stage ended, or that only an attempt of it did. */
-async function show({ json, out, err }: Context, event: ServerEvent): Promise<number | "unfinished" | null> {
+/** Prints one event; answers the one that ends the log. */
+async function show({ json, out, err }: Context, event: ServerEvent): Promise<z.output<typeof logEnd> | null> {
   switch (event.event) {
     case "bytes": {
       const { offset, text } = read(logBytes, event);
@@ -72,8 +100,7 @@ async function show({ json, out, err }: Context, event: ServerEvent): Promise<nu
       const end = read(logEnd, event);
       if (json) await out(line({ kind: "end", ...end }));
       else if (end.droppedBytes > 0) err(`toroid: ${end.droppedBytes} bytes over the limit are not in this log`);
-      if (end.outcome === null) return "unfinished";
-      return end.outcome === "passed" || end.outcome === "skipped" ? EXIT.ok : EXIT.failed;
+      return end;
     }
     default:
       return null; // of a newer server

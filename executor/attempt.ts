@@ -114,6 +114,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     const [checkout, artifact] = await Promise.all([
       t.checkouts.checkOut(h.id.repository, work.remote, source, workspace.source, ending),
       context.artifact === null ? null : t.artifacts.unpacked(context.artifact, ending),
+      workspace.prepare(),
     ]);
     const stepsMs = { checkout: tenths(performance.now() - began) };
     const image = await t.images.resolve(stage.image, workspace.source, ending);

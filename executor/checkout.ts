@@ -39,8 +39,8 @@ export class Checkouts {
   /**
    * Writes `source.commit` to `into`, which must not exist.
    *
-   * No clone: the objects stay in the mirror, which the new repository names as an alternate. Two git processes at
-   * most, at the same time, when the commit is in the mirror.
+   * No clone: the objects stay in the mirror, which the new repository names as an alternate. When the commit is in the
+   * mirror, one git process does it.
    *
    * @throws {ToroidError} TOR_NOT_FOUND, TOR_GIT_AUTH, TOR_GIT_UNREACHABLE, TOR_CHECKOUT_FAILED, TOR_DISK_FULL
    */
@@ -69,7 +69,7 @@ export class Checkouts {
     const { commit } = source;
     await writeRepository({ gitDir, commit, url, objects: mirror.objects, shallow: join(mirror.path, "shallow") });
     const [refs] = await Promise.all([
-      mirror.run(["for-each-ref", "--format=%(objectname) %(refname)"], signal),
+      mirror.refs(signal),
       this.#git.run(["reset", "--hard", commit], { cwd: into, gitDir, workTree: into, signal }),
     ]);
     await Promise.all([writeRefs(gitDir, refs), pointObjects(gitDir, BORROWED_OBJECTS)]);

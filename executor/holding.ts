@@ -1,4 +1,5 @@
 /** An attempt that this executor holds: its fence, and the only way to report on it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { append, type Jet, readLast, readSubject } from "../kit/jetstream.ts";
 import { retry } from "../kit/retry.ts";
 import { decode } from "../protocol/codec.ts";
@@ -20,6 +21,9 @@ export interface Claimed {
   /** Sequence of our `claimed` event. */
   readonly token: number;
 }
+
+/** An attempt that was stopped may still say so, but is not waited for when the store is away. */
+const STOPPED_REPORT_MS = 5_000;
 
 /** The state of a stage now, read from its log. */
 export async function readStage(jet: Jet, id: StageId): Promise<{ readonly stage: Stage; readonly lastSeq: number }> {
@@ -85,22 +89,21 @@ export class Holding {
    * that. Tries until it is told to abandon the attempt. Answers whether the event is stored.
    */
   async report(event: StageEvent): Promise<boolean> {
-    return this.#inTurn(() =>
-      retry(() => this.#append(event), {
-        attempts: Number.POSITIVE_INFINITY,
-        minMs: 50,
-        maxMs: 1_000,
-        signal: this.#mayStillReport(),
-      }).catch((error: unknown) => {
-        if (this.#abandon.signal.aborted) return false;
-        throw error;
-      }),
-    );
+    if (this.#why === "stopped")
+      return Promise.race([this.#report(event, STOPPED_REPORT_MS), falseAfter(STOPPED_REPORT_MS)]);
+    return this.#report(event, null);
   }
 
-  /** An attempt that was stopped may still say so; one that is fenced or lost may not. */
-  #mayStillReport(): AbortSignal {
-    return this.#why === "stopped" ? AbortSignal.timeout(5_000) : this.#abandon.signal;
+  async #report(event: StageEvent, withinMs: number | null): Promise<boolean> {
+    const signal = withinMs === null ? this.#abandon.signal : AbortSignal.timeout(withinMs);
+    return this.#inTurn(() =>
+      retry(() => this.#append(event), { attempts: Number.POSITIVE_INFINITY, minMs: 50, maxMs: 1_000, signal }).catch(
+        (error: unknown) => {
+          if (signal.aborted) return false;
+          throw error;
+        },
+      ),
+    );
   }
 
   async #append(event: StageEvent): Promise<boolean> {
@@ -127,6 +130,11 @@ export class Holding {
     this.#tail = turn.catch(() => undefined);
     return turn;
   }
+}
+
+async function falseAfter(ms: number): Promise<boolean> {
+  await sleep(ms, undefined, { ref: false });
+  return false;
 }
 
 function cancelSentence(cancel: { readonly by: string; readonly why: string }): string {

@@ -87,6 +87,7 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   const never = new AbortController().signal;
   const settings = { helper: o.sandbox, cgroup: null, weak: [], masks: [state] };
   const workspace = cleanup.use(await Workspace.make(state, slot, settings, never));
+  await workspace.prepare();
   await tree.copyTo(workspace.source, o.cancelled);
   const image = await images.resolve(stage.image, workspace.source, o.cancelled);
   const id: StageId = { repository: "local/working-tree", number: 1, stage: stage.name, round: 1 };

@@ -71,7 +71,12 @@ export async function runExecutor(
       cacheDir: dirs.imageCache,
     }),
     artifacts: new Artifacts(config.artifactsDir, dirs.artifactCache),
-    sandbox: { helper: config.sandbox, cgroup: config.cgroup, weak, masks: [config.stateDir, config.artifactsDir] },
+    sandbox: {
+      helper: config.sandbox,
+      cgroup: config.cgroup,
+      weak,
+      masks: [config.stateDir, config.artifactsDir, config.imagesDir],
+    },
     workspacesDir: dirs.workspaces,
     publicUrl: config.publicUrl,
     background,

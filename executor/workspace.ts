@@ -64,20 +64,22 @@ export class Workspace implements AsyncDisposable {
     this.#abandoned = abandoned;
   }
 
-  /** Makes it below `root`, where only we can look. */
+  /** Makes it below `root`, where only we can look; {@link prepare} does the rest. */
   static async make(root: string, slot: Slot, settings: SandboxSettings, abandoned: AbortSignal): Promise<Workspace> {
     const path = join(root, randomBytes(8).toString("hex"));
-    const workspace = new Workspace(path, slot, settings, abandoned);
     await mkdir(path, { mode: 0o700 });
+    return new Workspace(path, slot, settings, abandoned);
+  }
+
+  /** All but the checkout, which is made at the same time. */
+  async prepare(): Promise<void> {
+    const io = join(this.path, "io");
     await Promise.all([
-      mkdir(workspace.scratch, { mode: 0o700 }),
-      mkdir(join(path, "steps"), { mode: 0o755 }),
-      ...["steps", "objects", "artifact"].map((name) =>
-        mkdir(join(path, "io", name), { recursive: true, mode: 0o755 }),
-      ),
+      mkdir(this.scratch, { mode: 0o700 }),
+      mkdir(join(this.path, "steps"), { mode: 0o755 }),
+      ...["steps", "objects", "artifact"].map((name) => mkdir(join(io, name), { recursive: true, mode: 0o755 })),
     ]);
-    await Promise.all([writeFile(workspace.outputFile, ""), writeFile(workspace.queueFile, "")]);
-    return workspace;
+    await Promise.all([writeFile(this.outputFile, ""), writeFile(this.queueFile, "")]);
   }
 
   get scratch(): string {

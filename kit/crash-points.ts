@@ -1,7 +1,6 @@
 /** Every place where a death leaves a different state behind. The fault tests kill at each in turn. */
 export const CRASH_POINTS = [
   "coordinator-after-accepted",
-  "coordinator-before-queue-delete",
   "coordinator-after-append",
   "coordinator-after-effects",
   "executor-after-claim",

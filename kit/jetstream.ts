@@ -2,6 +2,8 @@
  * The few things we do with JetStream, and the traps of each in one place: reading one subject in order, and
  * appending to it with compare-and-set.
  */
+
+import { setTimeout as delay } from "node:timers/promises";
 import {
   type DirectMsgRequest,
   JetStreamApiCodes,
@@ -28,6 +30,7 @@ const EVENT_ID = "Toroid-Event";
 const READ_BATCH = 512;
 const REQUEST_TIMEOUT_MS = 5_000;
 const APPEND_TRIES = 5;
+const DRAIN_MS = 2_000;
 
 /**
  * Connects, and keeps reconnecting for ever.
@@ -64,7 +67,15 @@ export async function connectJet(options: {
     js,
     jsm,
     async [Symbol.asyncDispose]() {
-      await nc.drain();
+      if (nc.isClosed()) return;
+      // Without a server there is nothing to drain to, and draining would wait for one.
+      const late = new AbortController();
+      const closed = delay(DRAIN_MS, undefined, { signal: late.signal }).then(
+        () => nc.close(),
+        () => undefined,
+      );
+      await Promise.race([nc.drain(), closed]);
+      late.abort();
     },
   };
 }
@@ -117,10 +128,9 @@ function readBatch(jet: Jet, stream: string, subject: string, seq: number): Prom
     else reject(done.err);
   };
   const query = { seq, next_by_subj: subject, batch: READ_BATCH, callback };
-  jet.jsm.direct.getBatch(stream, query).then(
-    (batch) => promise.catch((error: unknown) => batch.stop(error instanceof Error ? error : broken)),
-    reject,
-  );
+  jet.jsm.direct
+    .getBatch(stream, query)
+    .then((batch) => promise.catch((error: unknown) => batch.stop(error instanceof Error ? error : broken)), reject);
   return promise.finally(() => clearTimeout(patience));
 }
 

@@ -4,6 +4,9 @@ export interface Signals {
   readonly hard: AbortSignal;
 }
 
+/** How long abandoning may take. What is still there then waits for something that will not come. */
+const ABANDON_MS = 8_000;
+
 /**
  * SIGTERM or SIGINT stops; a second one is hard. A process that was started with a channel to its parent watches it:
  * when the channel closes, the parent is gone, and we go at once.
@@ -24,6 +27,9 @@ export function onSignals(): Signals {
     });
     process.channel?.unref();
   }
+  hard.signal.addEventListener("abort", () => {
+    setTimeout(() => process.exit(1), ABANDON_MS).unref();
+  });
   return { stop: stop.signal, hard: hard.signal };
 }
 

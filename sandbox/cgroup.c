@@ -78,8 +78,8 @@ static const struct {
 };
 
 static void unsupported(struct cgroup *cgroup, int which, const char *where) {
-  snprintf(cgroup->limit[which], sizeof cgroup->limit[which], "unsupported: %.120s offers no %s controller, so %s", where,
-           LIMITS[which].controller, LIMITS[which].without);
+  snprintf(cgroup->limit[which], sizeof cgroup->limit[which], "unsupported: %.120s offers no %s controller, so %s",
+           where, LIMITS[which].controller, LIMITS[which].without);
 }
 
 static void set_limit(struct cgroup *cgroup, int which, const char *value, const char *base) {
@@ -88,8 +88,10 @@ static void set_limit(struct cgroup *cgroup, int which, const char *value, const
     return;
   }
   enable(cgroup->base_fd, LIMITS[which].controller);
-  if (write_text(cgroup->fd, LIMITS[which].file, value)) snprintf(cgroup->limit[which], 16, "enforced");
-  else unsupported(cgroup, which, base);
+  if (write_text(cgroup->fd, LIMITS[which].file, value))
+    snprintf(cgroup->limit[which], 16, "enforced");
+  else
+    unsupported(cgroup, which, base);
 }
 
 static void set_limits(struct cgroup *cgroup, const struct plan *plan, const char *base) {
@@ -120,7 +122,8 @@ static int make_ours(struct cgroup *cgroup) {
   if (mkdirat(cgroup->base_fd, cgroup->name, 0755) != 0) return -1;
   cgroup->fd = openat(cgroup->base_fd, cgroup->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   struct stat there;
-  if (cgroup->fd >= 0 && flock(cgroup->fd, LOCK_EX) == 0 && fstatat(cgroup->base_fd, cgroup->name, &there, 0) == 0) return 0;
+  if (cgroup->fd >= 0 && flock(cgroup->fd, LOCK_EX) == 0 && fstatat(cgroup->base_fd, cgroup->name, &there, 0) == 0)
+    return 0;
   if (cgroup->fd >= 0) close(cgroup->fd);
   cgroup->fd = -1;
   return -1;
@@ -139,8 +142,10 @@ int cgroup_create(struct cgroup *cgroup, const struct plan *plan, struct failure
     snprintf(cgroup->path, sizeof cgroup->path, "%.4000s/%s", base, cgroup->name);
   } else {
     if (plan->cgroup != NULL) return failed(failure, STEP, "cannot make a cgroup below %s", base);
-    if (base[0] == '\0') snprintf(cgroup->why_none, sizeof cgroup->why_none, "this host has no cgroup v2");
-    else snprintf(cgroup->why_none, sizeof cgroup->why_none, "none can be made below %.100s: %s", base, strerror(errno));
+    if (base[0] == '\0')
+      snprintf(cgroup->why_none, sizeof cgroup->why_none, "this host has no cgroup v2");
+    else
+      snprintf(cgroup->why_none, sizeof cgroup->why_none, "none can be made below %.100s: %s", base, strerror(errno));
   }
   set_limits(cgroup, plan, base);
   return 0;
@@ -206,7 +211,8 @@ void cgroup_read(const struct cgroup *cgroup, struct cgroup_stats *stats) {
     number_after(text, "throttled_usec", &stats->throttled_us);
   }
   if (cgroup->limit[LIMIT_MEMORY][0] == 'e') {
-    if (read_text(cgroup->fd, "memory.events", text, sizeof text) > 0) number_after(text, "oom_kill", &stats->oom_kills);
+    if (read_text(cgroup->fd, "memory.events", text, sizeof text) > 0)
+      number_after(text, "oom_kill", &stats->oom_kills);
     stats->has_memory_peak = read_text(cgroup->fd, "memory.peak", text, sizeof text) > 0;
     if (stats->has_memory_peak) stats->memory_peak = strtoull(text, NULL, 10);
   }

@@ -23,7 +23,8 @@ struct findings {
   } at[MAX_SENTENCES];
 };
 
-__attribute__((format(printf, 3, 4))) static void found(struct findings *findings, bool essential, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static void found(struct findings *findings, bool essential, const char *format,
+                                                        ...) {
   if (findings->count == MAX_SENTENCES) return;
   va_list rest;
   va_start(rest, format);
@@ -51,11 +52,14 @@ static void check_cgroup(struct findings *findings, const char *base) {
     found(findings, true, "The cgroup directory that was given cannot be used: %s.", sentence);
     return;
   }
-  if (cgroup.fd < 0) found(findings, false, "There is no cgroup for a run: %s. It is ended by its pid namespace alone.", cgroup.why_none);
+  if (cgroup.fd < 0)
+    found(findings, false, "There is no cgroup for a run: %s. It is ended by its pid namespace alone.",
+          cgroup.why_none);
   for (int i = 0; cgroup.fd >= 0 && i < LIMIT_COUNT; i++) {
     if (cgroup.limit[i][0] == 'u') found(findings, false, "A limit is %s.", cgroup.limit[i]);
   }
-  if (cgroup_remove(&cgroup) != 0) found(findings, true, "A cgroup that was made cannot be removed: %s.", strerror(errno));
+  if (cgroup_remove(&cgroup) != 0)
+    found(findings, true, "A cgroup that was made cannot be removed: %s.", strerror(errno));
 }
 
 /* By the step that failed, what it most often means. */
@@ -64,8 +68,10 @@ static const char *hint_for(const char *sentence) {
     const char *step, *hint;
   } HINTS[] = {
       {"privilege:", "Start it as root."},
-      {"clone:", "User namespaces may be switched off (user.max_user_namespaces) or forbidden by the container around us."},
-      {"image:", "Overlay with mapped owners needs Linux 5.19 and a root file system such as ext4, xfs or btrfs, not another overlay."},
+      {"clone:",
+       "User namespaces may be switched off (user.max_user_namespaces) or forbidden by the container around us."},
+      {"image:", "Overlay with mapped owners needs Linux 5.19 and a root file system such as ext4, xfs or btrfs, not "
+                 "another overlay."},
       {"bind:", "Mapped owners need a file system such as ext4, xfs or btrfs."},
       {"dev:", "Making device nodes needs CAP_MKNOD and no device policy around us."},
       {"proc:", "A part of /proc may be covered, as in a container; a new /proc is then refused."},
@@ -94,7 +100,8 @@ static int try_run(const char *scratch, const char *cgroup, char *line, size_t r
   }
   close(pipe_fds[1]);
   size_t used = 0;
-  for (ssize_t got; used < room - 1 && (got = read(pipe_fds[0], line + used, room - 1 - used)) > 0;) used += (size_t)got;
+  for (ssize_t got; used < room - 1 && (got = read(pipe_fds[0], line + used, room - 1 - used)) > 0;)
+    used += (size_t)got;
   close(pipe_fds[0]);
   line[used] = '\0';
   line[strcspn(line, "\n")] = '\0';
@@ -134,7 +141,8 @@ static void print_json(const struct findings *findings) {
 }
 
 static void print_text(const struct findings *findings) {
-  for (size_t i = 0; i < findings->count; i++) printf("%s %s\n", findings->at[i].essential ? "LACKS" : "weak ", findings->at[i].text);
+  for (size_t i = 0; i < findings->count; i++)
+    printf("%s %s\n", findings->at[i].essential ? "LACKS" : "weak ", findings->at[i].text);
   puts(findings->essential ? "toroid-sandbox run will not work here." : "toroid-sandbox run works here.");
 }
 
@@ -142,9 +150,12 @@ int check_command(int argc, char **argv) {
   const char *state = "/var/tmp", *cgroup = NULL;
   bool json = false;
   for (int i = 0; i < argc; i++) {
-    if (strcmp(argv[i], "--json") == 0) json = true;
-    else if (strcmp(argv[i], "--state") == 0 && i + 1 < argc) state = argv[++i];
-    else if (strcmp(argv[i], "--cgroup") == 0 && i + 1 < argc) cgroup = argv[++i];
+    if (strcmp(argv[i], "--json") == 0)
+      json = true;
+    else if (strcmp(argv[i], "--state") == 0 && i + 1 < argc)
+      state = argv[++i];
+    else if (strcmp(argv[i], "--cgroup") == 0 && i + 1 < argc)
+      cgroup = argv[++i];
     else {
       complain("usage: toroid-sandbox check [--json] [--state DIR] [--cgroup DIR]");
       return EXIT_OURS;
@@ -154,7 +165,9 @@ int check_command(int argc, char **argv) {
   check_kernel(&findings);
   check_cgroup(&findings, cgroup);
   check_run(&findings, state, cgroup);
-  if (json) print_json(&findings);
-  else print_text(&findings);
+  if (json)
+    print_json(&findings);
+  else
+    print_text(&findings);
   return findings.essential ? 1 : 0;
 }

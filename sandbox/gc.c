@@ -7,9 +7,12 @@
 int gc_command(int argc, char **argv) {
   const char *state = NULL, *cgroup = NULL;
   for (int i = 0; i + 1 < argc; i += 2) {
-    if (strcmp(argv[i], "--state") == 0) state = argv[i + 1];
-    else if (strcmp(argv[i], "--cgroup") == 0) cgroup = argv[i + 1];
-    else state = NULL, argc = 0;
+    if (strcmp(argv[i], "--state") == 0)
+      state = argv[i + 1];
+    else if (strcmp(argv[i], "--cgroup") == 0)
+      cgroup = argv[i + 1];
+    else
+      state = NULL, argc = 0;
   }
   if (argc % 2 != 0 || state == NULL) {
     complain("usage: toroid-sandbox gc --state DIR [--cgroup DIR]");

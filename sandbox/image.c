@@ -76,14 +76,15 @@ static int make_overlay(int here, const char *layers, struct failure *failure) {
   snprintf(upper, sizeof upper, "/proc/self/fd/%d/upper", here);
   snprintf(work, sizeof work, "/proc/self/fd/%d/work", here);
   const struct fs_option options[] = {
-      {"source", "root"},    {"lowerdir", layers},          {"upperdir", upper}, {"workdir", work}, {"metacopy", "off"},
-      {"index", "off"},      {"redirect_dir", "nofollow"}, {"volatile", NULL},  {NULL, NULL},
+      {"source", "root"}, {"lowerdir", layers},         {"upperdir", upper}, {"workdir", work}, {"metacopy", "off"},
+      {"index", "off"},   {"redirect_dir", "nofollow"}, {"volatile", NULL},  {NULL, NULL},
   };
   return fs_make("overlay", options, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME, failure, STEP);
 }
 
 /* Looks at the image by its own path, not through its layer, where the owners are already moved. */
-static int mask_layer(const struct plan *plan, int stage, const char *image, uint64_t uid_base, struct failure *failure) {
+static int mask_layer(const struct plan *plan, int stage, const char *image, uint64_t uid_base,
+                      struct failure *failure) {
   bool host = strcmp(image, "host") == 0;
   int layer = openat(stage, "m", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int lower = open(host ? "/" : image, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -98,7 +99,8 @@ int image_mount(const struct plan *plan, int userns, uint64_t uid_base, struct s
   uint64_t mark = now_us();
   char layers[LAYERS_TEXT] = "";
   bool with_mask = plan->image_is_host || plan->masks.count > 0;
-  if (unshare(CLONE_NEWNS) != 0 || sys_make_private("/") != 0) return failed(failure, STEP, "no mount namespace of our own");
+  if (unshare(CLONE_NEWNS) != 0 || sys_make_private("/") != 0)
+    return failed(failure, STEP, "no mount namespace of our own");
   /* the scratch directory anew: a descriptor from before still means the host's namespace */
   int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (here < 0) return failed(failure, STEP, "cannot open the scratch directory");

@@ -56,12 +56,14 @@ static void become_command(struct inside *inside, volatile struct failure *out, 
   umask(022);
   *code = EXIT_OURS;
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null < 0 || dup2(null, 0) != 0 || setsid() < 0) failed(&failure, "start", "cannot give the command its input");
+  if (null < 0 || dup2(null, 0) != 0 || setsid() < 0)
+    failed(&failure, "start", "cannot give the command its input");
   else if (plan->user != 0 || plan->group != 0) {
     const gid_t group = (gid_t)plan->group;
     if (setgroups(1, &group) != 0 || setresgid(group, group, group) != 0 ||
         setresuid((uid_t)plan->user, (uid_t)plan->user, (uid_t)plan->user) != 0)
-      failed(&failure, "start", "cannot become %llu:%llu", (unsigned long long)plan->user, (unsigned long long)plan->group);
+      failed(&failure, "start", "cannot become %llu:%llu", (unsigned long long)plan->user,
+             (unsigned long long)plan->group);
   }
   if (failure.step[0] == '\0' && chdir(plan->cwd) != 0) failed(&failure, "start", "cannot enter --cwd %s", plan->cwd);
   if (failure.step[0] == '\0') {
@@ -79,9 +81,12 @@ static pid_t start_command(struct inside *inside) {
   pid_t pid = vfork();
   if (pid == 0) become_command(inside, &failure, &code);
   if (pid > 0 && failure.step[0] == '\0') return pid;
-  if (pid < 0) failed(&inside->failure, "start", "cannot make a process");
-  else memcpy(&inside->failure, (const void *)&failure, sizeof failure);
-  struct message message = {.kind = MESSAGE_FAILED, .status = pid < 0 ? EXIT_OURS : code, .failure = inside->failure, .steps = inside->steps};
+  if (pid < 0)
+    failed(&inside->failure, "start", "cannot make a process");
+  else
+    memcpy(&inside->failure, (const void *)&failure, sizeof failure);
+  struct message message = {
+      .kind = MESSAGE_FAILED, .status = pid < 0 ? EXIT_OURS : code, .failure = inside->failure, .steps = inside->steps};
   (void)message_send(inside->supervisor, &message, NULL, 0);
   _exit(EXIT_OURS);
 }

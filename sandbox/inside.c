@@ -32,6 +32,12 @@ static int attach(struct inside *inside, const char *step, int mount, int target
   return result == 0 ? 0 : failed(&inside->failure, step, "cannot attach a mount");
 }
 
+/* A supervisor that died before we could ask to die with it shows as the end of the socket. */
+static void await(const struct inside *inside, enum message_kind kind, int *fds, size_t *count) {
+  struct message message;
+  if (message_receive(inside->supervisor, &message, fds, count) != 1 || message.kind != kind) _exit(EXIT_OURS);
+}
+
 /* Dies with the supervisor. Set once more after the uids change, which clears it. */
 static int setup_death_signal(struct inside *inside) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0) return 0;
@@ -46,11 +52,21 @@ static int setup_propagation(struct inside *inside) {
 
 /* The overlay is attached where the caller's scratch is, the one place we know to be a directory of ours. */
 static int setup_root(struct inside *inside) {
+  int fds[MAX_OPS + 2];
+  size_t count = sizeof fds / sizeof fds[0];
+  await(inside, MESSAGE_ROOT, fds, &count);
+  if (count < 2) _exit(EXIT_OURS);
+  inside->root = fds[0];
+  inside->dev = fds[1];
+  inside->bind_count = count - 2;
+  memcpy(inside->binds, fds + 2, inside->bind_count * sizeof fds[0]);
   return attach(inside, "root", inside->root, inside->here);
 }
 
 /* From here on we are uid 0 of 65,536 inside and nobody outside. */
 static int setup_identity(struct inside *inside) {
+  size_t none = 0;
+  await(inside, MESSAGE_MAPS, NULL, &none);
   if (setgroups(0, NULL) != 0 || setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
     return failed(&inside->failure, "identity", "cannot become uid 0 of the sandbox");
   return setup_death_signal(inside);
@@ -96,23 +112,24 @@ static int mask_proc(struct inside *inside, int proc, const char *name, const ch
 /* After dev: the masks are binds of its null device. Before pivot: the kernel wants to see the old /proc. */
 static int setup_proc(struct inside *inside) {
   static const char *const HIDDEN[] = {"kallsyms", "kcore", "keys", "timer_list", "sysrq-trigger"};
-  static const char *const READ_ONLY[] = {"sys", "bus", "fs", "irq"};
   const struct fs_option options[] = {{"source", "proc"}, {NULL, NULL}};
   int target = plain_directory(inside->root, "proc", &inside->failure, "proc");
-  int proc = target < 0 ? -1 : fs_make("proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &inside->failure, "proc");
+  int proc = target < 0 ? -1
+                        : fs_make("proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                                  &inside->failure, "proc");
   if (proc < 0 || attach(inside, "proc", proc, target) != 0) return -1;
   for (size_t i = 0; i < sizeof HIDDEN / sizeof HIDDEN[0]; i++) {
     if (mask_proc(inside, proc, HIDDEN[i], "dev/null") != 0) return -1;
   }
-  for (size_t i = 0; i < sizeof READ_ONLY / sizeof READ_ONLY[0]; i++) {
-    if (mask_proc(inside, proc, READ_ONLY[i], NULL) != 0) return -1;
-  }
+  if (mask_proc(inside, proc, "sys", NULL) != 0) return -1;
   close(proc);
   return 0;
 }
 
-static int mount_tmpfs(struct inside *inside, const char *step, int target, const char *mode, const char *bytes, unsigned attributes) {
-  const struct fs_option options[] = {{"source", "tmpfs"}, {"mode", mode}, {"size", bytes}, {"uid", "0"}, {"gid", "0"}, {NULL, NULL}};
+static int mount_tmpfs(struct inside *inside, const char *step, int target, const char *mode, const char *bytes,
+                       unsigned attributes) {
+  const struct fs_option options[] = {{"source", "tmpfs"}, {"mode", mode}, {"size", bytes},
+                                      {"uid", "0"},        {"gid", "0"},   {NULL, NULL}};
   if (target < 0) return -1;
   int fs = fs_make("tmpfs", options, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &inside->failure, step);
   if (fs < 0) return -1;
@@ -124,7 +141,8 @@ static int mount_tmpfs(struct inside *inside, const char *step, int target, cons
 static int setup_dev(struct inside *inside) {
   int target = plain_directory(inside->root, "dev", &inside->failure, "dev");
   if (target < 0 || attach(inside, "dev", inside->dev, target) != 0) return -1;
-  const struct fs_option options[] = {{"source", "devpts"}, {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}, {NULL, NULL}};
+  const struct fs_option options[] = {{"source", "devpts"}, {"newinstance", NULL}, {"ptmxmode", "0666"},
+                                      {"mode", "0620"},     {"gid", "5"},          {NULL, NULL}};
   int pts = fs_make("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &inside->failure, "dev");
   if (pts < 0 || attach(inside, "dev", pts, openat(inside->dev, "pts", O_PATH | O_CLOEXEC)) != 0) return -1;
   close(pts);
@@ -141,7 +159,8 @@ static bool caller_mounts(const struct plan *plan, const char *path) {
 static int setup_tmp(struct inside *inside) {
   struct failure *failure = &inside->failure;
   if (!caller_mounts(inside->plan, "/tmp") &&
-      mount_tmpfs(inside, "tmp", plain_directory(inside->root, "tmp", failure, "tmp"), "1777", DEFAULT_TMP_BYTES, 0) != 0)
+      mount_tmpfs(inside, "tmp", plain_directory(inside->root, "tmp", failure, "tmp"), "1777", DEFAULT_TMP_BYTES, 0) !=
+          0)
     return -1;
   if (caller_mounts(inside->plan, "/run")) return 0;
   return mount_tmpfs(inside, "tmp", plain_directory(inside->root, "run", failure, "tmp"), "0755", DEFAULT_RUN_BYTES, 0);
@@ -190,8 +209,10 @@ static int setup_resolver(struct inside *inside) {
 
 /* The host's tree is gone from this namespace, not merely out of reach as with chroot. */
 static int setup_pivot(struct inside *inside) {
-  if (fchdir(inside->root) != 0 || sys_pivot_root(".", ".") != 0) return failed(&inside->failure, "pivot", "cannot make the new root the root");
-  if (sys_umount(".", 2 /* MNT_DETACH */) != 0 || chdir("/") != 0) return failed(&inside->failure, "pivot", "cannot let the old root go");
+  if (fchdir(inside->root) != 0 || sys_pivot_root(".", ".") != 0)
+    return failed(&inside->failure, "pivot", "cannot make the new root the root");
+  if (sys_umount(".", 2 /* MNT_DETACH */) != 0 || chdir("/") != 0)
+    return failed(&inside->failure, "pivot", "cannot let the old root go");
   return 0;
 }
 
@@ -201,51 +222,35 @@ static const struct {
 } WALLS[] = {
     {"death-signal", setup_death_signal},         /* whatever happens to the supervisor, nothing outlives it */
     {"propagation", setup_propagation},           /* before the first mount */
-    {"root", setup_root},                         /* while our uid outside may still reach the scratch */
     {"identity", setup_identity},                 /* all that follows is done as uid 0 inside */
     {"cgroup-namespace", setup_cgroup_namespace}, /* clone3 would root it at the supervisor's cgroup */
     {"hostname", setup_hostname},
     {"loopback", setup_loopback},
+    {"rlimits", setup_rlimits},
+    {"root", setup_root}, /* what the supervisor made meanwhile */
     {"dev", setup_dev},
     {"proc", setup_proc},
     {"tmp", setup_tmp},
-    {"mounts", setup_mounts},                     /* resolved inside the new root, before anything runs in it */
+    {"mounts", setup_mounts}, /* resolved inside the new root, before anything runs in it */
     {"resolver", setup_resolver},
-    {"pivot", setup_pivot},                       /* the host's files are gone */
-    {"rlimits", setup_rlimits},
-    {"descriptors", setup_descriptors},           /* the host's open files are gone */
-    {"bounding-set", setup_bounding_set},         /* no exec gives back what a build has no use for */
-    {"no-new-privs", setup_no_new_privs},         /* nor does a setuid file */
-    {"anonymous", setup_anonymous},               /* pid 1's name says nothing of the host */
-    {"not-dumpable", setup_not_dumpable},         /* pid 1 cannot be traced or read through /proc */
-    {"seccomp", setup_seccomp},                   /* last: the walls above need calls that it refuses */
+    {"pivot", setup_pivot},               /* the host's files are gone */
+    {"descriptors", setup_descriptors},   /* the host's open files are gone */
+    {"bounding-set", setup_bounding_set}, /* no exec gives back what a build has no use for */
+    {"no-new-privs", setup_no_new_privs}, /* nor does a setuid file */
+    {"anonymous", setup_anonymous},       /* pid 1's name says nothing of the host */
+    {"not-dumpable", setup_not_dumpable}, /* pid 1 cannot be traced or read through /proc */
+    {"seccomp", setup_seccomp},           /* last: the walls above need calls that it refuses */
 };
 
 static void give_up(struct inside *inside) {
-  struct message message = {.kind = MESSAGE_FAILED, .status = EXIT_OURS, .failure = inside->failure, .steps = inside->steps};
+  struct message message = {
+      .kind = MESSAGE_FAILED, .status = EXIT_OURS, .failure = inside->failure, .steps = inside->steps};
   (void)message_send(inside->supervisor, &message, NULL, 0);
   _exit(EXIT_OURS);
 }
 
-/* Waits for the maps to be written and the mounts to be made. A supervisor that died before we could ask
- * to die with it shows as the end of the socket. */
-static void await_go(struct inside *inside) {
-  struct message message;
-  int fds[MAX_OPS + 2];
-  size_t count = sizeof fds / sizeof fds[0];
-  if (message_receive(inside->supervisor, &message, fds, &count) != 1 || message.kind != MESSAGE_GO || count < 2 ||
-      message.bind_count != count - 2)
-    _exit(EXIT_OURS);
-  inside->root = fds[0];
-  inside->dev = fds[1];
-  inside->bind_count = count - 2;
-  memcpy(inside->binds, fds + 2, inside->bind_count * sizeof fds[0]);
-}
-
 void inside_main(struct inside *inside) {
-  if (setup_death_signal(inside) != 0) give_up(inside);
-  inside->here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  await_go(inside);
+  inside->here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC); /* while our uid outside may still reach it */
   uint64_t mark = now_us();
   for (size_t i = 0; i < sizeof WALLS / sizeof WALLS[0]; i++) {
     if (WALLS[i].put_up(inside) != 0) give_up(inside);

@@ -9,9 +9,13 @@ static int run_main(int argc, char **argv) {
   static struct plan plan;
   struct sentence why = {""};
   struct list words = {0};
-  /* The words are copied, so that pid 1 can wipe the originals: all inside may read its /proc/1/cmdline. */
+  /* The words are copied, so that pid 1 can wipe the originals, which all inside may read in /proc/1/cmdline. The
+   * environment lies right behind them and is wiped with them. */
   plan.command_line = argv[-2];
   for (int i = -2; i < argc; i++) plan.command_line_bytes += strlen(argv[i]) + 1;
+  for (char **entry = environ; *entry != NULL; entry++) {
+    if (*entry == plan.command_line + plan.command_line_bytes) plan.command_line_bytes += strlen(*entry) + 1;
+  }
   for (int i = 0; i < argc; i++) {
     if (list_add(&words, strdup(argv[i])) != 0) return EXIT_OURS;
   }
@@ -44,7 +48,8 @@ static const struct {
   const char *name;
   int (*main)(int argc, char **argv);
 } COMMANDS[] = {
-    {"run", run_main}, {"check", check_command}, {"gc", gc_command}, {"--help", help}, {"-h", help}, {"--version", version},
+    {"run", run_main}, {"check", check_command}, {"gc", gc_command}, {"--help", help},
+    {"-h", help},      {"--version", version},
 };
 
 int main(int argc, char **argv) {

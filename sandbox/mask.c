@@ -20,6 +20,7 @@ enum { MAX_USERS_BYTES = 65536 };
 /* By the directory they are in; a name may end in `*`. `emptied` directories stay, with their owner and mode,
  * for programs expect them; what is `removed` is absent, and so is an emptied one that is no directory.
  * What is mounted below / (/proc, /sys, other disks) is not in the image, and /run and /tmp are mounted anew. */
+// clang-format off
 static const struct secrets {
   const char *in;
   const char *emptied[16], *removed[64];
@@ -52,6 +53,7 @@ static const struct secrets {
       "rabbitmq",  "rancher",         "redis",    "samba",          "sss",      "sudo",       "systemd",
       "tailscale", "toroid*",         "vault",    "waagent"}},
 };
+// clang-format on
 
 struct masking {
   int lower; /* the image; the layer is the working directory */
@@ -59,7 +61,9 @@ struct masking {
   struct failure *failure;
 };
 
-static uid_t shown_as(uid_t base, uid_t owner) { return base + (owner < UID_COUNT ? owner : UID_COUNT - 2); }
+static uid_t shown_as(uid_t base, uid_t owner) {
+  return base + (owner < UID_COUNT ? owner : UID_COUNT - 2);
+}
 
 static int own(struct masking *masking, const char *path, const struct stat *like) {
   return lchown(path, shown_as(masking->base, like->st_uid), shown_as(masking->base, like->st_gid));
@@ -106,7 +110,8 @@ static int make_empty(struct masking *masking, const char *path) {
 
 /* `path` has no leading slash. */
 static int hide(struct masking *masking, const char *path) {
-  if (faccessat(masking->lower, path, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && (errno == ENOENT || errno == ENOTDIR)) return 0;
+  if (faccessat(masking->lower, path, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && (errno == ENOENT || errno == ENOTDIR))
+    return 0;
   if (copy_parents(masking, path) != 0) return failed(masking->failure, STEP, "cannot make the way to /%s", path);
   return make_empty(masking, path);
 }
@@ -132,7 +137,8 @@ static int hide_secret(struct masking *masking, const struct secrets *secrets, c
 
 /* What is there is read once and compared with the table: less work than to ask for each name of it. */
 static int hide_secrets(struct masking *masking, const struct secrets *secrets) {
-  int fd = openat(masking->lower, secrets->in[0] == '\0' ? "." : secrets->in, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int fd = openat(masking->lower, secrets->in[0] == '\0' ? "." : secrets->in,
+                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) return 0;
   if (fd < 0) return failed(masking->failure, STEP, "cannot open /%s", secrets->in);
   _Alignas(struct dirent64) char entries[32768];
@@ -193,8 +199,8 @@ static int hide_host(struct masking *masking, const struct plan *plan) {
 int mask_build(int layer, int lower, bool host, const struct plan *plan, uint64_t uid_base, struct failure *failure) {
   struct masking masking = {.lower = lower, .base = (uid_t)uid_base, .failure = failure};
   struct stat root;
-  if (fstat(lower, &root) != 0 || fchdir(layer) != 0 || own(&masking, ".", &root) != 0 || chmod(".", root.st_mode & 07777) != 0 ||
-      (mknod(WHITEOUT, S_IFCHR, makedev(0, 0)) != 0 && errno != EEXIST))
+  if (fstat(lower, &root) != 0 || fchdir(layer) != 0 || own(&masking, ".", &root) != 0 ||
+      chmod(".", root.st_mode & 07777) != 0 || (mknod(WHITEOUT, S_IFCHR, makedev(0, 0)) != 0 && errno != EEXIST))
     return failed(failure, STEP, "cannot make the layer of masks");
   if (host) return hide_host(&masking, plan);
   for (size_t i = 0; i < plan->masks.count; i++) {

@@ -49,13 +49,13 @@ int fs_make(const char *type, const struct fs_option *options, unsigned attribut
 int plain_directory(int root, const char *name, struct failure *failure, const char *step) {
   const uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   int fd = sys_openat2(root, name, O_PATH | O_DIRECTORY, resolve);
-  if (fd < 0 && errno == ENOENT && mkdirat(root, name, 0755) == 0) fd = sys_openat2(root, name, O_PATH | O_DIRECTORY, resolve);
+  if (fd < 0 && errno == ENOENT && mkdirat(root, name, 0755) == 0)
+    fd = sys_openat2(root, name, O_PATH | O_DIRECTORY, resolve);
   if (fd < 0) return failed(failure, step, "/%s of the image must be a plain directory", name);
   return fd;
 }
 
-int path_in_root(int root, const char *path, bool directory, struct failure *failure,
-                 const char *step) {
+int path_in_root(int root, const char *path, bool directory, struct failure *failure, const char *step) {
   const uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
   char part[4096];
   int parent = -1, fd = -1;
@@ -73,8 +73,10 @@ int path_in_root(int root, const char *path, bool directory, struct failure *fai
       char leaf[256];
       snprintf(leaf, sizeof leaf, "%.*s", (int)(end - name), name);
       int made = -1;
-      if (!last || directory) made = mkdirat(parent, leaf, 0755);
-      else if ((made = openat(parent, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)) >= 0) close(made);
+      if (!last || directory)
+        made = mkdirat(parent, leaf, 0755);
+      else if ((made = openat(parent, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)) >= 0)
+        close(made);
       if (made >= 0) fd = sys_openat2(root, part, O_PATH, resolve);
     }
     if (fd < 0) {
@@ -116,8 +118,8 @@ int dev_make(uint64_t uid_base, struct failure *failure) {
                                          {"ptmx", "pts/ptmx"}};
   char owner[24];
   snprintf(owner, sizeof owner, "%llu", (unsigned long long)uid_base);
-  const struct fs_option options[] = {{"source", "dev"}, {"mode", "0755"},   {"size", "65536"},   {"nr_inodes", "64"},
-                                      {"uid", owner},    {"gid", owner},     {NULL, NULL}};
+  const struct fs_option options[] = {{"source", "dev"}, {"mode", "0755"}, {"size", "65536"}, {"nr_inodes", "64"},
+                                      {"uid", owner},    {"gid", owner},   {NULL, NULL}};
   int dev = fs_make("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME, failure, "dev");
   if (dev < 0) return -1;
   for (size_t i = 0; i < sizeof NODES / sizeof NODES[0]; i++) {
@@ -126,7 +128,8 @@ int dev_make(uint64_t uid_base, struct failure *failure) {
       return failed(failure, "dev", "cannot make /dev/%s", NODES[i].name);
   }
   for (size_t i = 0; i < sizeof LINKS / sizeof LINKS[0]; i++) {
-    if (symlinkat(LINKS[i][1], dev, LINKS[i][0]) != 0) return failed(failure, "dev", "cannot make /dev/%s", LINKS[i][0]);
+    if (symlinkat(LINKS[i][1], dev, LINKS[i][0]) != 0)
+      return failed(failure, "dev", "cannot make /dev/%s", LINKS[i][0]);
   }
   if (mkdirat(dev, "pts", 0755) != 0 || mkdirat(dev, "shm", 0755) != 0)
     return failed(failure, "dev", "cannot make /dev/pts and /dev/shm");

@@ -74,8 +74,10 @@ static bool is_plain_path(const char *path) {
 }
 
 static int parse_image(struct plan *plan, char *value, struct sentence *why) {
-  if (strcmp(value, "host") == 0) plan->image_is_host = true;
-  else if (!is_plain_path(value)) return refuse(why, "--image wants `host` or an absolute path, not `%s`", value);
+  if (strcmp(value, "host") == 0)
+    plan->image_is_host = true;
+  else if (!is_plain_path(value))
+    return refuse(why, "--image wants `host` or an absolute path, not `%s`", value);
   if (plan->lowers.count == MAX_LOWERS) return refuse(why, "there are too many --image options");
   return add(&plan->lowers, value, why);
 }
@@ -138,21 +140,26 @@ static int parse_env(struct plan *plan, char *value, struct sentence *why) {
 static int parse_user(struct plan *plan, char *value, struct sentence *why) {
   char *divide = strchr(value, ':');
   if (divide != NULL) *divide = '\0';
-  if (divide == NULL || !read_number(value, 0, MAX_ID, &plan->user) || !read_number(divide + 1, 0, MAX_ID, &plan->group))
+  if (divide == NULL || !read_number(value, 0, MAX_ID, &plan->user) ||
+      !read_number(divide + 1, 0, MAX_ID, &plan->group))
     return refuse(why, "--user wants UID:GID, each from 0 to 65535");
   return 0;
 }
 
 static int parse_network(struct plan *plan, char *value, struct sentence *why) {
-  if (strcmp(value, "none") == 0) plan->network = NETWORK_NONE;
-  else if (strcmp(value, "host") == 0) plan->network = NETWORK_HOST;
-  else return refuse(why, "--network wants `none` or `host`, not `%s`", value);
+  if (strcmp(value, "none") == 0)
+    plan->network = NETWORK_NONE;
+  else if (strcmp(value, "host") == 0)
+    plan->network = NETWORK_HOST;
+  else
+    return refuse(why, "--network wants `none` or `host`, not `%s`", value);
   return 0;
 }
 
 static int parse_hostname(struct plan *plan, char *value, struct sentence *why) {
   size_t length = strlen(value);
-  if (length == 0 || length > 63 || strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") != length)
+  if (length == 0 || length > 63 ||
+      strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") != length)
     return refuse(why, "--hostname wants 1 to 63 letters, digits, dots and dashes, not `%s`", value);
   plan->hostname = value;
   return 0;
@@ -162,11 +169,13 @@ static int parse_hostname(struct plan *plan, char *value, struct sentence *why) 
 #define DAY_MS 86400000ull
 
 static const struct option OPTIONS[] = {
-    {"--image", PARSED, 0, parse_image, 0, 0, "host|DIR", "a read-only root file system; again for more layers, topmost first"},
+    {"--image", PARSED, 0, parse_image, 0, 0, "host|DIR",
+     "a read-only root file system; again for more layers, topmost first"},
     {"--mask", PARSED, 0, parse_mask, 0, 0, "PATH", "hide PATH of the image; repeatable"},
     {"--scratch", PATH, AT(scratch), NULL, 0, 0, "DIR", "a directory of the caller's, mode 0700, for what is written"},
     {"--keep-scratch", FLAG, AT(keep_scratch), NULL, 0, 0, NULL, "leave DIR for another run on what this one wrote"},
-    {"--bind", PARSED, 0, parse_bind, 0, 0, "SRC:DST[:ro]", "show SRC at DST, root outside being root inside; repeatable"},
+    {"--bind", PARSED, 0, parse_bind, 0, 0, "SRC:DST[:ro]",
+     "show SRC at DST, root outside being root inside; repeatable"},
     {"--tmpfs", PARSED, 0, parse_tmpfs, 0, 0, "DST[:BYTES]", "an empty file system in memory at DST; repeatable"},
     {"--env", PARSED, 0, parse_env, 0, 0, "KEY=VALUE", "set a variable; nothing else is inherited; repeatable"},
     {"--cwd", PATH, AT(cwd), NULL, 0, 0, "DIR", "where CMD starts (default /)"},
@@ -174,7 +183,8 @@ static const struct option OPTIONS[] = {
     {"--uid-base", NUMBER, AT(uid_base), NULL, UID_COUNT, UINT32_MAX - 2ull * UID_COUNT, "N",
      "the uid outside of uid 0 inside, first of 65536 (default: a free range from 1879048192 up)"},
     {"--user", PARSED, 0, parse_user, 0, 0, "UID:GID", "who CMD runs as inside (default 0:0)"},
-    {"--network", PARSED, 0, parse_network, 0, 0, "none|host", "none: only a loopback of its own; host: the host's (default none)"},
+    {"--network", PARSED, 0, parse_network, 0, 0, "none|host",
+     "none: only a loopback of its own; host: the host's (default none)"},
     {"--cgroup", PATH, AT(cgroup), NULL, 0, 0, "DIR", "the delegated cgroup v2 directory to make ours below"},
     {"--memory-bytes", NUMBER, AT(memory_bytes), NULL, 1 << 20, INT64_MAX, "N", "memory of all processes together"},
     {"--pids", NUMBER, AT(pids), NULL, 2, MAX_PIDS_LIMIT, "N", "processes and threads, ours among them"},
@@ -200,7 +210,8 @@ static int apply(const struct option *option, struct plan *plan, char *value, st
   switch (option->kind) {
   case FLAG: *(bool *)into = true; return 0;
   case PATH:
-    if (!is_plain_path(value)) return refuse(why, "%s wants an absolute path without `..`, not `%s`", option->name, value);
+    if (!is_plain_path(value))
+      return refuse(why, "%s wants an absolute path without `..`, not `%s`", option->name, value);
     *(const char **)into = value;
     return 0;
   case TEXT: *(const char **)into = value; return 0;

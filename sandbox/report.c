@@ -38,19 +38,21 @@ int failed(struct failure *failure, const char *step, const char *format, ...) {
   return -1;
 }
 
-#define NAMED(name) {name, #name}
+#define NAMED(name)                                                                                                    \
+  { name, #name }
 
 const char *errno_name(int error) {
   static const struct {
     int error;
     const char *name;
   } NAMES[] = {
-      NAMED(EPERM),  NAMED(ENOENT), NAMED(ESRCH),  NAMED(EINTR),   NAMED(EIO),    NAMED(ENXIO),      NAMED(E2BIG),
-      NAMED(ENOEXEC), NAMED(EBADF), NAMED(EAGAIN), NAMED(ENOMEM),  NAMED(EACCES), NAMED(EBUSY),      NAMED(EEXIST),
-      NAMED(EXDEV),  NAMED(ENODEV), NAMED(ENOTDIR), NAMED(EISDIR), NAMED(EINVAL), NAMED(ENFILE),     NAMED(EMFILE),
-      NAMED(ETXTBSY), NAMED(EFBIG), NAMED(ENOSPC), NAMED(EROFS),   NAMED(EMLINK), NAMED(EPIPE),      NAMED(ERANGE),
-      NAMED(ENAMETOOLONG), NAMED(ENOSYS), NAMED(ENOTEMPTY), NAMED(ELOOP), NAMED(EOVERFLOW), NAMED(EOPNOTSUPP),
-      NAMED(EUSERS), NAMED(EDQUOT), NAMED(ETIMEDOUT), NAMED(ESTALE), NAMED(ELIBBAD),
+      NAMED(EPERM),     NAMED(ENOENT),  NAMED(ESRCH),     NAMED(EINTR),      NAMED(EIO),          NAMED(ENXIO),
+      NAMED(E2BIG),     NAMED(ENOEXEC), NAMED(EBADF),     NAMED(EAGAIN),     NAMED(ENOMEM),       NAMED(EACCES),
+      NAMED(EBUSY),     NAMED(EEXIST),  NAMED(EXDEV),     NAMED(ENODEV),     NAMED(ENOTDIR),      NAMED(EISDIR),
+      NAMED(EINVAL),    NAMED(ENFILE),  NAMED(EMFILE),    NAMED(ETXTBSY),    NAMED(EFBIG),        NAMED(ENOSPC),
+      NAMED(EROFS),     NAMED(EMLINK),  NAMED(EPIPE),     NAMED(ERANGE),     NAMED(ENAMETOOLONG), NAMED(ENOSYS),
+      NAMED(ENOTEMPTY), NAMED(ELOOP),   NAMED(EOVERFLOW), NAMED(EOPNOTSUPP), NAMED(EUSERS),       NAMED(EDQUOT),
+      NAMED(ETIMEDOUT), NAMED(ESTALE),  NAMED(ELIBBAD),
   };
   for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
     if (NAMES[i].error == error) return NAMES[i].name;
@@ -59,7 +61,8 @@ const char *errno_name(int error) {
 }
 
 void failure_sentence(const struct failure *failure, char *into, size_t room) {
-  if (failure->error == 0) snprintf(into, room, "%s: %s", failure->step, failure->text);
+  if (failure->error == 0)
+    snprintf(into, room, "%s: %s", failure->step, failure->text);
   else
     snprintf(into, room, "%s: %s: %s (%s)", failure->step, failure->text, errno_name(failure->error),
              strerror(failure->error));
@@ -85,7 +88,9 @@ static void put(struct json *json, const char *text, size_t length) {
   json->used += length;
 }
 
-static void put_text(struct json *json, const char *text) { put(json, text, strlen(text)); }
+static void put_text(struct json *json, const char *text) {
+  put(json, text, strlen(text));
+}
 
 static void put_quoted(struct json *json, const char *text) {
   char out[1600] = "\"";
@@ -125,8 +130,10 @@ void json_raw(struct json *json, const char *key, const char *value) {
 
 void json_string(struct json *json, const char *key, const char *value) {
   json_key(json, key);
-  if (value == NULL) put_text(json, "null");
-  else put_quoted(json, value);
+  if (value == NULL)
+    put_text(json, "null");
+  else
+    put_quoted(json, value);
 }
 
 void json_number(struct json *json, const char *key, uint64_t value) {
@@ -136,8 +143,10 @@ void json_number(struct json *json, const char *key, uint64_t value) {
 }
 
 void json_number_or_null(struct json *json, const char *key, bool known, uint64_t value) {
-  if (known) json_number(json, key, value);
-  else json_raw(json, key, "null");
+  if (known)
+    json_number(json, key, value);
+  else
+    json_raw(json, key, "null");
 }
 
 void json_open(struct json *json, const char *key) {

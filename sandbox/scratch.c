@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "toroid-sandbox.h"
 
 #define STEP "scratch"
+#define TRASH ".toroid-trash-"
 
 static int lock_it(struct scratch *scratch, const struct plan *plan, struct failure *failure) {
   scratch->lock_fd = openat(scratch->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -76,7 +78,8 @@ int scratch_prepare(struct scratch *scratch, uint64_t uid_base, struct failure *
   if (!scratch->reused) {
     char digits[32];
     int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)uid_base);
-    if (pwrite(scratch->lock_fd, digits, (size_t)length, 0) != length) return failed(failure, STEP, "cannot write lock");
+    if (pwrite(scratch->lock_fd, digits, (size_t)length, 0) != length)
+      return failed(failure, STEP, "cannot write lock");
     if (mkdirat(scratch->fd, "upper", 0755) != 0) return failed(failure, STEP, "cannot make upper");
     if (fchownat(scratch->fd, "upper", (uid_t)uid_base, (gid_t)uid_base, AT_SYMLINK_NOFOLLOW) != 0)
       return failed(failure, STEP, "cannot give upper to %llu", (unsigned long long)uid_base);
@@ -85,16 +88,36 @@ int scratch_prepare(struct scratch *scratch, uint64_t uid_base, struct failure *
   return 0;
 }
 
+/* A process of its own that holds nothing of the caller's. */
+static void remove_in_background(const struct scratch *scratch, const char *trash) {
+  pid_t pid = fork();
+  if (pid < 0) (void)tree_remove(scratch->parent_fd, trash);
+  if (pid != 0) return;
+  setsid();
+  (void)setpriority(PRIO_PROCESS, 0, 10);
+  int parent = dup2(scratch->parent_fd, 0);
+  (void)sys_close_range(1, ~0u);
+  _exit(parent == 0 && tree_remove(parent, trash) == 0 ? 0 : 1);
+}
+
+/* Out of the way at once, deleted in the background: a build leaves tens of thousands of files. */
 int scratch_remove(const struct scratch *scratch) {
   struct stat there, ours;
-  if (fstatat(scratch->parent_fd, scratch->name, &there, AT_SYMLINK_NOFOLLOW) != 0 || fstat(scratch->fd, &ours) != 0) return -1;
+  char trash[sizeof scratch->name + sizeof TRASH];
+  if (fstatat(scratch->parent_fd, scratch->name, &there, AT_SYMLINK_NOFOLLOW) != 0 || fstat(scratch->fd, &ours) != 0)
+    return -1;
   errno = ESTALE; /* somebody put another directory in its place: that one is not ours to remove */
   if (there.st_dev != ours.st_dev || there.st_ino != ours.st_ino) return -1;
-  return tree_remove(scratch->parent_fd, scratch->name);
+  snprintf(trash, sizeof trash, TRASH "%s", scratch->name);
+  if (renameat2(scratch->parent_fd, scratch->name, scratch->parent_fd, trash, RENAME_NOREPLACE) != 0)
+    return tree_remove(scratch->parent_fd, scratch->name);
+  remove_in_background(scratch, trash);
+  return 0;
 }
 
 /* 1 removed, 0 left alone. */
 static int collect_one(int state, const char *name) {
+  if (strncmp(name, TRASH, strlen(TRASH)) == 0) return tree_remove(state, name) == 0;
   int dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (dir < 0) return 0;
   int lock = openat(dir, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
@@ -115,7 +138,8 @@ int scratch_collect(const char *path, struct failure *failure) {
   }
   int removed = 0;
   for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-    if (entry->d_name[0] != '.') removed += collect_one(state, entry->d_name);
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+      removed += collect_one(state, entry->d_name);
   }
   closedir(entries);
   return removed;

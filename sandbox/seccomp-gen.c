@@ -32,9 +32,7 @@ static struct rule rules[MAX_RULES];
 static size_t rule_count;
 static struct range ranges[MAX_RANGES];
 static size_t range_count;
-static struct {
-  unsigned code, jt, jf, k;
-} code[MAX_CODE];
+static struct { unsigned code, jt, jf, k; } code[MAX_CODE];
 static size_t code_count;
 static size_t block_at[MAX_NUMBER];
 
@@ -83,10 +81,14 @@ static void read_action(struct rule *rule, char **rest, const char *line) {
   char *test = strsep(rest, " ");
   if (test == NULL) return;
   rule->argument = number_of(strsep(rest, " "), line);
-  if (strcmp(test, "oneof") == 0) rule->test = ONEOF;
-  else if (strcmp(test, "bits") == 0) rule->test = BITS;
-  else if (strcmp(test, "masked") == 0) rule->test = MASKED;
-  else stop("not a test", line);
+  if (strcmp(test, "oneof") == 0)
+    rule->test = ONEOF;
+  else if (strcmp(test, "bits") == 0)
+    rule->test = BITS;
+  else if (strcmp(test, "masked") == 0)
+    rule->test = MASKED;
+  else
+    stop("not a test", line);
   if (rule->test != ONEOF) rule->mask = number_of(strsep(rest, " "), line);
   if (rule->test != BITS) read_values(rule, strsep(rest, " "), line);
   char *when = strsep(rest, " ");
@@ -105,7 +107,8 @@ static void read_policy(int column) {
     if (line[0] == '#' || line[0] == '\0') continue;
     char name[64], numbers[2][16];
     int used = 0;
-    if (sscanf(line, "%63s %15s %15s %n", name, numbers[0], numbers[1], &used) < 3 || used == 0) stop("not a line", whole);
+    if (sscanf(line, "%63s %15s %15s %n", name, numbers[0], numbers[1], &used) < 3 || used == 0)
+      stop("not a line", whole);
     if (strcmp(numbers[column], "-") == 0) continue;
     if (rule_count == MAX_RULES) stop("too many lines", whole);
     struct rule *rule = &rules[rule_count++];
@@ -134,7 +137,15 @@ static void make_ranges(void) {
   }
 }
 
-enum { LOAD = 0x20, AND = 0x54, JUMP = 0x05, JUMP_EQUAL = 0x15, JUMP_NOT_BELOW = 0x35, JUMP_BITS = 0x45, RETURN = 0x06 };
+enum {
+  LOAD = 0x20,
+  AND = 0x54,
+  JUMP = 0x05,
+  JUMP_EQUAL = 0x15,
+  JUMP_NOT_BELOW = 0x35,
+  JUMP_BITS = 0x45,
+  RETURN = 0x06
+};
 static const unsigned RETURN_ALLOW = 0x7fff0000, RETURN_ERRNO = 0x00050000;
 
 static void emit(unsigned operation, unsigned jt, unsigned jf, unsigned k) {
@@ -155,14 +166,18 @@ static size_t tree_size(size_t first, size_t count) {
 static void emit_tree(size_t first, size_t count) {
   if (count == 1) {
     int answer = ranges[first].answer;
-    if (answer == ALLOW) emit(RETURN, 0, 0, RETURN_ALLOW);
-    else if (answer < 0) emit(RETURN, 0, 0, RETURN_ERRNO | (unsigned)-answer);
-    else emit(JUMP, 0, 0, (unsigned)answer);
+    if (answer == ALLOW)
+      emit(RETURN, 0, 0, RETURN_ALLOW);
+    else if (answer < 0)
+      emit(RETURN, 0, 0, RETURN_ERRNO | (unsigned)-answer);
+    else
+      emit(JUMP, 0, 0, (unsigned)answer);
     return;
   }
   size_t half = count / 2, left = tree_size(first, half);
   unsigned from = ranges[first + half].first;
-  if (left <= 255) emit(JUMP_NOT_BELOW, (unsigned)left, 0, from);
+  if (left <= 255)
+    emit(JUMP_NOT_BELOW, (unsigned)left, 0, from);
   else {
     emit(JUMP_NOT_BELOW, 0, 1, from);
     emit(JUMP, 0, 0, (unsigned)left);
@@ -171,7 +186,9 @@ static void emit_tree(size_t first, size_t count) {
   emit_tree(first + half, count - half);
 }
 
-static unsigned low_half_of(unsigned argument) { return 16 + 8 * argument; }
+static unsigned low_half_of(unsigned argument) {
+  return 16 + 8 * argument;
+}
 
 /* Falls through when the rule has nothing to say. */
 static void emit_rule(const struct rule *rule) {
@@ -182,14 +199,17 @@ static void emit_rule(const struct rule *rule) {
     emit(JUMP_EQUAL, 0, 0, rule->when_value);
   }
   emit(LOAD, 0, 0, low_half_of(rule->argument));
-  if (rule->test == BITS) emit(JUMP_BITS, 0, 1, rule->mask);
+  if (rule->test == BITS)
+    emit(JUMP_BITS, 0, 1, rule->mask);
   else {
     if (rule->test == MASKED) emit(AND, 0, 0, rule->mask);
     for (unsigned i = 0; i < rule->count; i++) {
       unsigned after = rule->count - 1 - i; /* values still to compare */
       int last = after == 0;
-      if (rule->only) emit(JUMP_EQUAL, after + 1, 0, rule->values[i]);
-      else emit(JUMP_EQUAL, after, (unsigned)last, rule->values[i]);
+      if (rule->only)
+        emit(JUMP_EQUAL, after + 1, 0, rule->values[i]);
+      else
+        emit(JUMP_EQUAL, after, (unsigned)last, rule->values[i]);
     }
   }
   emit(RETURN, 0, 0, RETURN_ERRNO | (unsigned)rule->error);
@@ -213,7 +233,8 @@ int main(int argc, char **argv) {
     const char *name, *audit;
   } ARCHES[] = {{"x86_64", "AUDIT_ARCH_X86_64"}, {"aarch64", "AUDIT_ARCH_AARCH64"}};
   int column = argc == 2 && strcmp(argv[1], "aarch64") == 0;
-  if (argc != 2 || strcmp(argv[1], ARCHES[column].name) != 0) stop("usage", "seccomp-gen x86_64|aarch64 < seccomp.policy");
+  if (argc != 2 || strcmp(argv[1], ARCHES[column].name) != 0)
+    stop("usage", "seccomp-gen x86_64|aarch64 < seccomp.policy");
   read_policy(column);
   make_ranges();
 
@@ -226,13 +247,16 @@ int main(int argc, char **argv) {
   size_t end = code_count;
   emit_blocks();
   for (size_t i = tree; i < end; i++) {
-    int is_leaf = code[i].code == JUMP && !(code[i - 1].code == JUMP_NOT_BELOW && code[i - 1].jt == 0 && code[i - 1].jf == 1);
+    int is_leaf =
+        code[i].code == JUMP && !(code[i - 1].code == JUMP_NOT_BELOW && code[i - 1].jt == 0 && code[i - 1].jf == 1);
     if (is_leaf) code[i].k = (unsigned)(block_at[code[i].k] - i - 1);
   }
 
-  printf("/* Written by seccomp-gen from seccomp.policy for %s. Do not edit: `make -C sandbox policy`. */\n", ARCHES[column].audit);
+  printf("/* Written by seccomp-gen from seccomp.policy for %s. Do not edit: `make -C sandbox policy`. */\n",
+         ARCHES[column].audit);
   printf("static const struct sock_filter FILTER[] = {\n");
-  for (size_t i = 0; i < code_count; i++) printf("    {0x%02x, %u, %u, 0x%08x},\n", code[i].code, code[i].jt, code[i].jf, code[i].k);
+  for (size_t i = 0; i < code_count; i++)
+    printf("    {0x%02x, %u, %u, 0x%08x},\n", code[i].code, code[i].jt, code[i].jf, code[i].k);
   printf("};\n");
   return 0;
 }

@@ -35,7 +35,8 @@ static void watch_parent(struct run *run) {
 static int watch_signals(struct run *run) {
   sigset_t set;
   sigemptyset(&set);
-  for (const int *number = (const int[]){SIGTERM, SIGINT, SIGHUP, SIGQUIT, 0}; *number != 0; number++) sigaddset(&set, *number);
+  for (const int *number = (const int[]){SIGTERM, SIGINT, SIGHUP, SIGQUIT, 0}; *number != 0; number++)
+    sigaddset(&set, *number);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGCHLD, SIG_DFL);
   if (sigprocmask(SIG_SETMASK, &set, NULL) != 0) return failed(&run->failure, "signals", "cannot block them");
@@ -45,7 +46,8 @@ static int watch_signals(struct run *run) {
 
 static int start_init(struct run *run) {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return failed(&run->failure, "clone", "no socket pair");
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    return failed(&run->failure, "clone", "no socket pair");
   if (fchdir(run->scratch.fd) != 0) return failed(&run->failure, "clone", "cannot enter the scratch directory");
   bool placed = run->cgroup.fd >= 0;
   struct clone_args args = {
@@ -86,6 +88,9 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   int userns = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
   close(proc);
   if (userns < 0) return failed(&run->failure, "maps", "cannot open the user namespace");
+  struct message message = {.kind = MESSAGE_MAPS};
+  if (message_send(run->socket, &message, NULL, 0) != 0)
+    return failed(&run->failure, "maps", "pid 1 of the sandbox is gone");
   step_done(&run->steps, "maps", mark);
 
   int fds[MAX_OPS + 2];
@@ -102,8 +107,9 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   fds[0] = image_mount(&run->plan, userns, run->uid_base, &run->steps, &run->failure);
   if (fds[0] < 0) return -1;
 
-  struct message go = {.kind = MESSAGE_GO, .bind_count = count - 2};
-  if (message_send(run->socket, &go, fds, count) != 0) return failed(&run->failure, "go", "pid 1 of the sandbox is gone");
+  message.kind = MESSAGE_ROOT;
+  if (message_send(run->socket, &message, fds, count) != 0)
+    return failed(&run->failure, "root", "pid 1 of the sandbox is gone");
   image_leave();
   for (size_t i = 0; i < count; i++) close(fds[i]);
   close(userns);
@@ -150,10 +156,8 @@ static int prepare(struct run *run) {
 static void begin_end(struct run *run, enum reason reason, bool at_once) {
   if (run->reason == REASON_NONE) run->reason = reason;
   uint64_t now = now_us();
-  if (at_once || !run->started || run->kill_at != NEVER) {
-    run->kill_at = now;
-    return;
-  }
+  if (at_once || !run->started) run->kill_at = now;
+  if (run->kill_at != NEVER) return;
   struct message term = {.kind = MESSAGE_TERM};
   (void)message_send(run->socket, &term, NULL, 0);
   run->kill_at = now + run->plan.grace_ms * 1000;
@@ -182,8 +186,19 @@ static void hear_init(struct run *run) {
     run->failure_code = message.status;
     run->over = true;
     return;
-  case MESSAGE_GO:
+  case MESSAGE_MAPS:
+  case MESSAGE_ROOT:
   case MESSAGE_TERM: return;
+  }
+}
+
+/* A person who types the interrupt twice does not want to wait. A supervisor of ours may well repeat TERM. */
+static void hear_signals(struct run *run) {
+  struct signalfd_siginfo info;
+  while (read(run->signal_fd, &info, sizeof info) == sizeof info) {
+    bool again = info.ssi_signo == SIGINT && run->interrupted;
+    run->interrupted |= info.ssi_signo == SIGINT;
+    begin_end(run, REASON_CANCELLED, again);
   }
 }
 
@@ -206,13 +221,13 @@ static void watch(struct run *run) {
       wall = NEVER;
       continue;
     }
-    struct pollfd on[] = {{.fd = run->socket, .events = POLLIN}, {.fd = run->signal_fd, .events = POLLIN},
+    struct pollfd on[] = {{.fd = run->socket, .events = POLLIN},
+                          {.fd = run->signal_fd, .events = POLLIN},
                           {.fd = run->parent_fd, .events = POLLIN}};
     if (poll(on, 3, poll_timeout(run->kill_at < wall ? run->kill_at : wall)) < 0) continue;
     if (on[0].revents != 0) hear_init(run);
     if (on[1].revents != 0) {
-      struct signalfd_siginfo info;
-      while (read(run->signal_fd, &info, sizeof info) == sizeof info) begin_end(run, REASON_CANCELLED, false);
+      hear_signals(run);
     }
     if (on[2].revents != 0) {
       run->orphan = true;
@@ -242,7 +257,8 @@ static void end_everything(struct run *run) {
   }
   cgroup_read(&run->cgroup, &run->stats);
   tell_exit(run);
-  if (cgroup_remove(&run->cgroup) != 0) complain("the cgroup %s cannot be removed: %s", run->cgroup.path, strerror(errno));
+  if (cgroup_remove(&run->cgroup) != 0)
+    complain("the cgroup %s cannot be removed: %s", run->cgroup.path, strerror(errno));
   if (run->has_scratch && (!run->plan.keep_scratch || run->orphan) && scratch_remove(&run->scratch) != 0)
     complain("the scratch %s cannot be removed: %s", run->plan.scratch, strerror(errno));
   tell_gone(run);
@@ -259,8 +275,16 @@ static int fill_standard_descriptors(void) {
 
 int run_command(const struct plan *plan) {
   static struct run run;
-  run = (struct run){.plan = *plan, .began = now_us(), .init_fd = -1, .socket = -1, .signal_fd = -1, .parent_fd = -1,
-                     .status_fd = -1, .uids_fd = -1, .kill_at = NEVER, .cgroup = {.fd = -1, .base_fd = -1}};
+  run = (struct run){.plan = *plan,
+                     .began = now_us(),
+                     .init_fd = -1,
+                     .socket = -1,
+                     .signal_fd = -1,
+                     .parent_fd = -1,
+                     .status_fd = -1,
+                     .uids_fd = -1,
+                     .kill_at = NEVER,
+                     .cgroup = {.fd = -1, .base_fd = -1}};
   umask(0); /* modes below are meant */
   if (fill_standard_descriptors() != 0) return EXIT_OURS;
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core with the caller's secrets in it */

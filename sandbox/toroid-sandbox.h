@@ -20,8 +20,8 @@
 #define MOUNTPOINT_OF_CGROUP2 "/sys/fs/cgroup"
 
 enum {
-  UID_COUNT = 65536,       /* how many uids and gids a sandbox has of its own */
-  MAX_OPS = 64,            /* --bind and --tmpfs; each bind is one descriptor passed to pid 1 */
+  UID_COUNT = 65536, /* how many uids and gids a sandbox has of its own */
+  MAX_OPS = 64,      /* --bind and --tmpfs; each bind is one descriptor passed to pid 1 */
   MAX_LOWERS = 32,
   MAX_STEPS = 32,
   MAX_PIDS_LIMIT = 4194304,
@@ -59,8 +59,8 @@ struct plan {
   uint64_t user, group, parent_pid;
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
   uint64_t status_fd, args_fd;                               /* NO_FD: none */
-  char resolver[4096]; /* the host's /etc/resolv.conf, for --network host */
-  char *command_line;  /* as the kernel shows it */
+  char resolver[4096];                                       /* the host's /etc/resolv.conf, for --network host */
+  char *command_line;                                        /* as the kernel shows it */
   size_t command_line_bytes;
 };
 
@@ -107,7 +107,7 @@ struct json {
   bool first;
 };
 void json_begin(struct json *json);
-void json_key(struct json *json, const char *key); /* in a list: NULL */
+void json_key(struct json *json, const char *key);                       /* in a list: NULL */
 void json_string(struct json *json, const char *key, const char *value); /* NULL: null */
 void json_number(struct json *json, const char *key, uint64_t value);
 void json_number_or_null(struct json *json, const char *key, bool known, uint64_t value);
@@ -124,12 +124,12 @@ void json_send(struct json *json, int fd);
 enum { LIMIT_MEMORY, LIMIT_PIDS, LIMIT_CPU, LIMIT_COUNT };
 
 struct cgroup {
-  int fd;             /* ours, locked while we live; -1 when the host has no cgroup v2 */
-  int base_fd;        /* the directory it was made in */
+  int fd;      /* ours, locked while we live; -1 when the host has no cgroup v2 */
+  int base_fd; /* the directory it was made in */
   bool base_is_default;
-  char name[32];      /* toroid-<random> */
-  char path[4096];    /* for the verdict only: nothing is opened by it twice */
-  char why_none[200]; /* when fd is -1 */
+  char name[32];                /* toroid-<random> */
+  char path[4096];              /* for the verdict only: nothing is opened by it twice */
+  char why_none[200];           /* when fd is -1 */
   char limit[LIMIT_COUNT][256]; /* "" not asked for, "enforced", or "unsupported: …" */
 };
 
@@ -153,7 +153,7 @@ int cgroup_collect(const char *base, struct failure *failure);
 struct scratch {
   int parent_fd, fd, lock_fd;
   char name[256]; /* in the parent */
-  bool reused; /* an earlier run left its upper here */
+  bool reused;    /* an earlier run left its upper here */
 };
 
 int scratch_open(struct scratch *scratch, struct plan *plan, struct failure *failure);
@@ -183,8 +183,7 @@ struct fs_option {
 int fs_make(const char *type, const struct fs_option *options, unsigned attributes, struct failure *failure,
             const char *step);
 /* A directory or file below `root` that nothing can lead out of, made when missing. O_PATH. */
-int path_in_root(int root, const char *path, bool directory, struct failure *failure,
-                 const char *step);
+int path_in_root(int root, const char *path, bool directory, struct failure *failure, const char *step);
 /* A directory directly in `root` that must be one: no link, no file. Made when missing. O_PATH. */
 int plain_directory(int root, const char *name, struct failure *failure, const char *step);
 
@@ -218,13 +217,12 @@ int setup_seccomp(struct inside *inside);
 
 /* ---- between supervisor and pid 1: one SOCK_SEQPACKET, whole messages ---- */
 
-enum message_kind { MESSAGE_GO, MESSAGE_TERM, MESSAGE_FAILED, MESSAGE_STARTED, MESSAGE_EXITED };
+enum message_kind { MESSAGE_MAPS, MESSAGE_ROOT, MESSAGE_TERM, MESSAGE_FAILED, MESSAGE_STARTED, MESSAGE_EXITED };
 
 struct message {
   enum message_kind kind;
-  int status;       /* EXITED: as from wait; FAILED: exit code of the helper */
-  pid_t pid;        /* STARTED: as seen inside */
-  uint64_t bind_count;
+  int status; /* EXITED: as from wait; FAILED: exit code of the helper */
+  pid_t pid;  /* STARTED: as seen inside */
   struct failure failure;
   struct steps steps;
 };
@@ -246,7 +244,7 @@ struct run {
   struct failure failure; /* of ours, or of pid 1 while it set up */
   int failure_code;       /* 0: EXIT_OURS */
   uint64_t uid_base, began, started_at, ended_at, kill_at;
-  bool has_scratch, orphan, started, over, has_status;
+  bool has_scratch, orphan, interrupted, started, over, has_status;
   int status_fd, uids_fd, init_fd, socket, signal_fd, parent_fd;
   pid_t init;
   int status, init_status; /* of the command, of pid 1 */

@@ -9,7 +9,9 @@
 static const char *const LIMIT_NAMES[LIMIT_COUNT] = {
     [LIMIT_MEMORY] = "memoryBytes", [LIMIT_PIDS] = "pids", [LIMIT_CPU] = "cpuMilli"};
 
-static void word(struct json *json, const char *text) { json_string(json, NULL, text); }
+static void word(struct json *json, const char *text) {
+  json_string(json, NULL, text);
+}
 
 void tell_created(const struct run *run) {
   struct json json;
@@ -54,10 +56,14 @@ void tell_started(struct run *run, const struct message *message) {
   json_send(&json, run->status_fd);
 }
 
-static bool did_setup_fail(const struct run *run) { return run->failure.step[0] != '\0' && run->reason == REASON_NONE; }
+static bool did_setup_fail(const struct run *run) {
+  return run->failure.step[0] != '\0' && run->reason == REASON_NONE;
+}
 
 /* A command that is not there is the caller's mistake or the build's, not a failure of the sandbox. */
-static bool did_exec_fail(const struct run *run) { return did_setup_fail(run) && run->failure_code > EXIT_OURS; }
+static bool did_exec_fail(const struct run *run) {
+  return did_setup_fail(run) && run->failure_code > EXIT_OURS;
+}
 
 /* Signal 9 alone does not tell who sent it, so the counters are asked first. */
 static const char *reason_of(const struct run *run, int status) {
@@ -75,16 +81,20 @@ static const char *reason_of(const struct run *run, int status) {
 static void sentence_of(const struct run *run, const char *reason, int status, char *into, size_t room) {
   const struct plan *plan = &run->plan;
   unsigned long long number;
-  if (did_setup_fail(run)) failure_sentence(&run->failure, into, room);
+  if (did_setup_fail(run))
+    failure_sentence(&run->failure, into, room);
   else if (strcmp(reason, "timeout") == 0)
     snprintf(into, room, "it was ended after %llu ms, the time it was given", (unsigned long long)plan->wall_ms);
   else if (strcmp(reason, "cancelled") == 0)
-    snprintf(into, room, "%s", run->orphan ? "it was ended because the process that started it is gone" : "it was cancelled");
+    snprintf(into, room, "%s",
+             run->orphan ? "it was ended because the process that started it is gone" : "it was cancelled");
   else if (strcmp(reason, "oom") == 0)
-    snprintf(into, room, "it was killed because it used more than its %llu bytes of memory", (unsigned long long)plan->memory_bytes);
+    snprintf(into, room, "it was killed because it used more than its %llu bytes of memory",
+             (unsigned long long)plan->memory_bytes);
   else if (strcmp(reason, "pids") == 0)
     snprintf(into, room, "it failed after it was refused more than its %llu processes", (unsigned long long)plan->pids);
-  else if (strcmp(reason, "seccomp") == 0) snprintf(into, room, "it was killed for a system call of a foreign kind");
+  else if (strcmp(reason, "seccomp") == 0)
+    snprintf(into, room, "it was killed for a system call of a foreign kind");
   else if (WIFSIGNALED(status)) {
     number = (unsigned long long)WTERMSIG(status);
     snprintf(into, room, "it was ended by signal %llu (%s)", number, strsignal((int)number));
@@ -94,7 +104,9 @@ static void sentence_of(const struct run *run, const char *reason, int status, c
 }
 
 /* Of the command when it was heard of, else of pid 1, which died with or before it. */
-static int final_status(const struct run *run) { return run->has_status ? run->status : run->init_status; }
+static int final_status(const struct run *run) {
+  return run->has_status ? run->status : run->init_status;
+}
 
 void tell_exit(struct run *run) {
   struct json json;
@@ -112,7 +124,8 @@ void tell_exit(struct run *run) {
   }
   json_begin(&json);
   json_string(&json, "event", "exit");
-  json_number_or_null(&json, "code", setup || WIFEXITED(status), setup ? (uint64_t)exit_code(run) : (uint64_t)WEXITSTATUS(status));
+  json_number_or_null(&json, "code", setup || WIFEXITED(status),
+                      setup ? (uint64_t)exit_code(run) : (uint64_t)WEXITSTATUS(status));
   json_number_or_null(&json, "signal", !setup && WIFSIGNALED(status), (uint64_t)WTERMSIG(status));
   json_string(&json, "reason", reason);
   json_string(&json, "message", sentence);

@@ -46,11 +46,13 @@ int setup_rlimits(struct inside *inside) {
   };
   for (size_t i = 0; i < sizeof LIMITS / sizeof LIMITS[0]; i++) {
     struct rlimit now, want = LIMITS[i].limit;
-    if (getrlimit(LIMITS[i].resource, &now) != 0) return failed(&inside->failure, "rlimits", "cannot read %s", LIMITS[i].name);
+    if (getrlimit(LIMITS[i].resource, &now) != 0)
+      return failed(&inside->failure, "rlimits", "cannot read %s", LIMITS[i].name);
     /* ours may be lower than what we would give, and here we are nobody who could raise it */
     if (want.rlim_max > now.rlim_max) want.rlim_max = now.rlim_max;
     if (want.rlim_cur > want.rlim_max) want.rlim_cur = want.rlim_max;
-    if (setrlimit(LIMITS[i].resource, &want) != 0) return failed(&inside->failure, "rlimits", "cannot set %s", LIMITS[i].name);
+    if (setrlimit(LIMITS[i].resource, &want) != 0)
+      return failed(&inside->failure, "rlimits", "cannot set %s", LIMITS[i].name);
   }
   return 0;
 }
@@ -58,7 +60,8 @@ int setup_rlimits(struct inside *inside) {
 /* Only 0, 1, 2 and the socket to the supervisor stay; the socket moves to 3. */
 int setup_descriptors(struct inside *inside) {
   if (inside->supervisor != 3) {
-    if (dup3(inside->supervisor, 3, 02000000 /* O_CLOEXEC */) != 3) return failed(&inside->failure, "descriptors", "cannot move the socket");
+    if (dup3(inside->supervisor, 3, 02000000 /* O_CLOEXEC */) != 3)
+      return failed(&inside->failure, "descriptors", "cannot move the socket");
     inside->supervisor = 3;
   }
   if (sys_close_range(4, ~0u) == 0) return 0;
@@ -68,9 +71,9 @@ int setup_descriptors(struct inside *inside) {
 /* What root of a container needs to install packages and to run services as their own users. NET_RAW is
  * harmless in a network namespace without links, and without it files like ping cannot even be executed. */
 #define BIT(capability) (1ull << (capability))
-static const uint64_t KEPT = BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_KILL) |
-                             BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_SETPCAP) | BIT(CAP_NET_BIND_SERVICE) |
-                             BIT(CAP_NET_RAW) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETFCAP);
+static const uint64_t KEPT = BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) |
+                             BIT(CAP_KILL) | BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_SETPCAP) |
+                             BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_NET_RAW) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETFCAP);
 
 static int set_capabilities(uint64_t set) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -93,7 +96,9 @@ int setup_bounding_set(struct inside *inside) {
   return 0;
 }
 
-void keep_only_kill(void) { (void)set_capabilities(BIT(CAP_KILL)); }
+void keep_only_kill(void) {
+  (void)set_capabilities(BIT(CAP_KILL));
+}
 
 int setup_no_new_privs(struct inside *inside) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) return 0;

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { type BuildId, formatBuild } from "../../protocol/ids.ts";
+import { formatBuild, formatStage } from "../../protocol/ids.ts";
 import { didYouMean, listed } from "../../protocol/pipeline/suggest.ts";
 import { type BuildSummary, buildSummary, type StageSummary } from "../../protocol/summary.ts";
 import { buildPath } from "../api.ts";
 import { EXIT, Failure } from "../exit.ts";
-import { followLog } from "../follow-log.ts";
+import { type Followed, followLog, logPath } from "../follow-log.ts";
 import { buildOf, countOf } from "../text/arguments.ts";
 import { type Context, verb } from "../verb.ts";
 
@@ -30,21 +30,20 @@ export const logs = verb({
     const build = await context.api().get(buildPath(id), buildSummary);
     const round = options.round === undefined ? null : countOf("--round", options.round);
     const stage = stageOf(build, name ?? null, round);
-    const query = new URLSearchParams({ round: String(stage.round), follow: options.follow ? "1" : "0" });
-    if (options.attempt !== undefined) query.set("attempt", String(countOf("--attempt", options.attempt)));
-    const path = `${buildPath(id)}/stages/${encodeURIComponent(stage.name)}/log?${query.toString()}`;
-    if (options.follow || context.json) return followLog(context, path, options.follow);
-    return printLog(context, id, stage, path);
+    const attempt = options.attempt === undefined ? stage.attempt : countOf("--attempt", options.attempt);
+    const log = { ...id, stage: stage.name, round: stage.round, attempt };
+    if (options.follow || context.json) return followLog(context, log, options.follow);
+    return printLog(context, stage, log);
   },
 });
 
-async function printLog(context: Context, id: BuildId, stage: StageSummary, path: string): Promise<number> {
-  const { api, out, err, interrupted } = context;
-  if (stage.attempt === 0 && stage.logBytes === 0) {
-    err(`${formatBuild(id)} ${stage.name} has written nothing: ${stage.waiting || stage.message || stage.status}`);
+async function printLog({ api, out, err, interrupted }: Context, stage: StageSummary, log: Followed): Promise<number> {
+  if (log.attempt === 0) {
+    err(`${formatStage(log)} has written nothing: ${stage.waiting || stage.message || stage.status}`);
     return EXIT.ok;
   }
-  for await (const chunk of await api().stream(path, { accept: "text/plain" }, interrupted())) await out(chunk);
+  const bytes = await api().stream(logPath(log, false), { accept: "text/plain" }, interrupted());
+  for await (const chunk of bytes) await out(chunk);
   return EXIT.ok;
 }
 

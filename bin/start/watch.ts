@@ -48,15 +48,10 @@ async function showStage(context: Context, id: BuildId, stage: StageSummary): Pr
     context.err(`    ${stage.outcome ?? stage.status}: ${stage.message}`);
     return;
   }
-  const query = new URLSearchParams({ round: String(stage.round), follow: "1" });
   // To standard error: standard output is for the one line of data at the end.
   const out = (text: string | Uint8Array): Promise<void> => {
     process.stderr.write(text);
     return Promise.resolve();
   };
-  await followLog(
-    { ...context, out },
-    `${buildPath(id)}/stages/${encodeURIComponent(stage.name)}/log?${query.toString()}`,
-    true,
-  );
+  await followLog({ ...context, out }, { ...id, stage: stage.name, round: stage.round, attempt: stage.attempt }, true);
 }

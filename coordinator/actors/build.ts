@@ -185,12 +185,13 @@ export function settledOf(build: Build, stage: string, round: number): Settled |
   return build.settled.find((one) => one.stage === stage && one.round === round) ?? null;
 }
 
-/** May a stage of the plan start, given what it needs? `blocked`: something it needs will never pass. */
+/** May a stage of the plan start, given what it needs? `blocked`: something it needs will not pass by itself. */
 export function readiness(build: Build, stage: StagePlan): "ready" | "waiting" | "blocked" {
   if (stage.needs.length === 0) return "ready";
+  const dormant = dormantIn(build);
   const needs = stage.needs.map((name) => {
     const outcome = settledOf(build, name, 1)?.outcome ?? null;
-    if (outcome === null) return "waiting";
+    if (outcome === null) return dormant.has(name) ? "blocked" : "waiting";
     const forgiven = build.plan?.stages.find((one) => one.name === name)?.allowFailure === true;
     return outcome === "passed" || forgiven ? "ready" : "blocked";
   });
@@ -202,16 +203,39 @@ export function readiness(build: Build, stage: StagePlan): "ready" | "waiting" |
   return needs.includes("waiting") ? "waiting" : "ready";
 }
 
-/** Every round that the build has or will have by itself: the plan's automatic stages, then what was requested. */
+/**
+ * Stages that nothing brings yet: those that only a request reaches, and what comes after them. A build does not wait
+ * for them.
+ */
+function dormantIn(build: Build): ReadonlySet<string> {
+  const stages = build.plan?.stages ?? [];
+  const isAsked = (stage: StagePlan): boolean =>
+    build.requested.some((one) => one.environment === stage.environment && one.round === 1);
+  const dormant = new Set(stages.filter((one) => !one.automatic && !isAsked(one)).map((one) => one.name));
+  const follows = ({ automatic, needs, join }: StagePlan): boolean => {
+    if (!automatic || needs.length === 0) return false;
+    return join === "all" ? needs.some((name) => dormant.has(name)) : needs.every((name) => dormant.has(name));
+  };
+  for (let size = 0; size !== dormant.size; ) {
+    size = dormant.size;
+    for (const stage of stages) if (follows(stage)) dormant.add(stage.name);
+  }
+  return dormant;
+}
+
+/** Every round that the build has or will have by itself: what the plan brings, then what was requested. */
 export function roundsOf(build: Build): readonly StageRound[] {
   if (build.plan === null) return [];
-  const automatic = build.plan.stages.filter((one) => one.automatic).map((stage) => ({ stage, round: 1 }));
+  const dormant = dormantIn(build);
+  const brought = build.plan.stages
+    .filter((one) => one.automatic && !dormant.has(one.name))
+    .map((stage) => ({ stage, round: 1 }));
   const asked = build.requested.flatMap((one) => {
     const stage = build.plan?.stages.find((other) => other.environment === one.environment);
     if (stage === undefined || (stage.automatic && one.round === 1)) return [];
     return [{ stage, round: one.round }];
   });
-  return [...automatic, ...asked];
+  return [...brought, ...asked];
 }
 
 /** Rounds that may start now and have not ended. Starting one twice does nothing. */
@@ -231,12 +255,14 @@ function unsettled(build: Build): readonly StageRound[] {
 }
 
 /**
- * What a stage needs holds for a request too. Only a further round of what the plan does by itself may go though a need
- * failed: the plan has had its turn, and somebody wishes otherwise.
+ * What a stage needs holds for a request too. Only a further round of what the plan has by itself may go though a need
+ * will not pass: somebody wishes otherwise. The builds are before it even then, since they make what it deploys.
  */
 function readinessOf(build: Build, { stage, round }: StageRound): "ready" | "waiting" | "blocked" {
   const now = readiness(build, stage);
-  return now === "blocked" && stage.automatic && round > 1 ? "ready" : now;
+  if (now !== "blocked" || !stage.automatic || round === 1) return now;
+  const builds = build.plan?.stages.filter((one) => one.environment === null) ?? [];
+  return builds.every((one) => settledOf(build, one.name, 1) !== null) ? "ready" : "waiting";
 }
 
 export function isComplete(build: Build): boolean {

@@ -122,7 +122,11 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
         if (command.untilMs !== null && command.untilMs <= head.atMs) {
           return refuse("TOR_INVALID_INPUT", "a pause cannot end in the past");
         }
-        if (state.pause?.by === command.by && state.pause.why === command.why && state.pause.untilMs === command.untilMs)
+        if (
+          state.pause?.by === command.by &&
+          state.pause.why === command.why &&
+          state.pause.untilMs === command.untilMs
+        )
           return nothing();
         return append({
           type: "paused",

@@ -44,6 +44,15 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop }: HttpPa
     }
   }
 
+  /** The log ends a moment before it is known how the stage ended. */
+  async function outcomeOf(id: StageId, follow: boolean, signal: AbortSignal): Promise<StageSummary["outcome"]> {
+    for (;;) {
+      const stage = await stageOf(id);
+      if (!follow || stage.status === "finished" || stage.status === "retrying" || signal.aborted) return stage.outcome;
+      await delay(CLAIM_CHECK_MS);
+    }
+  }
+
   app.get(
     "/api/v1/builds/:owner/:repo/:number/stages/:stage/log",
     {
@@ -113,7 +122,7 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop }: HttpPa
         } else droppedBytes = chunk.droppedBytes;
       }
       if (!signal.aborted) {
-        const { outcome } = await stageOf(id);
+        const outcome = await outcomeOf(id, follow, signal);
         client.send("end", { offset: at, droppedBytes, outcome, stage: formatStage(id) }, String(at));
       }
       client.close();

@@ -32,6 +32,7 @@ export async function serveHttp(
   at: { readonly host: string; readonly port: number },
 ): Promise<HttpServer> {
   const logger: FastifyBaseLogger = parts.log.child({ room: "http" }, { level: "warn" });
+  const hasPage = existsSync(WEB);
   const app = fastify({
     loggerInstance: logger,
     bodyLimit: BODY_LIMIT_BYTES,
@@ -43,7 +44,10 @@ export async function serveHttp(
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler<Error>(sendError);
   app.setNotFoundHandler((request, reply) => {
+    // Addresses of pages are made by the page itself.
+    if (hasPage && request.method === "GET" && request.url.startsWith("/builds/")) return reply.sendFile("index.html");
     sendError(new ToroidError("TOR_NOT_FOUND", `there is nothing at ${request.url.slice(0, 200)}`), request, reply);
+    return undefined;
   });
   // A page elsewhere must not act through a browser on this machine: neither by another origin nor by another name.
   app.addHook("onRequest", async (request) => refuseForeign(request.method, request.headers));
@@ -63,7 +67,7 @@ export async function serveHttp(
   environmentRoutes(app, parts);
   eventRoutes(app, parts);
   logRoutes(app, parts);
-  if (existsSync(WEB)) await app.register(fastifyStatic, { root: WEB });
+  if (hasPage) await app.register(fastifyStatic, { root: WEB });
   else parts.log.warn({ path: "web/dist" }, "the web page is not built; only the API is served");
 
   try {

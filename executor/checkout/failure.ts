@@ -53,6 +53,11 @@ export function localFailure(what: string, stderr: string, cause: unknown): Toro
   return new ToroidError("TOR_CHECKOUT_FAILED", `cannot ${what}: ${wordsOf(stderr)}`, {}, { cause });
 }
 
+/** The lock file that git says is in its way, or null. */
+export function lockIn(stderr: string): string | null {
+  return /Unable to create '([^']+\.lock)': File exists/.exec(stderr)?.[1] ?? null;
+}
+
 export function diskFull(cause: unknown): ToroidError {
   return new ToroidError("TOR_DISK_FULL", "the executor's disk is full", {}, { cause });
 }

@@ -35,8 +35,10 @@ const HARDENED = [
   "core.symlinks=true",
   "core.protectHFS=true",
   "core.protectNTFS=true",
+  "checkout.workers=0",
   "credential.interactive=never",
-  "fetch.fsckObjects=true",
+  // Packs appear whole or not at all; single objects would not, and a killed fetch could leave a commit without its tree.
+  "fetch.unpackLimit=1",
   "fetch.writeCommitGraph=false",
   "gc.auto=0",
   "maintenance.auto=false",

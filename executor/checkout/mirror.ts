@@ -2,11 +2,11 @@
  * A bare repository per repository that this executor has seen. It only grows: objects are never pruned nor packed
  * anew, because running workspaces read them.
  */
-import { chmod, mkdir, rename, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ToroidError } from "../../protocol/errors.ts";
 import { escapeToken } from "../../protocol/ids.ts";
-import { diskFull, fetchFailure, isNoSpace } from "./failure.ts";
+import { diskFull, fetchFailure, isNoSpace, lockIn } from "./failure.ts";
 import { type Git, GitFailure, type GitOptions } from "./git.ts";
 import { type Address, checkRef } from "./remote.ts";
 import { configValue } from "./repository.ts";
@@ -15,6 +15,8 @@ import { configValue } from "./repository.ts";
 const TRACKING = "refs/remotes/origin/";
 /** Commits that were fetched by name, held so that the next fetch can build on them. */
 const KEPT = "refs/toroid/kept/";
+/** Only we fetch into a mirror, one fetch at a time: a lock of this age is of a git that is dead. */
+const LOCK_STALE_MS = 60_000;
 
 export class Mirrors {
   readonly #root: string;
@@ -41,6 +43,8 @@ export class Mirror {
   readonly #git: Git;
   readonly #known = new Set<string>();
   #tail: Promise<unknown> = Promise.resolve();
+  /** What `git for-each-ref` said; null after a fetch. */
+  #refs: Promise<string> | null = null;
   #url: string | null = null;
 
   constructor(path: string, git: Git) {
@@ -55,6 +59,15 @@ export class Mirror {
   /** Runs git here, without a network. */
   run(args: readonly string[], signal: AbortSignal): Promise<string> {
     return this.#git.run(args, this.#options(signal));
+  }
+
+  /** All refs, `<object> <name>` a line. Asked for once between two fetches. */
+  refs(signal: AbortSignal): Promise<string> {
+    this.#refs ??= this.run(["for-each-ref", "--format=%(objectname) %(refname)"], signal).catch((error: unknown) => {
+      this.#refs = null;
+      throw error;
+    });
+    return this.#refs;
   }
 
   /** Is the commit here, with all that it is made of? */
@@ -142,12 +155,26 @@ export class Mirror {
   }
 
   async #fetch(address: Address, refspec: string, what: string, signal: AbortSignal): Promise<void> {
-    const args = ["fetch", "--progress", "--no-auto-maintenance", "--no-write-fetch-head", "--no-recurse-submodules"];
-    try {
-      await this.#git.run([...args, "origin", refspec], this.#network(address, signal));
-    } catch (error) {
-      throw this.#explained(address, what, error);
+    const options = ["--progress", "--no-auto-maintenance", "--no-write-fetch-head", "--no-recurse-submodules"];
+    for (let mayRepeat = true; ; mayRepeat = false) {
+      try {
+        await this.#git.run(["fetch", ...options, "origin", refspec], this.#network(address, signal));
+        return;
+      } catch (error) {
+        if (mayRepeat && (await this.#removeStaleLock(error))) continue;
+        throw this.#explained(address, what, error);
+      } finally {
+        this.#refs = null;
+      }
     }
+  }
+
+  /** A git that was killed leaves its lock files, and every later one would refuse to go on. */
+  async #removeStaleLock(failure: unknown): Promise<boolean> {
+    const lock = failure instanceof GitFailure ? lockIn(failure.stderr) : null;
+    if (lock === null || !lock.startsWith(`${this.path}/`) || !(await isOlder(lock, LOCK_STALE_MS))) return false;
+    await rm(lock, { force: true });
+    return true;
   }
 
   #explained(address: Address, what: string, error: unknown): unknown {
@@ -213,6 +240,11 @@ export function localName(ref: string): string {
 function trackedRefspec(ref: string): string {
   checkRef(ref);
   return `+${ref}:${localName(ref)}`;
+}
+
+async function isOlder(path: string, ms: number): Promise<boolean> {
+  const found = await stat(path).catch(() => null);
+  return found === null || Date.now() - found.mtimeMs > ms;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -69,8 +69,8 @@ export function rulingOf(verdict: Verdict, at: Circumstances): Ruling {
 
 /** `90000` → `1m30s`, as people write it in the file. */
 export function durationText(ms: number): string {
+  if (ms < 1_000) return `${ms}ms`;
   const seconds = Math.round(ms / 1_000);
-  if (seconds < 1) return `${ms}ms`;
   const parts: readonly (readonly [number, string])[] = [
     [Math.floor(seconds / 3_600), "h"],
     [Math.floor((seconds % 3_600) / 60), "m"],

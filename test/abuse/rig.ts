@@ -124,8 +124,15 @@ class RealRig implements Rig {
   async assertClean(): Promise<void> {
     await until("every process of a run to be gone", async () => (await this.#processes()) === 0);
     await until("every cgroup of a run to be gone", async () => (await this.#cgroups()).length === 0);
-    const left = (await readdir(this.dir)).filter((name) => name.startsWith("scratch-"));
-    assert.deepEqual(left, []);
+    await until(
+      "what is deleted in the background to be gone",
+      async () => !(await this.#names(".toroid-trash-")).length,
+    );
+    assert.deepEqual(await this.#names("scratch-"), []);
+  }
+
+  async #names(prefix: string): Promise<string[]> {
+    return (await readdir(this.dir)).filter((name) => name.startsWith(prefix));
   }
 
   async #cgroups(): Promise<string[]> {

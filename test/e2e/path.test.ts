@@ -179,8 +179,7 @@ environments:
 
 test("the log streams while the build runs, and is the same afterwards from any offset", LIMIT, async () => {
   const repo = await rig.repo({
-    ".toroid.yml":
-      "script:\n  - echo begun\n  - seq 1 5000\n  - printf '\\377\\000end'\n",
+    ".toroid.yml": "script:\n  - echo begun\n  - seq 1 5000\n  - printf '\\377\\000end'\n",
   });
   const fullName = "acme/logs";
   await rig.push(repo, { fullName });

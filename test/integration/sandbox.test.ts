@@ -162,6 +162,7 @@ describe("toroid-sandbox", () => {
         mkdir /locked; touch /locked/x; chmod 0 /locked; mkfifo /p; ln -s / /up`;
       const outcome = await sandbox.sh(line);
       assert.deepEqual([outcome.code, outcome.stderr], [0, ""]);
+      await sandbox.assertClean();
     });
 
     test("a directory is an image, several are layers with the first on top", async (t) => {
@@ -339,7 +340,7 @@ describe("toroid-sandbox", () => {
       assert.ok((outcome.exit?.stats["wallMs"] ?? 0) >= 250);
     });
 
-    test("TERM and INT to the helper cancel, and a second one does not wait for the grace", async (t) => {
+    test("TERM and INT to the helper cancel, and a second INT does not wait for the grace", async (t) => {
       if (!needs(t, NEEDS)) return;
       for (const signal of ["SIGTERM", "SIGINT"] as const) {
         await using polite = await sandbox.start([], ["sleep", "1000"]);
@@ -353,8 +354,10 @@ describe("toroid-sandbox", () => {
       );
       await stubborn.printed("up");
       stubborn.kill("SIGTERM");
-      await stubborn.printed("heard");
       stubborn.kill("SIGTERM");
+      stubborn.kill("SIGINT");
+      await stubborn.printed("heard");
+      stubborn.kill("SIGINT");
       assert.deepEqual(summary(await stubborn.outcome), [137, null, 9, "cancelled"]);
     });
 

@@ -106,7 +106,7 @@ test("hooks, filters and templates of the host or of a repository are not obeyed
     join(home, ".gitconfig"),
     `[core]\n\thooksPath = ${home}/hooks\n\tfsmonitor = "touch ${touched}; false"\n[filter "evil"]\n\tsmudge = touch ${touched}\n\trequired = true\n`,
   );
-  const before = { HOME: process.env["HOME"], GIT_DIR: process.env["GIT_DIR"] };
+  const kept = { HOME: process.env["HOME"], GIT_DIR: process.env["GIT_DIR"] };
   process.env["HOME"] = home;
   process.env["GIT_DIR"] = "/nonexistent";
   try {
@@ -114,7 +114,7 @@ test("hooks, filters and templates of the host or of a repository are not obeyed
     assert.equal(await readFile(join(into, "a.txt"), "utf8"), "one\n");
     await assert.rejects(stat(touched));
   } finally {
-    for (const [name, value] of Object.entries(before)) {
+    for (const [name, value] of Object.entries(kept)) {
       if (value === undefined) delete process.env[name];
       else process.env[name] = value;
     }

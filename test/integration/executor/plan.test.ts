@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { mkdir, utimes, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { Checkouts } from "../../../executor/checkout.ts";
 import { planPush } from "../../../executor/plan.ts";
@@ -111,10 +112,10 @@ test(
   T,
   async () => {
     const filtered = 'on: { push: { paths: ["api/**"] } }\nscript: make\n';
-    const before = await repo.commit({ files: { ".toroid.yml": filtered } });
+    const earlier = await repo.commit({ files: { ".toroid.yml": filtered } });
     const outside = await repo.commit({ files: { "web/x": "1" } });
     const inside = await repo.commit({ files: { "api/x": "1" } });
-    assert.equal((await plan({ commit: outside, before })).kind, "skip");
+    assert.equal((await plan({ commit: outside, before: earlier })).kind, "skip");
     assert.equal((await plan({ commit: inside, before: outside })).kind, "plan");
     await repo.branch("feature");
     const onBranch = await repo.commit({ branch: "feature", files: { "web/y": "1" } });
@@ -160,6 +161,18 @@ test("an address that asks for a password fails at once with a sentence, and for
   } finally {
     server.close();
   }
+});
+
+test("what a killed git left locked is opened again when it is old enough", T, async () => {
+  const checkouts = freshCheckouts();
+  await plan({ commit: await repo.head() }, checkouts);
+  const lock = join(dir.path, `mirrors-${mirrors}`, "acme__api", "refs", "remotes", "origin", "main.lock");
+  await mkdir(dirname(lock), { recursive: true });
+  await writeFile(lock, "");
+  const commit = await repo.commit({ message: "after the lock" });
+  await assert.rejects(plan({ commit }, checkouts), { code: "TOR_GIT_UNREACHABLE" });
+  await utimes(lock, 1, 1);
+  assert.equal((await plan({ commit }, checkouts)).source?.message, "after the lock");
 });
 
 test("an address where nobody answers may answer later", T, async () => {

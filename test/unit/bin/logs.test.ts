@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { stageOf } from "../../../bin/commands/logs.ts";
+import type { StageOutcome } from "../../../protocol/events.ts";
+import type { StageSummary } from "../../../protocol/summary.ts";
 import { until } from "../../support/until.ts";
 import { type Answer, FakeCoordinator } from "./fake-coordinator.ts";
 import { build, stage } from "./summaries.ts";
@@ -25,6 +27,19 @@ function streamed(...events: readonly string[]): Answer {
   };
 }
 
+/** A build whose stage is, at each look, in the next of these attempts or outcomes. */
+function attempts(...looks: readonly (number | StageOutcome)[]): Readonly<Record<string, Answer>> {
+  let at = -1;
+  const answer: Answer = (response) => {
+    at = Math.min(at + 1, looks.length - 1);
+    const look = looks[at] ?? 1;
+    const changes: Partial<StageSummary> =
+      typeof look === "number" ? { attempt: look, status: "running", outcome: null } : { outcome: look };
+    response.end(JSON.stringify(build(42, { stages: [stage("build", changes)] })));
+  };
+  return { "GET /api/v1/builds/acme/api/42": answer };
+}
+
 describe("logs", { concurrency: 2 }, () => {
   test("prints the bytes of the stage as they are", async () => {
     const raw = Buffer.from([0x68, 0x69, 0x0a, 0xff, 0x1b, 0x5b, 0x33, 0x31, 0x6d]);
@@ -32,7 +47,7 @@ describe("logs", { concurrency: 2 }, () => {
     const { exit, out } = await toroid(["logs", "acme/api#42", "--server", server.url]);
     assert.equal(exit, 0);
     assert.equal(out, raw.toString("utf8"));
-    assert.deepEqual(server.asked.at(-1)?.query, { round: "1", follow: "0" });
+    assert.deepEqual(server.asked.at(-1)?.query, { round: "1", follow: "0", attempt: "1" });
   });
 
   test("names a stage with spaces and slashes in its address", async () => {
@@ -77,19 +92,27 @@ describe("logs", { concurrency: 2 }, () => {
   });
 
   test("-f goes on with the next attempt when one was lost", async () => {
-    let attempts = 0;
-    const answer: Answer = (response) => {
-      attempts += 1;
-      const outcome = attempts === 1 ? null : "passed";
+    const answer: Answer = (response, asked) => {
+      const attempt = asked.query["attempt"];
       response.writeHead(200, { "content-type": "text/event-stream" });
-      response.write(bytes(0, `attempt ${attempts}\n`));
-      response.end(event("end", 10, { offset: 10, droppedBytes: 0, outcome }));
+      response.write(bytes(0, `attempt ${attempt}\n`));
+      response.end(event("end", 10, { offset: 10, droppedBytes: 0, outcome: attempt === "1" ? null : "passed" }));
     };
-    await using server = await FakeCoordinator.start({ ...BUILD, [LOG]: answer });
+    await using server = await FakeCoordinator.start({ ...attempts(1, 2), [LOG]: answer });
     const { exit, out, err } = await toroid(["logs", "acme/api#42", "-f", "--server", server.url]);
     assert.deepEqual([exit, out], [0, "attempt 1\nattempt 2\n"]);
-    assert.equal(err, "toroid: this attempt did not finish; going on with the next\n");
+    assert.equal(err, "toroid: attempt 1 was lost; going on with attempt 2\n");
     assert.equal(server.asked.at(-1)?.headers["last-event-id"], undefined);
+  });
+
+  test("-f waits for the outcome when the log ends before the stage does, and prints nothing twice", async () => {
+    const end = event("end", 4, { offset: 4, droppedBytes: 0, outcome: null });
+    await using server = await FakeCoordinator.start({
+      ...attempts(1, 1, "failed"),
+      [LOG]: streamed(bytes(0, "one\n"), end),
+    });
+    const { exit, out, err } = await toroid(["logs", "acme/api#42", "-f", "--server", server.url]);
+    assert.deepEqual([exit, out, err], [1, "one\n", ""]);
   });
 
   test("--json prints a line an event", async () => {

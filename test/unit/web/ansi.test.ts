@@ -20,7 +20,7 @@ describe("colours of a terminal", () => {
     ["one of 16 million too", `${E}[38;2;10;120;20mx`, ["f2:x"]],
     ["codes after a long colour still count", `${E}[38;5;1;1mx`, ["f1 bold:x"]],
     ["moving the cursor does nothing", `a${E}[2Kb${E}[10;3Hc`, [":a", ":b", ":c"]],
-    ["a title is not shown", `a${E}]0;pwned${"\u0007"}b`, [":a", ":b"]],
+    ["a title is not shown", `a${E}]0;pwned\u0007b`, [":a", ":b"]],
     ["a link is its text", `${E}]8;;http://x${E}\\text${E}]8;;${E}\\`, [":text"]],
     ["a carriage return starts the line over", "10%\r50%\r100%", [":100%"]],
     ["markup is text", "<b>&amp;", [":<b>&amp;"]],

@@ -1,0 +1,114 @@
+/** What an executor does when what it stands on goes away. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+import { PRESENCE_TTL_MS } from "../../../protocol/streams.ts";
+import { type Child, script } from "../../support/child.ts";
+import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
+import { needs } from "../../support/skips.ts";
+import { until } from "../../support/until.ts";
+import { quiet, Rig, SANDBOX } from "./rig.ts";
+
+const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
+const T = { timeout: 60_000 };
+const run = promisify(execFile);
+
+let rig: Rig;
+let leaks: Snapshot;
+
+before(async () => {
+  leaks = await snapshot();
+  rig = await Rig.start();
+});
+
+after(async () => {
+  await rig?.[Symbol.asyncDispose]();
+  await assertNoLeaks(leaks);
+});
+
+function spawnExecutor(name: string): Child {
+  const env = { ...rig.variables(name), TOROID_LOG_LEVEL: quiet.level };
+  return script(join(import.meta.dirname, "executor-process.ts"), [], env);
+}
+
+test("an executor that cannot renew its lease kills its sandbox before another may take the stage", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  const lines = ["echo begun", '[ "$TOROID_ATTEMPT" = 2 ] || sleep 1000', "echo done"];
+  await using _executor = rig.executor("cut-off");
+  const id = await rig.queue(
+    await rig.stageWork({ phases: { install: [], script: lines, publish: [], after: ["echo no"] } }),
+  );
+  await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+  const sandboxes = async (): Promise<number> =>
+    (
+      await run("pgrep", ["-P", String(process.pid), "-f", "toroid-sandbox run"]).catch(() => ({ stdout: "" }))
+    ).stdout.split("\n").length - 1;
+  assert.equal(await sandboxes(), 1);
+  await rig.server.kill("SIGSTOP");
+  try {
+    await until("the sandbox to be gone", async () => (await sandboxes()) === 0, { withinMs: PRESENCE_TTL_MS });
+  } finally {
+    await rig.server.kill("SIGCONT");
+  }
+  assert.equal((await rig.result(id, 30_000)).outcome, "passed");
+  assert.equal((await rig.stage(id)).stage.attempt, 2);
+  assert.equal((await rig.output(id)).toString(), "begun\n");
+});
+
+test("an executor whose server is away ends in bounded time when it is told to twice", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  await using child = spawnExecutor("alone");
+  const id = await rig.queue(
+    await rig.stageWork({ phases: { install: [], script: ["echo begun; sleep 1000"], publish: [], after: [] } }),
+  );
+  await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+  await rig.server.kill("SIGKILL");
+  try {
+    const began = performance.now();
+    child.kill("SIGTERM");
+    await new Promise((resolve) => void setTimeout(resolve, 200));
+    child.kill("SIGTERM");
+    await child.exited;
+    assert.ok(performance.now() - began < 15_000, `it took ${performance.now() - began} ms`);
+  } finally {
+    await rig.server.restart();
+  }
+});
+
+test("a full disk errors the attempt with a sentence, to be tried again", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  const state = join(rig.dir.path, "tiny");
+  await mkdir(state);
+  await run("mount", ["-t", "tmpfs", "-o", "size=2m", "toroid-tiny", state]);
+  try {
+    await rig.repo.commit({ branch: "big", files: { big: randomBytes(4_000_000) } });
+    await using executor = rig.executor("tiny");
+    const id = await rig.queue(await rig.stageWork());
+    const error = await rig.error(id);
+    assert.deepEqual(
+      [error.code, error.message, error.retryable, error.acted],
+      ["TOR_DISK_FULL", "the executor's disk is full", true, false],
+    );
+    executor.stop();
+    await executor.ended;
+  } finally {
+    await rig.repo.branch("main");
+    await run("umount", [state]);
+  }
+});
+
+test("an executor says in one sentence why it cannot start", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  await assert.rejects(
+    rig.executor("no-nats", { TOROID_NATS_URL: "nats://127.0.0.1:9" }).ended,
+    /cannot connect to NATS at nats:\/\/127\.0\.0\.1:9/,
+  );
+  await assert.rejects(
+    rig.executor("no-helper", { TOROID_SANDBOX: "/nonexistent" }).ended,
+    /no workspace can be made on this host: the sandbox helper cannot be run/,
+  );
+});

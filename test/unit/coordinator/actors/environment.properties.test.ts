@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import {
+  environmentActor,
+  type Lane,
+  type LaneCommand,
+  superseded,
+} from "../../../../coordinator/actors/environment.ts";
+import type { LaneEvent } from "../../../../protocol/events.ts";
+import { Lived, laneEntry } from "../samples.ts";
+
+const place = fc.record({
+  number: fc.integer({ min: 1, max: 8 }),
+  stage: fc.constant("prod"),
+  round: fc.constantFrom(1, 1, 1, 2, 3),
+});
+const outcome = fc.constantFrom(
+  "passed",
+  "passed",
+  "failed",
+  "errored",
+  "cancelled",
+  "unknown",
+) as fc.Arbitrary<"passed">;
+
+const anyCommand: fc.Arbitrary<LaneCommand> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({ kind: fc.constant("enter" as const), entry: place.map((p) => laneEntry(p.number, p)) }),
+  },
+  { weight: 8, arbitrary: fc.constant({ kind: "admit" as const }) },
+  {
+    weight: 6,
+    arbitrary: fc
+      .tuple(place, outcome)
+      .map(([at, end]) => ({ kind: "leave" as const, ...at, outcome: end, artifact: null })),
+  },
+  {
+    weight: 2,
+    arbitrary: place.map((at) => ({ kind: "withdraw" as const, ...at, outcome: "cancelled" as const, why: "" })),
+  },
+  { weight: 1, arbitrary: fc.constant({ kind: "pause" as const, by: "ada", why: "freeze", untilMs: null }) },
+  { weight: 3, arbitrary: fc.constant({ kind: "resume" as const, by: "ada", why: "" }) },
+  { weight: 1, arbitrary: fc.constant({ kind: "expire" as const }) },
+);
+
+const key = (one: { readonly number: number; readonly round: number }): string => `${one.number}/${one.round}`;
+
+/** Leaves what is in flight, whatever it is; a plain random `leave` seldom meets it. */
+function leaving(state: Lane, command: LaneCommand): LaneCommand {
+  if (command.kind !== "leave" || state.inFlight === null || command.number % 2 === 0) return command;
+  const { number, stage, round } = state.inFlight;
+  return { ...command, number, stage, round };
+}
+
+/** Every lane that random commands make, looked at after each of them. */
+function forEveryLane(
+  look: (lane: Lived<Lane, LaneEvent, LaneCommand>, command: LaneCommand, came: string) => void,
+): void {
+  fc.assert(
+    fc.property(fc.array(anyCommand, { maxLength: 60 }), (commands) => {
+      const lane = new Lived(environmentActor);
+      for (const random of commands) {
+        lane.nowMs += 10;
+        const command = leaving(lane.state, random);
+        look(lane, command, lane.tell(command));
+      }
+    }),
+    { numRuns: 500 },
+  );
+}
+
+test("at most one is in flight: each that was admitted left before the next", () => {
+  forEveryLane((lane) => {
+    let open: string | null = null;
+    for (const event of lane.log) {
+      if (event.type === "admitted") {
+        assert.equal(open, null);
+        open = key(event.entry);
+      }
+      if (event.type === "left") {
+        assert.equal(open, key(event));
+        open = null;
+      }
+    }
+    assert.equal(lane.state.inFlight === null ? null : key(lane.state.inFlight), open);
+  });
+});
+
+test("pushes are admitted in increasing order, whatever fails or is asked for in between", () => {
+  forEveryLane((lane) => {
+    const numbers = lane.log.flatMap((one) =>
+      one.type === "admitted" && one.entry.round === 1 ? [one.entry.number] : [],
+    );
+    assert.deepEqual(
+      numbers,
+      [...new Set(numbers)].sort((a, b) => a - b),
+    );
+  });
+});
+
+test("nothing is lost: what entered was admitted or withdrawn once, or still waits", () => {
+  forEveryLane((lane) => {
+    const entered = lane.log.flatMap((one) => (one.type === "entered" ? [key(one.entry)] : []));
+    const ends = lane.log.flatMap((one) => {
+      if (one.type === "admitted") return [key(one.entry)];
+      return one.type === "withdrawn" ? [key(one)] : [];
+    });
+    assert.equal(new Set(entered).size, entered.length, "entered twice");
+    assert.deepEqual([...ends, ...lane.state.waiting.map(key)].sort(), [...entered].sort());
+  });
+});
+
+test("the fence only grows", () => {
+  let last = 0;
+  forEveryLane((lane) => {
+    if (lane.log.length <= 1) last = 0;
+    const fence = lane.state.inFlight?.fence ?? last;
+    assert.ok(fence >= last);
+    last = fence;
+  });
+});
+
+test("what waits stands in push order, and those asked for in the order of asking", () => {
+  forEveryLane((lane) => {
+    const numbers = lane.state.waiting.filter((one) => one.round === 1).map((one) => one.number);
+    assert.deepEqual(
+      numbers,
+      [...numbers].sort((a, b) => a - b),
+    );
+    const asked = lane.state.waiting.filter((one) => one.round > 1).map((one) => one.enteredAtMs);
+    assert.deepEqual(
+      asked,
+      [...asked].sort((a, b) => a - b),
+    );
+  });
+});
+
+test("the same command again gives nothing", () => {
+  forEveryLane((lane, command, came) => {
+    // The next one to go is another one.
+    if (command.kind === "admit" || came === "TOR_INVALID_INPUT") return;
+    assert.equal(lane.tell(command), "nothing", JSON.stringify(command));
+  });
+});
+
+test("what is live was in flight and passed", () => {
+  forEveryLane((lane) => {
+    const deployed = lane.log.flatMap((one) => (one.type === "left" && one.outcome === "passed" ? [key(one)] : []));
+    assert.equal(lane.state.live === null ? undefined : key(lane.state.live), deployed.at(-1));
+  });
+});
+
+test("a lane that is open and has one waiting lets it go or withdraws it", () => {
+  forEveryLane((lane) => {
+    const { inFlight, pause, waiting } = lane.state;
+    if (inFlight !== null || pause !== null || waiting.length === 0) return;
+    assert.notEqual(
+      environmentActor.decide(lane.state, { kind: "admit" }, { id: "x", atMs: lane.nowMs }).kind,
+      "nothing",
+    );
+  });
+});
+
+test("the newest that waits by itself is never superseded", () => {
+  forEveryLane((lane) => {
+    const newest = lane.state.waiting.findLast((one) => one.round === 1);
+    assert.ok(!superseded(lane.state).some(({ entry }) => entry === newest));
+  });
+});

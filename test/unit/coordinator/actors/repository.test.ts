@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { repositoryActor } from "../../../../coordinator/actors/repository.ts";
+import { Lived, push } from "../samples.ts";
+
+const accept = (key: string, changes = {}) => ({ kind: "accept", key, push: push(changes), by: "queue" }) as const;
+
+test("pushes are numbered from one, in the order of acceptance", () => {
+  const repository = new Lived(repositoryActor);
+  for (const key of ["a", "b", "c"]) assert.equal(repository.tell(accept(key)), "accepted");
+  assert.deepEqual(
+    repository.log.map(({ key, number }) => [key, number]),
+    [
+      ["a", 1],
+      ["b", 2],
+      ["c", 3],
+    ],
+  );
+});
+
+test("a push that comes again keeps its number and takes no other", () => {
+  const repository = new Lived(repositoryActor);
+  repository.tell(accept("a"));
+  assert.equal(repository.tell(accept("a")), "nothing");
+  repository.tell(accept("b"));
+  assert.equal(repository.tell(accept("a")), "nothing");
+  assert.equal(repository.state.accepted.get("a"), 1);
+  assert.equal(repository.state.lastNumber, 2);
+});
+
+test("a repository remembers where it is and what its default branch is, though a later push does not say", () => {
+  const repository = new Lived(repositoryActor);
+  repository.tell(accept("a"));
+  const moved = { https: "https://git.example/acme/new.git", ssh: null };
+  repository.tell(accept("b", { remote: moved, defaultBranch: null }));
+  assert.deepEqual(repository.state.remote, moved);
+  assert.equal(repository.state.defaultBranch, "main");
+});
+
+test("two repositories know nothing of each other", () => {
+  const [one, other] = [new Lived(repositoryActor), new Lived(repositoryActor)];
+  one.tell(accept("a"));
+  assert.equal(other.state.accepted.size, 0);
+  assert.equal(other.tell(accept("a")), "accepted");
+  assert.equal(repositoryActor.initial.accepted.size, 0);
+});
+
+test("whatever arrives how often, numbers have no gaps and no repeats, and each push has one", () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(..."abcdefgh"), { maxLength: 40 }), (keys) => {
+      const repository = new Lived(repositoryActor);
+      for (const key of keys) repository.tell(accept(key));
+      assert.deepEqual(
+        repository.log.map(({ number }) => number),
+        [...new Set(keys)].map((_, at) => at + 1),
+      );
+      assert.deepEqual([...repository.state.accepted.keys()], [...new Set(keys)]);
+    }),
+  );
+});

@@ -1,0 +1,142 @@
+/** Data of the right shape, for tests that care about a part of it. */
+import type { Actor, EventHead } from "../../../coordinator/actors/actor.ts";
+import type { LaneEntry } from "../../../protocol/events.ts";
+import type { Plan, StagePlan } from "../../../protocol/pipeline/plan.ts";
+import type { Artifact, CheckedSource, Push, Work } from "../../../protocol/work.ts";
+
+export const REPOSITORY = "acme/api";
+
+/** A commit for each number, so that two are never the same. */
+export function commitOf(number: number): string {
+  return number.toString(16).padStart(40, "0");
+}
+
+export function push(changes: Partial<Push> = {}): Push {
+  return {
+    repository: REPOSITORY,
+    repositoryId: 7,
+    remote: { https: "https://git.example/acme/api.git", ssh: null },
+    ref: "refs/heads/main",
+    before: null,
+    commit: commitOf(1),
+    created: false,
+    forced: false,
+    defaultBranch: "main",
+    message: "fix the door",
+    author: "Ada",
+    deliveryId: null,
+    params: {},
+    ...changes,
+  };
+}
+
+export function source(number = 1): CheckedSource {
+  return {
+    ref: "refs/heads/main",
+    branch: "main",
+    tag: null,
+    before: null,
+    commit: commitOf(number),
+    message: "fix the door",
+    author: "Ada",
+  };
+}
+
+export function stagePlan(name: string, changes: Partial<StagePlan> = {}): StagePlan {
+  return {
+    name,
+    environment: null,
+    needs: [],
+    join: "all",
+    automatic: true,
+    allowFailure: false,
+    image: { kind: "default" },
+    workdir: ".",
+    env: {},
+    phases: { install: [], script: ["true"], publish: [], after: [] },
+    entrypoint: null,
+    publishRefs: null,
+    artifactFiles: [],
+    limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 1024 },
+    network: "none",
+    timeoutMs: 60_000,
+    idempotent: true,
+    ...changes,
+  };
+}
+
+/** An environment's stage: named like it, not idempotent. */
+export function target(name: string, needs: readonly string[], changes: Partial<StagePlan> = {}): StagePlan {
+  return stagePlan(name, { environment: name, needs, idempotent: false, ...changes });
+}
+
+export function planWith(...stages: readonly StagePlan[]): Plan {
+  return { kind: stages.some((one) => one.environment !== null) ? "application" : "library", stages };
+}
+
+export function workFor(stage: StagePlan, changes: Partial<Extract<Work, { kind: "stage" }>["context"]> = {}): Work {
+  return {
+    kind: "stage",
+    remote: push().remote,
+    source: source(),
+    stage,
+    context: {
+      artifact: null,
+      outputs: {},
+      params: {},
+      environments: [],
+      fence: null,
+      previousCommit: null,
+      ...changes,
+    },
+  };
+}
+
+export const ARTIFACT: Artifact = { kind: "files", digest: `sha256:${"ab".repeat(32)}`, bytes: 10, files: 1 };
+
+export function laneEntry(number: number, changes: Partial<LaneEntry> = {}): LaneEntry {
+  return { number, stage: "prod", round: 1, commit: commitOf(number), policy: "newest", enteredAtMs: 0, ...changes };
+}
+
+/** An actor with a log of its own, decided and applied as a mailbox does, without one. */
+export class Lived<State, Event extends EventHead, Command> {
+  readonly log: Event[] = [];
+  readonly #actor: Actor<never, State, Event, Command>;
+  #state: State;
+  #seq = 0;
+  nowMs = 1_000;
+
+  constructor(actor: Actor<never, State, Event, Command>) {
+    this.#actor = actor;
+    this.#state = actor.initial;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Sequence of the newest event. */
+  get seq(): number {
+    return this.#seq;
+  }
+
+  /** What came of a command: the type of the event, `nothing`, or the refusal's code. */
+  tell(command: Command): string {
+    const decision = this.#actor.decide(this.#state, command, { id: `e${this.#seq + 1}`, atMs: this.nowMs });
+    if (decision.kind === "refuse") return decision.code;
+    if (decision.kind === "nothing") return "nothing";
+    this.happen(decision.event);
+    return typeOf(decision.event);
+  }
+
+  /** Appends what somebody else decided: an executor, say. */
+  happen(event: Event): void {
+    this.#seq += 1;
+    this.#state = this.#actor.apply(this.#state, event, this.#seq);
+    this.log.push(event);
+  }
+}
+
+function typeOf(event: object): string {
+  return "type" in event ? String(event.type) : "?";
+}

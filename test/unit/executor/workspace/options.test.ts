@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { optionBytes, type RunOptions, weakOf } from "../../../../executor/workspace/options.ts";
+
+const NONE = { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 1 } as const;
+const OPTIONS: RunOptions = {
+  image: "host",
+  scratch: "/s/scratch",
+  binds: [
+    { source: "/s/src", target: "/workspace", readOnly: false },
+    { source: "/s/o", target: "/toroid/objects", readOnly: true },
+  ],
+  variables: { A: "1 2\n3" },
+  cwd: "/workspace",
+  hostname: "api-1",
+  uidBase: 100_000,
+  network: "full",
+  cgroup: null,
+  limits: { ...NONE, memoryBytes: 5, pids: 7 },
+  wallMs: 1_000.4,
+  graceMs: 5_000,
+  masks: ["/s"],
+};
+
+test("options are words that end in NUL, so that no value is ever on a command line", () => {
+  const words = Buffer.from(optionBytes(OPTIONS)).toString().split("\0");
+  assert.equal(words.pop(), "");
+  assert.deepEqual(words.slice(0, 5), ["--image", "host", "--scratch", "/s/scratch", "--keep-scratch"]);
+  const valueOf = (name: string): string[] => words.flatMap((word, i) => (words[i - 1] === name ? [word] : []));
+  assert.deepEqual(valueOf("--bind"), ["/s/src:/workspace", "/s/o:/toroid/objects:ro"]);
+  assert.deepEqual(valueOf("--env"), ["A=1 2\n3"]);
+  assert.deepEqual(["--network", "--memory-bytes", "--pids", "--wall-ms", "--mask"].flatMap(valueOf), [
+    "host",
+    "5",
+    "7",
+    "1000",
+    "/s",
+  ]);
+  assert.ok(!words.includes("--cpu-milli") && !words.includes("--cgroup"));
+});
+
+test("masks are for the host's own root alone", () => {
+  assert.ok(
+    !Buffer.from(optionBytes({ ...OPTIONS, image: "/images/a" }))
+      .toString()
+      .includes("--mask"),
+  );
+});
+
+test("a stage is told weak in what it asked for and this host cannot do, and in nothing else", () => {
+  const host = ["image-host", "no-limit-memoryBytes", "no-limit-pids"];
+  const asked = { image: "/images/a", network: "none", limits: NONE } as const;
+  assert.deepEqual(weakOf(host, asked), []);
+  assert.deepEqual(weakOf(host, { ...asked, limits: { ...NONE, memoryBytes: 1 } }), ["no-limit-memoryBytes"]);
+  assert.deepEqual(weakOf(["no-cgroup"], { image: "host", network: "full", limits: { ...NONE, diskBytes: 1 } }), [
+    "network-host",
+    "image-host",
+    "no-cgroup",
+    "no-limit-diskBytes",
+  ]);
+});

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { hostnameOf, type StageWork, variablesOf } from "../../../../executor/workspace/variables.ts";
+
+const id = { repository: "acme/api", number: 42, stage: "prod", round: 1 };
+const work: StageWork = {
+  kind: "stage",
+  remote: { https: "https://x/y", ssh: null },
+  source: {
+    ref: "refs/heads/main",
+    branch: "main",
+    tag: null,
+    before: "b".repeat(40),
+    commit: "a".repeat(40),
+    message: "",
+    author: "",
+  },
+  stage: {
+    name: "prod",
+    environment: "prod",
+    needs: [],
+    join: "all",
+    automatic: true,
+    allowFailure: false,
+    image: { kind: "host" },
+    workdir: ".",
+    env: { REGION: "from the file", TOROID_COMMIT: "forged", "not a name": "x" },
+    phases: { install: [], script: [], publish: [], after: [] },
+    entrypoint: "bin/deploy",
+    publishRefs: null,
+    artifactFiles: [],
+    limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 1 },
+    network: "none",
+    timeoutMs: 1,
+    idempotent: false,
+  },
+  context: {
+    artifact: { kind: "files", digest: `sha256:${"c".repeat(64)}`, bytes: 1, files: 1 },
+    outputs: { "build NODE=22": { "image-id": "i-1" } },
+    params: { REGION: "from the request" },
+    environments: ["prod"],
+    fence: 17,
+    previousCommit: null,
+  },
+};
+
+test("a script sees the table of the manual, and nobody can pretend to be us", () => {
+  const seen = variablesOf(id, work, 2, "https://ci.example");
+  assert.deepEqual(
+    { ...seen, PATH: undefined },
+    {
+      PATH: undefined,
+      HOME: "/root",
+      USER: "root",
+      LOGNAME: "root",
+      SHELL: "/bin/sh",
+      LANG: "C.UTF-8",
+      TMPDIR: "/tmp",
+      REGION: "from the request",
+      CI: "true",
+      TOROID: "true",
+      TOROID_REPOSITORY: "acme/api",
+      TOROID_BUILD: "42",
+      TOROID_BUILD_URL: "https://ci.example/builds/acme/api/42",
+      TOROID_COMMIT: "a".repeat(40),
+      TOROID_BRANCH: "main",
+      TOROID_TAG: "",
+      TOROID_REF: "refs/heads/main",
+      TOROID_COMMIT_RANGE: `${"b".repeat(40)}...${"a".repeat(40)}`,
+      TOROID_STAGE: "prod",
+      TOROID_ENVIRONMENT: "prod",
+      TOROID_ATTEMPT: "2",
+      TOROID_ARTIFACT: "/toroid/artifact",
+      TOROID_AMI: "",
+      TOROID_PREVIOUS_COMMIT: "",
+      TOROID_PREVIOUS_AMI: "",
+      TOROID_FENCE: "17",
+      TOROID_OUTPUT: "/toroid/output",
+      TOROID_QUEUE: "/toroid/queue",
+      TOROID_OUTPUT_BUILD_NODE_22_IMAGE_ID: "i-1",
+    },
+  );
+});
+
+test("a workspace's host name says whose it is, in the characters that one may have", () => {
+  assert.equal(hostnameOf(id), "api-42-prod");
+  assert.equal(hostnameOf({ ...id, repository: "acme/ünï_x.y", stage: "build NODE=22" }), "n-x-y-42-build-NODE-22");
+  assert.ok(hostnameOf({ ...id, stage: "x".repeat(100) }).length <= 63);
+});
