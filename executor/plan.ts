@@ -1,6 +1,7 @@
 /** What a push runs: its commit made known, `.toroid.yml` read at that commit. Git and YAML only, nothing is executed. */
 import { dispositionOf, ToroidError } from "../protocol/errors.ts";
 import type { StageResult } from "../protocol/events.ts";
+import { frame } from "../protocol/pipeline/frame.ts";
 import { planOf } from "../protocol/pipeline/plan.ts";
 import type { CheckedSource, Push } from "../protocol/work.ts";
 import { GitFailure } from "./checkout/git.ts";
@@ -20,11 +21,7 @@ export async function planPush(checkouts: Checkouts, push: Push, signal: AbortSi
   const { mirror, address } = checkouts.mirror(push.repository, push.remote);
   const { ref, object } = await objectOf(mirror, address, push, signal);
   await mirror.need(object, ref, address, signal);
-  const [head, file, changedPaths] = await Promise.all([
-    readHead(mirror, object, signal),
-    readFile(mirror, object, signal),
-    changesOf(mirror, address, push, ref, object, signal),
-  ]);
+  const [head, file] = await Promise.all([readHead(mirror, object, signal), readFile(mirror, object, signal)]);
   const source: CheckedSource = {
     ref,
     branch: ref.startsWith("refs/heads/") ? ref.slice("refs/heads/".length) : null,
@@ -36,6 +33,8 @@ export async function planPush(checkouts: Checkouts, push: Push, signal: AbortSi
     defaultBranch: push.defaultBranch,
   };
   if (file.kind === "wrong") return invalid(source, "", [problem(file.message, file.hint)]);
+  // Only a file that filters by path needs to know what changed, and finding out takes a git process or two.
+  const changedPaths = /\bpaths\b/.test(file.text) ? await changesOf(mirror, address, push, ref, object, signal) : null;
   const planned = planOf(PIPELINE_FILE, file.text, {
     repository: push.repository,
     ref,
@@ -57,7 +56,11 @@ export async function planPush(checkouts: Checkouts, push: Push, signal: AbortSi
     case "skip":
       return { kind: "skip", source, reason: planned.reason };
     case "invalid":
-      return invalid(source, file.text, planned.problems);
+      return invalid(
+        source,
+        file.text,
+        planned.problems.map((one) => ({ ...one, frame: frame(one, file.text) })),
+      );
   }
 }
 
@@ -68,7 +71,7 @@ function invalid(source: CheckedSource, text: string, problems: Iterable<Problem
 }
 
 function problem(message: string, hint: string): object {
-  return { kind: "invalid", file: PIPELINE_FILE, line: 1, column: 1, length: 1, message, hint, path: "" };
+  return { kind: "invalid", file: PIPELINE_FILE, line: 1, column: 1, length: 1, message, hint, path: "", frame: "" };
 }
 
 /** The whole name of the ref, and the commit or annotated tag that it was pushed as, or stands at now. */

@@ -31,6 +31,8 @@ export const problem = z.looseObject({
   message: z.string(),
   hint: z.string().nullable(),
   path: z.string(),
+  /** The lines around it with a caret, made where the file is; empty when there is no file. */
+  frame: z.string(),
 });
 
 /** What a script asked for through TOROID_QUEUE. */

@@ -41,7 +41,7 @@ int message_receive(int socket, struct message *message, int *fds, size_t *count
   }
   ssize_t got;
   do got = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-  while (got < 0 && errno == EINTR);
+  while (got < 0 && (errno == EINTR || errno == ECONNRESET)); /* a reset is told once, before what was still sent */
   if (got <= 0) return (int)got;
   struct cmsghdr *rights = room > 0 ? CMSG_FIRSTHDR(&header) : NULL;
   if (rights != NULL && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {

@@ -69,6 +69,18 @@ static int start_init(struct run *run) {
   return 0;
 }
 
+/* It cannot be told anything more; perhaps it told why. */
+static int lost_init(struct run *run, const char *step) {
+  struct message last;
+  size_t count = 0;
+  if (message_receive(run->socket, &last, NULL, &count) == 1 && last.kind == MESSAGE_FAILED) {
+    run->failure = last.failure;
+    return -1;
+  }
+  errno = 0;
+  return failed(&run->failure, step, "pid 1 of the sandbox ended without a word");
+}
+
 static int write_maps(struct run *run, int proc) {
   char map[64];
   snprintf(map, sizeof map, "0 %llu %d\n", (unsigned long long)run->uid_base, UID_COUNT);
@@ -89,8 +101,7 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   close(proc);
   if (userns < 0) return failed(&run->failure, "maps", "cannot open the user namespace");
   struct message message = {.kind = MESSAGE_MAPS};
-  if (message_send(run->socket, &message, NULL, 0) != 0)
-    return failed(&run->failure, "maps", "pid 1 of the sandbox is gone");
+  if (message_send(run->socket, &message, NULL, 0) != 0) return lost_init(run, "maps");
   step_done(&run->steps, "maps", mark);
 
   int fds[MAX_OPS + 2];
@@ -108,8 +119,7 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   if (fds[0] < 0) return -1;
 
   message.kind = MESSAGE_ROOT;
-  if (message_send(run->socket, &message, fds, count) != 0)
-    return failed(&run->failure, "root", "pid 1 of the sandbox is gone");
+  if (message_send(run->socket, &message, fds, count) != 0) return lost_init(run, "root");
   image_leave();
   for (size_t i = 0; i < count; i++) close(fds[i]);
   close(userns);
@@ -254,6 +264,8 @@ static void end_everything(struct run *run) {
     cgroup_kill(&run->cgroup);
     (void)sys_pidfd_kill(run->init_fd, SIGKILL);
     reap_init(run);
+    bool unexplained = !run->has_status && run->reason == REASON_NONE && WIFEXITED(run->init_status);
+    if (unexplained && run->failure.step[0] == '\0') (void)lost_init(run, "init");
   }
   cgroup_read(&run->cgroup, &run->stats);
   tell_exit(run);

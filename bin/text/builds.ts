@@ -1,7 +1,8 @@
 import { formatBuild } from "../../protocol/ids.ts";
+import { printable } from "../../protocol/pipeline/text-rules.ts";
 import type { BuildSummary, EnvironmentSummary, StageSummary } from "../../protocol/summary.ts";
 import { environmentFacts } from "./environment.ts";
-import { coloured, oneLine, table } from "./output.ts";
+import { asLines, coloured, oneLine, table } from "./output.ts";
 import { age, took } from "./time.ts";
 
 /** One word: how it ended, or how far it is. */
@@ -46,10 +47,11 @@ export function buildReport(build: BuildSummary, nowMs: number, colours: boolean
     `${formatBuild(build)} ${coloured(stateOf(build), colours)}${build.message === "" ? "" : `: ${oneLine(build.message, 200)}`}`,
     `${facts.filter((fact) => fact !== "").join("  ")}  ${oneLine(build.commitMessage)}`.trimEnd(),
   ];
-  const problems = build.problems.flatMap(({ file, line, column, message, hint }) => [
-    `${oneLine(file)}:${line}:${column}: ${oneLine(message, 200)}`,
-    ...(hint === null ? [] : [`  = ${oneLine(hint, 200)}`]),
-  ]);
+  const problems = build.problems.flatMap(({ file, line, column, message, hint, frame }) => {
+    if (frame !== "") return ["", ...asLines(frame).map(printable)];
+    const place = `${oneLine(file)}:${line}:${column}: ${oneLine(message, 200)}`;
+    return hint === null ? [place] : [place, `  = ${oneLine(hint, 200)}`];
+  });
   const stages = build.stages.map((stage) => [
     oneLine(stage.round === 1 ? stage.name : `${stage.name} (${stage.round})`),
     coloured(stateOf(stage), colours),

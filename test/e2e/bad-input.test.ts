@@ -108,12 +108,12 @@ test("a deleted ref and another event build nothing and are gone from the queue"
 });
 
 test("what is no message of anybody's goes to the dead-letter queue with its reason", LIMIT, async () => {
-  const before = (await rig.queue.counts(rig.queue.deadLetterUrl)).waiting;
+  const already = (await rig.queue.counts(rig.queue.deadLetterUrl)).waiting;
   await rig.queue.send("this is not JSON");
   await rig.queue.send({ ref: "refs/heads/main", repository: 7 }, PUSH);
   await until(
     "both to be set aside",
-    async () => (await rig.queue.counts(rig.queue.deadLetterUrl)).waiting === before + 2,
+    async () => (await rig.queue.counts(rig.queue.deadLetterUrl)).waiting === already + 2,
   );
   const dead = await rig.queue.receive({ url: rig.queue.deadLetterUrl });
   const reasons = dead.map((one) => one.MessageAttributes?.["Toroid-Reason"]?.StringValue ?? "");

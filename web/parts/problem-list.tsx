@@ -5,15 +5,21 @@ import type { BuildSummary } from "../../protocol/summary.ts";
 export function ProblemList({ problems }: { readonly problems: BuildSummary["problems"] }): JSX.Element {
   return (
     <ol class="problems">
-      {problems.map(({ file, line, column, message, hint, path }) => (
+      {problems.map(({ file, line, column, message, hint, path, frame }) => (
         <li key={`${line}:${column}:${path}`}>
-          <p>
-            <code>
-              {file}:{line}:{column}
-            </code>{" "}
-            {message}
-          </p>
-          {hint !== null && <p class="hint">{hint}</p>}
+          {frame === "" ? (
+            <>
+              <p>
+                <code>
+                  {file}:{line}:{column}
+                </code>{" "}
+                {message}
+              </p>
+              {hint !== null && <p class="hint">{hint}</p>}
+            </>
+          ) : (
+            <pre>{frame}</pre>
+          )}
         </li>
       ))}
     </ol>

@@ -53,14 +53,34 @@ describe("status", { concurrency: 2 }, () => {
         }),
       ],
       problems: [
-        { file: ".toroid.yml", line: 3, column: 5, message: "unknown key", hint: "did you mean `script`?", path: "x" },
+        {
+          file: ".toroid.yml",
+          line: 3,
+          column: 5,
+          message: "unknown key",
+          hint: "did you mean `script`?",
+          path: "x",
+          frame: "",
+        },
+        {
+          file: ".toroid.yml",
+          line: 1,
+          column: 1,
+          message: "",
+          hint: null,
+          path: "y",
+          frame: ".toroid.yml:1:1: a\n  1 | b\n    | ^",
+        },
       ],
     });
     await using server = await FakeCoordinator.start({ "GET /api/v1/builds/acme/api/42": { json: failed } });
     const { exit, out } = await toroid(["status", "acme/api#42", "--server", server.url]);
     assert.equal(exit, 1);
     assert.match(out, /^acme\/api#42 failed: build failed\n/);
-    assert.match(out, /\.toroid\.yml:3:5: unknown key\n {2}= did you mean `script`\?\n/);
+    assert.match(
+      out,
+      /\.toroid\.yml:3:5: unknown key\n {2}= did you mean `script`\?\n\n\.toroid\.yml:1:1: a\n {2}1 \| b\n {4}\| \^\n/,
+    );
     assert.match(out, /build\s+failed\s+1m 05s\s+host-1\s+exit code 7\nprod\s+waiting\s+host-1\s+waits for build\n/);
   });
 

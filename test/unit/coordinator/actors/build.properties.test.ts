@@ -15,27 +15,30 @@ import type { BuildEvent, StageOutcome } from "../../../../protocol/events.ts";
 import type { StagePlan } from "../../../../protocol/pipeline/plan.ts";
 import { Lived, planWith, push, source, stagePlan, target } from "../samples.ts";
 
-/** A plan without circles: each stage needs some of those before it. */
+/** A plan as a file makes it: builds, which need nothing, then environments, each after some of what stands before. */
 const anyPlan: fc.Arbitrary<readonly StagePlan[]> = fc
-  .array(
-    fc.record({
-      environment: fc.boolean(),
-      needs: fc.array(fc.nat(6), { maxLength: 3 }),
-      any: fc.boolean(),
-      manual: fc.boolean(),
-      allowFailure: fc.boolean(),
-    }),
-    { minLength: 1, maxLength: 7 },
+  .tuple(
+    fc.array(fc.boolean(), { minLength: 1, maxLength: 3 }),
+    fc.array(
+      fc.record({
+        needs: fc.uniqueArray(fc.nat(7), { minLength: 1, maxLength: 3 }),
+        any: fc.boolean(),
+        manual: fc.boolean(),
+      }),
+      {
+        maxLength: 5,
+      },
+    ),
   )
-  .map((stages) =>
-    stages.map((one, at) => {
-      const needs = [...new Set(one.needs.filter((need) => need < at).map((need) => `s${need}`))];
-      const changes = { needs, join: one.any ? ("any" as const) : ("all" as const), allowFailure: one.allowFailure };
-      return one.environment
-        ? target(`s${at}`, needs, { ...changes, automatic: !one.manual })
-        : stagePlan(`s${at}`, changes);
+  .map(([builds, environments]) => [
+    ...builds.map((allowFailure, at) => stagePlan(`s${at}`, { allowFailure })),
+    ...environments.map(({ needs, any, manual }, at) => {
+      const before = builds.length + at;
+      const names = needs.filter((need) => need < before).map((need) => `s${need}`);
+      const join = any ? "any" : "all";
+      return target(`s${before}`, names.length === 0 ? ["s0"] : names, { join, automatic: !manual });
     }),
-  );
+  ]);
 
 const outcome: fc.Arbitrary<StageOutcome> = fc.constantFrom(
   "passed",
