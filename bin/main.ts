@@ -92,8 +92,14 @@ function report(error: unknown, json: boolean): number {
   const message = sentenceOf(error);
   if (json) console.error(JSON.stringify({ code, message }));
   else console.error(`toroid: ${asLines(message).map(printable).join("\n")} (${code})`);
-  if (!ours) console.error(error);
+  if (!ours && !isOfTheMachine(error)) console.error(error);
   return exitOf(error);
+}
+
+/** Says enough by itself, with its path; where in our code it came up helps nobody. */
+function isOfTheMachine(error: unknown): boolean {
+  const codes = ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM"];
+  return error instanceof Error && "code" in error && codes.some((code) => code === error.code);
 }
 
 /** `toroid logs … | head`: who reads us has seen enough. */

@@ -69,7 +69,7 @@ export class Checkouts {
     const { commit } = source;
     await writeRepository({ gitDir, commit, url, objects: mirror.objects, shallow: join(mirror.path, "shallow") });
     const [refs] = await Promise.all([
-      mirror.refs(signal),
+      mirror.refs(),
       this.#git.run(["reset", "--hard", commit], { cwd: into, gitDir, workTree: into, signal }),
     ]);
     await Promise.all([writeRefs(gitDir, refs), pointObjects(gitDir, BORROWED_OBJECTS)]);

@@ -1,4 +1,5 @@
 /** Says every two seconds that this executor is alive and what it holds; when it cannot, lets go of all of it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { KV } from "@nats-io/kv";
 import type { Logger } from "../kit/log.ts";
 import { encode } from "../protocol/codec.ts";
@@ -10,6 +11,7 @@ export const BEAT_MS = PRESENCE_TTL_MS / 4;
 /** Past this without a renewal our attempts may soon be another's. */
 const LET_GO_MS = (PRESENCE_TTL_MS * 2) / 3;
 const WATCH_MS = 100;
+const COURTESY_MS = 1_000;
 
 /** A holding and the sign of life of the command that brought it. */
 export interface Held {
@@ -82,7 +84,9 @@ export class PresenceBeat implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    await this.#kv.delete(this.#self.id).catch(() => undefined);
+    // A courtesy: the entry expires by itself, so a server that is away is not waited for.
+    const gone = this.#kv.delete(this.#self.id).catch(() => undefined);
+    await Promise.race([gone, sleep(COURTESY_MS, undefined, { ref: false })]);
   }
 
   async #beat(): Promise<void> {

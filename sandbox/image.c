@@ -8,29 +8,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "toroid-sandbox.h"
 
 #define STEP "image"
-enum { LAYERS_TEXT = 512 };
+enum { LAYERS_TEXT = 32 * (MAX_LOWERS + 1) };
 
-/* Before 6.15 overlay refuses a layer whose mount is attached nowhere. Ours are attached to a small file
- * system of directories `m`, `0`, `1`, …, in a mount namespace that is the helper's alone. */
-static int make_stage(int here, bool with_mask, size_t lowers, struct failure *failure) {
-  const struct fs_option options[] = {{"source", "stage"}, {"mode", "0700"}, {"size", "4194304"}, {NULL, NULL}};
-  int stage = fs_make("tmpfs", options, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, failure, STEP);
-  if (stage < 0) return -1;
-  if (sys_move_mount(stage, "", here, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
-    return failed(failure, STEP, "cannot attach the layers' stage");
-  if (with_mask && mkdirat(stage, "m", 0755) != 0) return failed(failure, STEP, "cannot make the layer of masks");
-  for (size_t i = 0; i < lowers; i++) {
-    char name[16];
-    snprintf(name, sizeof name, "%zu", i);
-    if (mkdirat(stage, name, 0700) != 0) return failed(failure, STEP, "cannot make a place for a layer");
-  }
-  return stage;
-}
+static const unsigned LAYER = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+
+/* Topmost first, each a mount attached nowhere. */
+struct layers {
+  int fds[MAX_LOWERS + 1];
+  size_t count;
+};
 
 static int open_lower(const char *path, int userns, struct failure *failure) {
   bool host = strcmp(path, "host") == 0;
@@ -53,75 +45,105 @@ static int open_lower(const char *path, int userns, struct failure *failure) {
   return failed(failure, STEP, "the file system of the image %s cannot map owners", path);
 }
 
-static int attach_lowers(const struct plan *plan, int stage, int userns, char *layers, struct failure *failure) {
+/* Looks at an image by its own path, not through its layer, where the owners are already moved. */
+static int mask_one(const struct plan *plan, int layer, const char *image, uint64_t uid_base, struct failure *failure) {
+  bool host = strcmp(image, "host") == 0;
+  int lower = open(host ? "/" : image, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (lower < 0) return failed(failure, STEP, "cannot open the image %s", image);
+  int result = mask_build(layer, lower, host, plan, uid_base, failure);
+  close(lower);
+  return result;
+}
+
+static int make_mask(const struct plan *plan, uint64_t uid_base, struct failure *failure) {
+  const struct fs_option options[] = {{"source", "mask"}, {"mode", "0755"}, {"size", "4194304"}, {NULL, NULL}};
+  int layer = fs_make("tmpfs", options, LAYER, failure, STEP);
+  if (layer < 0) return -1;
   for (size_t i = 0; i < plan->lowers.count; i++) {
-    char name[16];
-    snprintf(name, sizeof name, "%zu", i);
-    int lower = open_lower(plan->lowers.at[i], userns, failure);
-    if (lower < 0) return -1;
-    int result = sys_move_mount(lower, "", stage, name, MOVE_MOUNT_F_EMPTY_PATH);
-    int error = errno;
-    close(lower);
-    errno = error;
-    if (result != 0) return failed(failure, STEP, "cannot attach the image %s", plan->lowers.at[i]);
-    size_t used = strlen(layers);
-    snprintf(layers + used, LAYERS_TEXT - used, "%s%s", used == 0 ? "" : ":", name);
+    if (mask_one(plan, layer, plan->lowers.at[i], uid_base, failure) == 0) continue;
+    close(layer);
+    return -1;
   }
-  return 0;
+  return layer;
 }
 
 /* Names in the options are visible in the build's own mount table, so they are short and say nothing. */
-static int make_overlay(int here, const char *layers, struct failure *failure) {
+static int make_overlay(int scratch, const char *lowers, struct failure *failure) {
   char upper[48], work[48];
-  snprintf(upper, sizeof upper, "/proc/self/fd/%d/upper", here);
-  snprintf(work, sizeof work, "/proc/self/fd/%d/work", here);
+  snprintf(upper, sizeof upper, "/proc/self/fd/%d/upper", scratch);
+  snprintf(work, sizeof work, "/proc/self/fd/%d/work", scratch);
   const struct fs_option options[] = {
-      {"source", "root"}, {"lowerdir", layers},         {"upperdir", upper}, {"workdir", work}, {"metacopy", "off"},
+      {"source", "root"}, {"lowerdir", lowers},         {"upperdir", upper}, {"workdir", work}, {"metacopy", "off"},
       {"index", "off"},   {"redirect_dir", "nofollow"}, {"volatile", NULL},  {NULL, NULL},
   };
   return fs_make("overlay", options, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME, failure, STEP);
 }
 
-/* Looks at the image by its own path, not through its layer, where the owners are already moved. */
-static int mask_layer(const struct plan *plan, int stage, const char *image, uint64_t uid_base,
-                      struct failure *failure) {
-  bool host = strcmp(image, "host") == 0;
-  int layer = openat(stage, "m", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int lower = open(host ? "/" : image, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (layer < 0 || lower < 0) return failed(failure, STEP, "cannot open the layer of masks");
-  int result = mask_build(layer, lower, host, plan, uid_base, failure);
-  close(layer);
-  close(lower);
-  return result;
+static void add_name(char *names, const char *before, int number) {
+  size_t used = strlen(names);
+  snprintf(names + used, LAYERS_TEXT - used, "%s%s%d", used == 0 ? "" : ":", before, number);
 }
 
-int image_mount(const struct plan *plan, int userns, uint64_t uid_base, struct steps *steps, struct failure *failure) {
-  uint64_t mark = now_us();
-  char layers[LAYERS_TEXT] = "";
-  bool with_mask = plan->image_is_host || plan->masks.count > 0;
+/* By number, for trying leaves an error in the kernel's log and a mark in the work directory. */
+static bool takes_detached(void) {
+  struct utsname name;
+  unsigned major = 0, minor = 0;
+  if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2) return false;
+  return major > 6 || (major == 6 && minor >= 15);
+}
+
+/* Since 6.15 overlay takes layers that are attached nowhere. */
+static int overlay_detached(const struct layers *layers, int scratch, struct failure *failure) {
+  char names[LAYERS_TEXT] = "";
+  for (size_t i = 0; i < layers->count; i++) add_name(names, "/proc/self/fd/", layers->fds[i]);
+  return make_overlay(scratch, names, failure);
+}
+
+/* Before, each needs a place: a small file system of directories 0, 1, …, over the scratch directory, in a mount
+ * namespace that is the helper's alone. */
+static int overlay_attached(const struct layers *layers, struct failure *failure) {
+  char names[LAYERS_TEXT] = "", name[16];
+  const struct fs_option options[] = {{"source", "stage"}, {"mode", "0700"}, {"size", "65536"}, {NULL, NULL}};
   if (unshare(CLONE_NEWNS) != 0 || sys_make_private("/") != 0)
     return failed(failure, STEP, "no mount namespace of our own");
   /* the scratch directory anew: a descriptor from before still means the host's namespace */
-  int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (here < 0) return failed(failure, STEP, "cannot open the scratch directory");
-  int stage = make_stage(here, with_mask, plan->lowers.count, failure);
-  if (stage < 0) return -1;
-  if (with_mask) strcpy(layers, "m");
-  if (attach_lowers(plan, stage, userns, layers, failure) != 0) return -1;
-  step_done(steps, "layers", &mark);
-  for (size_t i = 0; with_mask && i < plan->lowers.count; i++) {
-    if (mask_layer(plan, stage, plan->lowers.at[i], uid_base, failure) != 0) return -1;
+  int scratch = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int stage = fs_make("tmpfs", options, LAYER, failure, STEP);
+  if (scratch < 0 || stage < 0 ||
+      sys_move_mount(stage, "", scratch, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    return failed(failure, STEP, "cannot attach the layers' stage");
+  for (size_t i = 0; i < layers->count; i++) {
+    snprintf(name, sizeof name, "%d", (int)i);
+    if (mkdirat(stage, name, 0700) != 0 ||
+        sys_move_mount(layers->fds[i], "", stage, name, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+      return failed(failure, STEP, "cannot attach a layer");
+    add_name(names, "", (int)i);
   }
-  step_done(steps, "masks", &mark);
   if (fchdir(stage) != 0) return failed(failure, STEP, "cannot enter the layers' stage");
-  int root = make_overlay(here, layers, failure);
-  step_done(steps, "overlay", &mark);
+  int root = make_overlay(scratch, names, failure);
+  (void)sys_umount(".", 2 /* MNT_DETACH */); /* or the scratch could not be removed */
   close(stage);
-  close(here);
+  close(scratch);
   return root;
 }
 
-void image_leave(void) {
-  (void)sys_umount(".", 2 /* MNT_DETACH */);
-  (void)!chdir("/");
+int image_mount(const struct plan *plan, const struct scratch *scratch, int userns, uint64_t uid_base,
+                struct steps *steps, struct failure *failure) {
+  uint64_t mark = now_us();
+  struct layers layers = {.count = 0};
+  if (plan->image_is_host || plan->masks.count > 0) {
+    layers.fds[0] = make_mask(plan, uid_base, failure);
+    if (layers.fds[layers.count++] < 0 || fchdir(scratch->fd) != 0)
+      return failed(failure, STEP, "cannot make the masks");
+  }
+  step_done(steps, "masks", &mark);
+  for (size_t i = 0; i < plan->lowers.count; i++) {
+    layers.fds[layers.count] = open_lower(plan->lowers.at[i], userns, failure);
+    if (layers.fds[layers.count++] < 0) return -1;
+  }
+  step_done(steps, "layers", &mark);
+  int root = takes_detached() ? overlay_detached(&layers, scratch->fd, failure) : overlay_attached(&layers, failure);
+  for (size_t i = 0; i < layers.count; i++) close(layers.fds[i]);
+  step_done(steps, "overlay", &mark);
+  return root;
 }

@@ -115,12 +115,11 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   fds[1] = dev_make(run->uid_base, &run->failure);
   if (fds[1] < 0) return -1;
   step_done(&run->steps, "devices", mark);
-  fds[0] = image_mount(&run->plan, userns, run->uid_base, &run->steps, &run->failure);
+  fds[0] = image_mount(&run->plan, &run->scratch, userns, run->uid_base, &run->steps, &run->failure);
   if (fds[0] < 0) return -1;
 
   message.kind = MESSAGE_ROOT;
   if (message_send(run->socket, &message, fds, count) != 0) return lost_init(run, "root");
-  image_leave();
   for (size_t i = 0; i < count; i++) close(fds[i]);
   close(userns);
   return 0;

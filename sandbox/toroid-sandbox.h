@@ -167,10 +167,9 @@ int uids_lock(uint64_t *base, uint64_t wanted, struct failure *failure);
 
 /* ---- what the root is made of: image.c, mask.c, mounts.c ---- */
 
-/* The overlay, attached nowhere. The working directory must be the scratch; leaves the host's mount namespace. */
-int image_mount(const struct plan *plan, int userns, uint64_t uid_base, struct steps *steps, struct failure *failure);
-/* Takes the layers' stage away, which the overlay no longer needs: not on the way to the first command. */
-void image_leave(void);
+/* The overlay, attached nowhere. The working directory must be the scratch. */
+int image_mount(const struct plan *plan, const struct scratch *scratch, int userns, uint64_t uid_base,
+                struct steps *steps, struct failure *failure);
 /* Fills the empty directory `layer` with what hides the secrets and --mask paths that `lower` has. */
 int mask_build(int layer, int lower, bool host, const struct plan *plan, uint64_t uid_base, struct failure *failure);
 int bind_open(const struct op *op, int userns, struct failure *failure);

@@ -1,10 +1,13 @@
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { aborted } from "../../kit/signals.ts";
 import { formatBuild, PLAN_STAGE } from "../../protocol/ids.ts";
 import type { BuildSummary } from "../../protocol/summary.ts";
 import { openApi } from "../api.ts";
 import { EXIT, Failure } from "../exit.ts";
+import { onEndRequest, unlessAborted } from "../start/ending.ts";
+import { diskFull, isFull, plainly, refuseFullDisk, refuseTakenPorts, refuseWrongMachine } from "../start/refusals.ts";
 import { type Context, verb } from "../verb.ts";
 
 const PORTS = { http: 7433, nats: 4222, queue: 4566 };
@@ -33,59 +36,80 @@ export const start = verb({
     slots: z.coerce.number({ error: "--slots is a number" }).int().min(1).max(256).optional(),
   }),
   async run(context, _args, options) {
-    refuseOthers();
+    refuseWrongMachine();
     const base = join(process.cwd(), ".toroid");
-    await mkdir(base, { recursive: true });
-    await removeAbandoned(base);
-    const ports = {
-      http: options.port ?? (options.exit ? 0 : PORTS.http),
-      nats: options.natsPort ?? (options.exit ? 0 : PORTS.nats),
-      queue: options.queuePort ?? (options.exit ? 0 : PORTS.queue),
-    };
-    await using undo = new AsyncDisposableStack();
-    const dir = options.exit ? await mkdtemp(join(base, `exit-${process.pid}-`)) : join(base, "state");
-    if (options.exit) undo.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
-
-    const [{ startSystem, TOROID }, { makeSample, pushSample, SAMPLE_REPOSITORY }, { buildOfCommit, watchBuild }] =
-      await Promise.all([import("../start/system.ts"), import("../start/sample.ts"), import("../start/watch.ts")]);
-    const say = context.err;
-    const interrupted = context.interrupted();
-    const terminated = onTermination();
-    const system = undo.use(await startSystem({ dir, ports, slots: options.slots ?? null, say }));
-    const sample = await makeSample(join(dir, "sample"), {
-      toroid: [process.execPath, TOROID],
-      environment: system.queueEnvironment,
-    });
-    const here: Context = { ...context, api: () => openApi(system.url), interrupted: () => interrupted };
-    const through = async (): Promise<{ build: BuildSummary; pushToFirstCommandMs: number | null }> => {
-      const { commit, toldAtMs } = await pushSample(sample);
-      const found = await buildOfCommit(here, SAMPLE_REPOSITORY, commit);
-      const build = await watchBuild(here, found);
-      const first = build.stages.find((one) => one.name !== PLAN_STAGE)?.startedAtMs ?? null;
-      return { build, pushToFirstCommandMs: first === null ? null : first - toldAtMs };
-    };
-    const { build, pushToFirstCommandMs } = await Promise.race([through(), system.broken, terminated]);
-    const ok = build.outcome === "passed";
-    say(
-      `--- ${formatBuild(build)} ${build.outcome ?? build.status}${build.message === "" ? "" : `: ${build.message}`}`,
-    );
-    if (options.exit) {
-      const stages = build.stages
-        .filter((one) => one.name !== PLAN_STAGE)
-        .map(({ name, outcome }) => ({ name, outcome }));
-      await undo.disposeAsync();
-      await context.out(`${JSON.stringify({ ok, stages, pushToFirstCommandMs })}\n`);
-      return ok ? EXIT.ok : EXIT.failed;
+    try {
+      return await startIn(base, context, options);
+    } catch (error) {
+      throw await plainly(error, process.cwd());
     }
-    say(guide(system.url, system.natsUrl, sample));
-    const asked = new Promise<void>((resolve) => {
-      interrupted.addEventListener("abort", () => resolve(), { once: true });
-    });
-    await Promise.race([asked, terminated.catch(() => undefined), system.broken]);
-    say("stopping");
-    return ok ? EXIT.ok : EXIT.failed;
   },
 });
+
+interface Options {
+  readonly exit: boolean;
+  readonly port?: number | undefined;
+  readonly natsPort?: number | undefined;
+  readonly queuePort?: number | undefined;
+  readonly slots?: number | undefined;
+}
+
+async function startIn(base: string, context: Context, options: Options): Promise<number> {
+  const ending = onEndRequest();
+  const usual = (number: number): number => (options.exit ? 0 : number);
+  const ports = {
+    http: options.port ?? usual(PORTS.http),
+    nats: options.natsPort ?? usual(PORTS.nats),
+    queue: options.queuePort ?? usual(PORTS.queue),
+  };
+  await refuseTakenPorts({ "--port": ports.http, "--nats-port": ports.nats, "--queue-port": ports.queue });
+  await mkdir(base, { recursive: true });
+  await removeAbandoned(base);
+  await refuseFullDisk(base);
+
+  await using undo = new AsyncDisposableStack();
+  const dir = options.exit ? await mkdtemp(join(base, `exit-${process.pid}-`)) : join(base, "state");
+  if (options.exit) undo.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
+  const [{ startSystem, TOROID }, { makeSample, pushSample, SAMPLE_REPOSITORY }, { buildOfCommit, watchBuild }] =
+    await Promise.all([import("../start/system.ts"), import("../start/sample.ts"), import("../start/watch.ts")]);
+  const say = context.err;
+  const system = undo.use(await startSystem({ dir, ports, slots: options.slots ?? null, say, ending }));
+  const sample = await makeSample(join(dir, "sample"), {
+    toroid: [process.execPath, TOROID],
+    environment: system.queueEnvironment,
+  });
+  ending.throwIfAborted();
+  // Whoever watches is told to end when we are asked to, and when a part broke.
+  const left = new AbortController();
+  undo.defer(() => left.abort(new Failure(EXIT.server, "TOR_INTERNAL", "not watched any more")));
+  const watching = AbortSignal.any([ending, left.signal]);
+  const here: Context = { ...context, api: () => openApi(system.url), interrupted: () => watching };
+  const through = async (): Promise<{ build: BuildSummary; pushToFirstCommandMs: number | null }> => {
+    const { commit, toldAtMs } = await pushSample(sample);
+    const found = await buildOfCommit(here, SAMPLE_REPOSITORY, commit);
+    const build = await watchBuild(here, found);
+    const first = build.stages.find((one) => one.name !== PLAN_STAGE)?.startedAtMs ?? null;
+    return { build, pushToFirstCommandMs: first === null ? null : first - toldAtMs };
+  };
+  const { build, pushToFirstCommandMs } = await unlessAborted(ending, Promise.race([through(), system.broken]));
+  const ok = build.outcome === "passed";
+  if (build.status === "finished") {
+    say(`--- ${formatBuild(build)} ${build.outcome ?? "unknown"}${build.message === "" ? "" : `: ${build.message}`}`);
+  }
+  if (!ok && (await isFull(base))) say(`toroid: ${diskFull(base).message}`);
+  if (options.exit) {
+    const stages = build.stages
+      .filter((one) => one.name !== PLAN_STAGE)
+      .map(({ name, outcome }) => ({ name, outcome }));
+    await undo.disposeAsync();
+    await context.out(`${JSON.stringify({ ok, stages, pushToFirstCommandMs })}\n`);
+    return ok ? EXIT.ok : EXIT.failed;
+  }
+  say(guide(system.url, system.natsUrl, sample));
+  await Promise.race([aborted(ending), system.broken]);
+  say("stopping: what runs has 15 s to finish, another Ctrl-C ends it");
+  return ok || build.status !== "finished" ? EXIT.ok : EXIT.failed;
+}
 
 function guide(url: string, natsUrl: string, sample: { readonly workTree: string }): string {
   return [
@@ -97,16 +121,6 @@ function guide(url: string, natsUrl: string, sample: { readonly workTree: string
     `                             toroid trigger me/project main --remote file:///path/to/project`,
     "Ctrl-C stops everything; the next start goes on where this one ended.",
   ].join("\n");
-}
-
-/** Ends like Ctrl-C does: by unwinding, so that everything is undone. */
-function onTermination(): Promise<never> {
-  const ended = new Promise<never>((_, reject) => {
-    process.once("SIGTERM", () => reject(new Failure(EXIT.interrupted, "TOR_INTERRUPTED", "terminated")));
-    process.once("SIGHUP", () => reject(new Failure(EXIT.interrupted, "TOR_INTERRUPTED", "the terminal is gone")));
-  });
-  ended.catch(() => undefined);
-  return ended;
 }
 
 /** What an earlier `--exit` left that was killed outright. */
@@ -124,22 +138,5 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
-}
-
-function refuseOthers(): void {
-  if (process.platform !== "linux") {
-    throw new Failure(
-      EXIT.usage,
-      "TOR_TOOL_MISSING",
-      `builds run in Linux namespaces, and this is ${process.platform}: use a Linux machine`,
-    );
-  }
-  if (process.getuid?.() !== 0) {
-    throw new Failure(
-      EXIT.usage,
-      "TOR_NOT_ROOT",
-      "toroid start must be root, because it makes workspaces out of namespaces and mounts: run it with sudo",
-    );
   }
 }

@@ -7,6 +7,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { findNatsServer, startNatsServer } from "../../kit/nats-server.ts";
 import { QUEUE_CREDENTIALS, QUEUE_REGION, startQueueServer } from "../../kit/queue-server.ts";
 import { ToroidError } from "../../protocol/errors.ts";
+import { EXIT, Failure } from "../exit.ts";
+import { unlessAborted } from "./ending.ts";
 
 export const TOROID = join(import.meta.dirname, "..", "toroid.ts");
 const PROJECT = join(import.meta.dirname, "..", "..");
@@ -21,6 +23,8 @@ export interface SystemOptions {
   readonly ports: { readonly http: number; readonly nats: number; readonly queue: number };
   readonly slots: number | null;
   readonly say: (line: string) => void;
+  /** Starting is given up when it aborts. */
+  readonly ending: AbortSignal;
 }
 
 export interface System extends AsyncDisposable {
@@ -42,7 +46,7 @@ export interface System extends AsyncDisposable {
 export async function startSystem(o: SystemOptions): Promise<System> {
   await using undo = new AsyncDisposableStack();
   await mkdir(o.dir, { recursive: true });
-  const binary = await findNatsServer(CACHE, o.say);
+  const binary = await unlessAborted(o.ending, findNatsServer(CACHE, o.say));
   const nats = undo.use(
     await startNatsServer({
       binary: binary.path,
@@ -53,6 +57,7 @@ export async function startSystem(o: SystemOptions): Promise<System> {
       maxFileBytes: STORE_BYTES,
     }),
   );
+  o.ending.throwIfAborted();
   const queue = undo.use(await startQueueServer({ port: o.ports.queue, dir: join(o.dir, "queue") }));
   const queueEnvironment = {
     TOROID_QUEUE_URL: queue.queueUrl,
@@ -72,7 +77,7 @@ export async function startSystem(o: SystemOptions): Promise<System> {
       TOROID_HTTP_PORT: String(o.ports.http),
     }),
   );
-  const url = await coordinator.ready();
+  const url = await unlessAborted(o.ending, coordinator.ready());
   const executor = undo.use(
     startPart("executor", o.dir, {
       ...shared,
@@ -113,8 +118,10 @@ function startPart(name: "coordinator" | "executor", dir: string, environment: R
     env: { ...process.env, ...environment },
     // The channel tells it when we are gone; standard error is its log.
     stdio: ["ignore", "ignore", "pipe", "ipc"],
+    // In a session of its own: a Ctrl-C reaches only us, and we end it in our order.
+    detached: true,
   });
-  child.stderr?.pipe(createWriteStream(logPath, { flags: "w" }));
+  keepLog(child, logPath);
   const exited = new Promise<string>((resolve) => {
     child.once("error", (error) => resolve(error.message));
     child.once("exit", (code, signal) => resolve(signal ?? `code ${code ?? "?"}`));
@@ -122,7 +129,7 @@ function startPart(name: "coordinator" | "executor", dir: string, environment: R
   let leaving = false;
   const ended = exited.then(async (how) => {
     if (leaving) return new Promise<never>(() => undefined);
-    throw new ToroidError("TOR_INTERNAL", `the ${name} ended (${how}): ${await lastSentence(logPath)}`, { part: name });
+    throw await lastError(name, how, logPath);
   });
   ended.catch(() => undefined); // whoever waits for it hears
   const answered = new Promise<string>((resolve) => {
@@ -159,9 +166,21 @@ function startPart(name: "coordinator" | "executor", dir: string, environment: R
   };
 }
 
+/** Where the log cannot be kept, the part runs on without. */
+function keepLog(child: ChildProcess, path: string): void {
+  const log = createWriteStream(path, { flags: "w" });
+  log.on("error", () => child.stderr?.resume());
+  child.stderr?.pipe(log);
+}
+
 /** What a part said last: its error on the way out, as it would have printed it. */
-async function lastSentence(logPath: string): Promise<string> {
-  const lines = (await readFile(logPath, "utf8")).trimEnd().split("\n");
-  const sentence = lines.findLast((line) => line.startsWith("toroid: ")) ?? lines.at(-1) ?? "";
-  return `${sentence.replace(/^toroid: /, "")}; its log is ${logPath}`;
+async function lastError(name: string, how: string, logPath: string): Promise<Error> {
+  const lines = (await readFile(logPath, "utf8").catch(() => "")).trimEnd().split("\n");
+  const [, sentence, code] =
+    /^toroid: (.*) \((TOR_[A-Z_]+)\)$/.exec(lines.findLast((line) => line.startsWith("toroid: ")) ?? "") ?? [];
+  if (sentence !== undefined && code !== undefined && code !== "TOR_INTERNAL") {
+    return new Failure(EXIT.server, code, `the ${name} ended: ${sentence}`);
+  }
+  const last = sentence ?? lines.at(-1) ?? "";
+  return new ToroidError("TOR_INTERNAL", `the ${name} ended (${how}): ${last}; its log is ${logPath}`, { part: name });
 }

@@ -33,11 +33,13 @@ export function withBuild(before: BuildSummary | null, id: BuildId, build: Build
   };
 }
 
+/** The plan stage, the build's rounds, and what is known of rounds that this state of the build does not have yet. */
 function stagesOf(build: Build, known: readonly StageSummary[]): StageSummary[] {
   const planned = roundsOf(build).map(({ stage, round }) => waiting(stage.name, round, stage.environment, stage.needs));
-  return [waiting(PLAN_STAGE, 1, null, []), ...planned].map(
-    (one) => known.find((other) => other.name === one.name && other.round === one.round) ?? one,
-  );
+  const listed = [waiting(PLAN_STAGE, 1, null, []), ...planned];
+  const isSame = (one: StageSummary) => (other: StageSummary) => other.name === one.name && other.round === one.round;
+  const others = known.filter((one) => one.seq > 0 && !listed.some(isSame(one)));
+  return [...listed.map((one) => known.find(isSame(one)) ?? one), ...others];
 }
 
 function waiting(name: string, round: number, environment: string | null, needs: readonly string[]): StageSummary {

@@ -2,7 +2,7 @@
  * A bare repository per repository that this executor has seen. It only grows: objects are never pruned nor packed
  * anew, because running workspaces read them.
  */
-import { chmod, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ToroidError } from "../../protocol/errors.ts";
 import { escapeToken } from "../../protocol/ids.ts";
@@ -17,6 +17,8 @@ const TRACKING = "refs/remotes/origin/";
 const KEPT = "refs/toroid/kept/";
 /** Only we fetch into a mirror, one fetch at a time: a lock of this age is of a git that is dead. */
 const LOCK_STALE_MS = 60_000;
+/** More than any command here takes that needs no network. */
+const LOCAL_MS = 60_000;
 
 export class Mirrors {
   readonly #root: string;
@@ -62,7 +64,9 @@ export class Mirror {
   }
 
   /** All refs, `<object> <name>` a line. Asked for once between two fetches. */
-  refs(signal: AbortSignal): Promise<string> {
+  refs(): Promise<string> {
+    // Shared by all who ask, so it is not for one of them to abort.
+    const signal = AbortSignal.timeout(LOCAL_MS);
     this.#refs ??= this.run(["for-each-ref", "--format=%(objectname) %(refname)"], signal).catch((error: unknown) => {
       this.#refs = null;
       throw error;
@@ -91,22 +95,35 @@ export class Mirror {
    * @throws {ToroidError} TOR_NOT_FOUND, TOR_GIT_AUTH, TOR_GIT_UNREACHABLE, TOR_DISK_FULL
    */
   async need(commit: string, ref: string, address: Address, signal: AbortSignal): Promise<void> {
-    if (await this.has(commit, signal)) return;
+    if (this.#known.has(commit)) return;
     await this.#alone(async () => {
-      if (await this.has(commit, signal)) return;
+      if (this.#known.has(commit) || (await this.#stands(ref, commit))) return;
       await this.#prepare(address, commit.length);
       try {
         await this.#fetch(address, trackedRefspec(ref), ref, signal);
       } catch (error) {
-        // The ref may be gone by now; the commit may still be there.
+        // The ref may be gone by now, or the far side out of reach; the commit may be here all the same.
+        if (await this.has(commit, signal)) return;
         if (!(error instanceof ToroidError) || error.code !== "TOR_NOT_FOUND") throw error;
       }
-      if (await this.has(commit, signal)) return;
+      if ((await this.#stands(ref, commit)) || (await this.has(commit, signal))) return;
       await this.#fetch(address, `+${commit}:${KEPT}${commit}`, `commit ${commit.slice(0, 12)}`, signal);
       if (!(await this.has(commit, signal))) {
         throw new ToroidError("TOR_NOT_FOUND", `commit ${commit.slice(0, 12)} is not in ${address.shown}`);
       }
     });
+  }
+
+  /**
+   * Is `ref` at `commit` as of its last fetch? Read from its file, which costs no git process: nothing here packs refs.
+   * A fetch moves the ref only after the commit is whole.
+   */
+  async #stands(ref: string, commit: string): Promise<boolean> {
+    checkRef(ref);
+    const at = await readFile(join(this.path, localName(ref)), "utf8").catch(() => "");
+    if (at.trim() !== commit) return false;
+    this.#known.add(commit);
+    return true;
   }
 
   /** Brings `ref` up to date; answers the name by which it is known here. */
@@ -194,7 +211,7 @@ export class Mirror {
         await this.#writeConfig(address, commitLength);
         await writeFile(join(this.path, "HEAD"), "ref: refs/heads/main\n");
       } else {
-        const format = await this.run(["rev-parse", "--show-object-format"], AbortSignal.timeout(10_000));
+        const format = await this.run(["rev-parse", "--show-object-format"], AbortSignal.timeout(LOCAL_MS));
         await this.#writeConfig(address, format.trim() === "sha256" ? 64 : 40);
       }
     } catch (error) {

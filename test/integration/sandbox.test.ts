@@ -396,6 +396,13 @@ describe("toroid-sandbox", () => {
       await sandbox.assertClean();
     });
 
+    test("a helper whose parent died before it could look starts nothing and removes the scratch", async (t) => {
+      if (!needs(t, NEEDS)) return;
+      const outcome = await sandbox.run(["--parent-pid", "1", "--keep-scratch"], ["sleep", "1000"]);
+      assert.deepEqual([outcome.exit?.reason, outcome.started], ["cancelled", undefined]);
+      assert.equal(outcome.exit?.message, "it was ended because the process that started it is gone");
+    });
+
     test("when the helper is killed, all inside dies, and gc removes what is left and nothing that lives", async (t) => {
       if (!needs(t, NEEDS)) return;
       await using alive = await sandbox.start([], ["sleep", "1000"]);

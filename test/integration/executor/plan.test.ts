@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, utimes, writeFile } from "node:fs/promises";
+import { mkdir, stat, utimes, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
@@ -163,16 +163,18 @@ test("an address that asks for a password fails at once with a sentence, and for
   }
 });
 
-test("what a killed git left locked is opened again when it is old enough", T, async () => {
+test("what a killed git left locked holds nobody up, and is removed when it is old enough", T, async () => {
   const checkouts = freshCheckouts();
   await plan({ commit: await repo.head() }, checkouts);
   const lock = join(dir.path, `mirrors-${mirrors}`, "acme__api", "refs", "remotes", "origin", "main.lock");
   await mkdir(dirname(lock), { recursive: true });
   await writeFile(lock, "");
-  const commit = await repo.commit({ message: "after the lock" });
-  await assert.rejects(plan({ commit }, checkouts), { code: "TOR_GIT_UNREACHABLE" });
+  const during = await repo.commit({ message: "during the lock" });
+  assert.equal((await plan({ commit: during }, checkouts)).source?.message, "during the lock");
   await utimes(lock, 1, 1);
+  const commit = await repo.commit({ message: "after the lock" });
   assert.equal((await plan({ commit }, checkouts)).source?.message, "after the lock");
+  await assert.rejects(stat(lock), { code: "ENOENT" });
 });
 
 test("an address where nobody answers may answer later", T, async () => {

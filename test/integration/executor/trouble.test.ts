@@ -31,7 +31,7 @@ after(async () => {
 });
 
 function spawnExecutor(name: string): Child {
-  const env = { ...rig.variables(name), TOROID_LOG_LEVEL: quiet.level };
+  const env = { ...rig.variables(name, { TOROID_POOL: name }), TOROID_LOG_LEVEL: quiet.level };
   return script(join(import.meta.dirname, "executor-process.ts"), [], env);
 }
 
@@ -64,6 +64,7 @@ test("an executor whose server is away ends in bounded time when it is told to t
   await using child = spawnExecutor("alone");
   const id = await rig.queue(
     await rig.stageWork({ phases: { install: [], script: ["echo begun; sleep 1000"], publish: [], after: [] } }),
+    "alone",
   );
   await until("the script to run", async () => (await rig.output(id)).includes("begun"));
   await rig.server.kill("SIGKILL");
@@ -85,16 +86,15 @@ test("a full disk errors the attempt with a sentence, to be tried again", T, asy
   await mkdir(state);
   await run("mount", ["-t", "tmpfs", "-o", "size=2m", "toroid-tiny", state]);
   try {
+    // In a block of its own, so that the executor is gone before its disk is.
     await rig.repo.commit({ branch: "big", files: { big: randomBytes(4_000_000) } });
-    await using executor = rig.executor("tiny");
-    const id = await rig.queue(await rig.stageWork());
+    await using _executor = rig.executor("tiny", { TOROID_POOL: "tiny" });
+    const id = await rig.queue(await rig.stageWork(), "tiny");
     const error = await rig.error(id);
     assert.deepEqual(
       [error.code, error.message, error.retryable, error.acted],
       ["TOR_DISK_FULL", "the executor's disk is full", true, false],
     );
-    executor.stop();
-    await executor.ended;
   } finally {
     await rig.repo.branch("main");
     await run("umount", [state]);

@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type LocalRunOptions, runLocally } from "../../../executor/local.ts";
+import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
+import { GitRepo } from "../../support/repo.ts";
+import { needs } from "../../support/skips.ts";
+import { SANDBOX } from "./rig.ts";
+
+const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
+const T = { timeout: 30_000 };
+const FILE = `
+script: ["ls -A; cat new; git status --short; echo $NOTE", "exit 4"]
+after: echo bye
+`;
+
+let repo: GitRepo;
+let leaks: Snapshot;
+
+before(async () => {
+  leaks = await snapshot();
+  repo = await GitRepo.create({ files: { ".toroid.yml": FILE, "sub/b": "x", ".gitignore": "ignored\n" } });
+});
+
+after(async () => {
+  await repo[Symbol.asyncDispose]();
+  await assertNoLeaks(leaks);
+});
+
+async function run(over: Partial<LocalRunOptions> = {}) {
+  const told: string[] = [];
+  const local = await runLocally({
+    directory: repo.path,
+    stage: null,
+    sandbox: SANDBOX,
+    defaultImage: "host",
+    imagesDir: "/nonexistent",
+    params: { NOTE: "noted" },
+    onBytes: (data) => void told.push(Buffer.from(data).toString()),
+    onPhase: (phase) => void told.push(`<${phase}>`),
+    cancelled: new AbortController().signal,
+    ...over,
+  });
+  return { local, told: told.join("") };
+}
+
+test(
+  "a stage runs on the working tree as it is, with what is not committed and without what is ignored",
+  T,
+  async (t) => {
+    if (!needs(t, NEEDS)) return;
+    await writeFile(join(repo.path, "new"), "not committed\n");
+    await writeFile(join(repo.path, "ignored"), "");
+    await symlink("sub/b", join(repo.path, "link"));
+    const { local, told } = await run({ directory: join(repo.path, "sub") });
+    assert.equal(
+      told,
+      "<script>.git\n.gitignore\n.toroid.yml\nlink\nnew\nsub\nnot committed\n?? link\n?? new\nnoted\n<after>bye\n",
+    );
+    assert.equal(local.kind, "run");
+    if (local.kind !== "run") return;
+    const { ruling } = local.run;
+    assert.deepEqual(
+      [local.stage, ruling.kind === "ended" ? ruling.outcome : ruling.code, ruling.message],
+      ["build", "failed", "exit code 4 in script"],
+    );
+  },
+);
+
+test("a stage that the file does not have is refused with those that it has", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  await assert.rejects(run({ stage: "prod" }), {
+    code: "TOR_NOT_FOUND",
+    message: "there is no stage prod; the file has build",
+  });
+});
+
+test("a file with mistakes is told with all of them", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  await writeFile(join(repo.path, ".toroid.yml"), "scrip: x\n");
+  const { local } = await run();
+  assert.equal(local.kind, "invalid");
+  await writeFile(join(repo.path, ".toroid.yml"), FILE);
+});
+
+test("a person can end it", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  await writeFile(join(repo.path, ".toroid.yml"), "script: echo begun; sleep 1000\n");
+  const cancelled = new AbortController();
+  const { local } = await run({
+    cancelled: cancelled.signal,
+    onBytes: () => cancelled.abort(new Error("interrupted")),
+  });
+  assert.ok(local.kind === "run" && local.run.ruling.kind === "ended");
+  assert.deepEqual([local.run.ruling.outcome, local.run.ruling.message], ["cancelled", "interrupted"]);
+});

@@ -1,0 +1,211 @@
+/** Executors as the protocol has them, with scripts that end as chance will have it. They die, and some come back from the dead. */
+import type { Command } from "../../../../protocol/commands.ts";
+import type { QueueRequest, StageEvent, StageOutcome, StageResult } from "../../../../protocol/events.ts";
+import { formatStage, type StageId } from "../../../../protocol/ids.ts";
+import type { Plan } from "../../../../protocol/pipeline/plan.ts";
+import { applyToStage, bareResult, holds, NO_STAGE, ruleClaim, type Stage } from "../../../../protocol/stage.ts";
+import { RUN } from "../../../../protocol/streams.ts";
+import { stageRunSubject } from "../../../../protocol/subjects.ts";
+import type { Work } from "../../../../protocol/work.ts";
+import { ARTIFACT, source } from "../samples.ts";
+import { Life, type Random, type Scheduler } from "./scheduler.ts";
+import type { Store } from "./store.ts";
+
+/** How often things go wrong; all 0 when the world is to come to rest. */
+export interface Trouble {
+  executorDies: number;
+  executorSeemsDead: number;
+  attemptErrors: number;
+  scriptFails: number;
+}
+
+/** What a script did, as the world saw it. */
+export interface ScriptRun {
+  readonly id: StageId;
+  readonly token: number;
+  readonly environment: string | null;
+}
+
+interface Executor {
+  readonly life: Life;
+  /** Tokens that its presence names. */
+  readonly tokens: Set<number>;
+}
+
+export class Executors {
+  readonly scripts: ScriptRun[] = [];
+  readonly #store: Store;
+  readonly #scheduler: Scheduler;
+  readonly #random: Random;
+  readonly #trouble: Trouble;
+  readonly #plan: (repository: string) => Plan;
+  readonly #alive = new Map<string, Executor>();
+  #born = 0;
+  #busy = 0;
+
+  constructor(store: Store, scheduler: Scheduler, trouble: Trouble, plan: (repository: string) => Plan) {
+    this.#store = store;
+    this.#scheduler = scheduler;
+    this.#random = scheduler.random;
+    this.#trouble = trouble;
+    this.#plan = plan;
+  }
+
+  get isIdle(): boolean {
+    return this.#busy === 0;
+  }
+
+  /** Gives a command that waits to an executor that is free. */
+  take(slots: number): void {
+    if (this.#busy >= slots || this.#store.commands.length === 0) return;
+    const [command] = this.#store.commands.splice(this.#random.below(this.#store.commands.length), 1);
+    if (command === undefined) return;
+    this.#born += 1;
+    const executor: Executor = { life: new Life(`executor ${this.#born}`), tokens: new Set() };
+    this.#alive.set(executor.life.name, executor);
+    this.#busy += 1;
+    void this.#serve(executor, command).then(() => this.#end(executor, null));
+    if (this.#random.chance(this.#trouble.executorDies)) void this.#dieSoon(executor, command);
+  }
+
+  /** Its command is delivered again when it has been silent for too long. */
+  async #dieSoon(executor: Executor, command: Command): Promise<void> {
+    const other = new Life("fate");
+    for (let steps = this.#random.below(8); steps >= 0; steps -= 1) await this.#scheduler.turn(other);
+    if (!this.#alive.has(executor.life.name)) return;
+    executor.life.die();
+    this.#end(executor, command);
+  }
+
+  #end(executor: Executor, redelivered: Command | null): void {
+    if (!this.#alive.delete(executor.life.name)) return;
+    this.#busy -= 1;
+    if (redelivered !== null) this.#store.commands.push(redelivered);
+  }
+
+  async #serve(executor: Executor, command: Command): Promise<void> {
+    const { life } = executor;
+    const token = await this.#claim(executor, command);
+    if (token === null) return;
+    if (this.#random.chance(this.#trouble.executorSeemsDead)) {
+      // Its presence ran out while it works on; the command goes to somebody else.
+      executor.tokens.clear();
+      this.#store.commands.push(command);
+    }
+    await this.#scheduler.turn(life);
+    await (command.work.kind === "plan" ? this.#makePlan(life, command, token) : this.#runStage(life, command, token));
+    executor.tokens.delete(token);
+  }
+
+  #read(id: StageId): { readonly stage: Stage; readonly seq: number } {
+    let stage = NO_STAGE;
+    let last = 0;
+    for (const { event, seq } of this.#store.log(stageRunSubject(id))) {
+      stage = applyToStage(stage, event as StageEvent, seq);
+      last = seq;
+    }
+    return { stage, seq: last };
+  }
+
+  /** As `executor/claim.ts`. */
+  async #claim({ life, tokens }: Executor, command: Command): Promise<number | null> {
+    for (;;) {
+      await this.#scheduler.turn(life);
+      const { stage, seq } = this.#read(command);
+      const holder = this.#alive.get(stage.executor ?? "");
+      const ruling = ruleClaim(stage, command.queuedSeq, holder?.tokens.has(stage.token) === true);
+      await this.#scheduler.turn(life);
+      switch (ruling.kind) {
+        case "stale":
+          return null;
+        case "held":
+          this.#store.commands.push(command);
+          return null;
+        case "give-up": {
+          const event = { type: "finished", ...this.#store.head(), result: bareResult(ruling.outcome, ruling.message) };
+          if (this.#append(command, event, seq) !== null) return null;
+          break;
+        }
+        case "claim": {
+          const { attempt, tookOver } = ruling;
+          const event = { type: "claimed", ...this.#store.head(), executor: life.name, attempt, tookOver };
+          const token = this.#append(command, event, seq);
+          if (token === null) break;
+          tokens.add(token);
+          return token;
+        }
+      }
+    }
+  }
+
+  #append(id: StageId, event: { readonly id: string; readonly atMs: number }, expected: number): number | null {
+    return this.#store.append(RUN.name, stageRunSubject(id), event, expected);
+  }
+
+  /** As `executor/holding.ts`: only while the stage is ours. Says whether it was. */
+  async #report(life: Life, id: StageId, token: number, event: (stage: Stage) => StageEvent): Promise<boolean> {
+    for (;;) {
+      await this.#scheduler.turn(life);
+      const { stage, seq } = this.#read(id);
+      if (!holds(stage, token)) return false;
+      await this.#scheduler.turn(life);
+      if (this.#append(id, event(stage), seq) !== null) return true;
+    }
+  }
+
+  async #makePlan(life: Life, id: StageId, token: number): Promise<void> {
+    const planned: StageResult["planned"] = this.#random.chance(0.05)
+      ? { kind: "skip", source: source(id.number), reason: "[skip ci]" }
+      : { kind: "plan", source: source(id.number), plan: this.#plan(id.repository) };
+    await this.#conclude(life, id, token, { ...bareResult("passed", ""), planned }, false);
+  }
+
+  async #runStage(life: Life, command: Command, token: number): Promise<void> {
+    const { work } = command;
+    const started = await this.#report(life, command, token, () => ({
+      type: "started",
+      ...this.#store.head(),
+      weak: [],
+    }));
+    if (!started || work.kind !== "stage") return;
+    this.scripts.push({ id: command, token, environment: work.stage.environment });
+    await this.#scheduler.turn(life);
+    await this.#conclude(life, command, token, this.#resultOf(command, work), true);
+  }
+
+  async #conclude(life: Life, id: StageId, token: number, result: StageResult, acted: boolean): Promise<void> {
+    const head = (): { readonly id: string; readonly atMs: number } => this.#store.head();
+    if (this.#random.chance(this.#trouble.attemptErrors)) {
+      const retryable = this.#random.chance(0.8);
+      const because = { code: "TOR_SANDBOX_SETUP", message: "no workspace", acted, retryable };
+      await this.#report(life, id, token, () => ({ type: "attemptErrored", ...head(), ...because }));
+      return;
+    }
+    await this.#report(life, id, token, (stage) => {
+      const { cancel } = stage;
+      return { type: "finished", ...head(), result: cancel === null ? result : bareResult("cancelled", cancel.why) };
+    });
+  }
+
+  #resultOf(id: StageId, work: Extract<Work, { kind: "stage" }>): StageResult {
+    const outcome: StageOutcome = this.#random.chance(this.#trouble.scriptFails) ? "failed" : "passed";
+    const result = bareResult(outcome, "");
+    if (outcome !== "passed") return result;
+    const isBuild = work.stage.environment === null;
+    return {
+      ...result,
+      outputs: { RAN: formatStage(id) },
+      artifact: isBuild ? ARTIFACT : null,
+      requests: this.#random.chance(0.3) ? [this.#request(work)] : [],
+    };
+  }
+
+  #request(work: Extract<Work, { kind: "stage" }>): QueueRequest {
+    const { environments } = work.context;
+    if (environments.length > 0 && this.#random.chance(0.7)) {
+      return { kind: "environment", environment: this.#random.pick(environments), params: {} };
+    }
+    const repository = this.#random.pick(["acme/web", "acme/nowhere", "other/web"]);
+    return { kind: "repository", repository, ref: "refs/heads/main", params: {} };
+  }
+}

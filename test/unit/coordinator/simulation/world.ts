@@ -1,0 +1,213 @@
+/**
+ * A world in memory: the real actors, reactions and effects, with coordinators and executors that die between any two
+ * steps, events that come twice, late and in any order, and people who push, cancel, pause and ask for more.
+ */
+import { accept } from "../../../../coordinator/accept.ts";
+import { type Effects, makeEffects } from "../../../../coordinator/effects.ts";
+import type { Arrival } from "../../../../coordinator/intake/message.ts";
+import type { Mailboxes } from "../../../../coordinator/mailboxes.ts";
+import { reactToBuild, reactToLane, reactToPush, reactToStage } from "../../../../coordinator/reactions.ts";
+import { makeLogger } from "../../../../kit/log.ts";
+import { dispositionOf, ToroidError } from "../../../../protocol/errors.ts";
+import type { BuildEvent, LaneEvent, PushEvent, StageEvent } from "../../../../protocol/events.ts";
+import type { EnvironmentId } from "../../../../protocol/ids.ts";
+import type { Plan } from "../../../../protocol/pipeline/plan.ts";
+import { LANE, PUSH } from "../../../../protocol/streams.ts";
+import { parseLaneSubject, parsePushSubject, parseRunSubject, pushSubject } from "../../../../protocol/subjects.ts";
+import { commitOf, push } from "../samples.ts";
+import { Executors, type Trouble } from "./executors.ts";
+import { Life, type Random, randomFrom, Scheduler } from "./scheduler.ts";
+import { type Delivery, Store } from "./store.ts";
+
+const SETTINGS = { pool: "default" };
+const SILENT = makeLogger("simulation", "silent");
+/** More than any run needs that comes to rest. */
+const MOST_STEPS = 400_000;
+
+export interface Shape {
+  readonly pushes: number;
+  /** Chances, per step or per event. */
+  readonly trouble: Trouble & { coordinatorDies: number; repeats: number; people: number };
+  readonly plans: Readonly<Record<string, Plan>>;
+}
+
+export class World {
+  readonly store = new Store();
+  readonly executors: Executors;
+  /** What went wrong that may not: a reaction that cannot be repeated into success. */
+  readonly failures: unknown[] = [];
+  /** Keys of the pushes that were accepted. */
+  readonly pushed: string[] = [];
+  readonly #shape: Shape;
+  readonly #random: Random;
+  readonly #scheduler: Scheduler;
+  readonly #trouble: Shape["trouble"];
+  #inHand = 0;
+  #born = 0;
+
+  constructor(seed: number, shape: Shape) {
+    this.#shape = shape;
+    this.#random = randomFrom(seed);
+    this.#scheduler = new Scheduler(this.#random);
+    this.#trouble = { ...shape.trouble };
+    const planOf = (repository: string): Plan => {
+      const plan = shape.plans[repository];
+      if (plan === undefined) throw new Error(`no plan for ${repository}`);
+      return plan;
+    };
+    this.executors = new Executors(this.store, this.#scheduler, this.#trouble, planOf);
+  }
+
+  get repositories(): readonly string[] {
+    return Object.keys(this.#shape.plans);
+  }
+
+  get environments(): readonly EnvironmentId[] {
+    return Object.entries(this.#shape.plans).flatMap(([repository, plan]) =>
+      plan.stages.flatMap(({ environment }) => (environment === null ? [] : [{ repository, environment }])),
+    );
+  }
+
+  /** Runs until everything has come to rest, the last part of it without trouble. */
+  async run(): Promise<void> {
+    // One by one, so that numbers are those of the arrivals.
+    for (const repository of this.repositories) this.#arrive(repository, `${repository} first`);
+    let left = this.#shape.pushes;
+    while (left > 0 || this.#random.chance(0.999)) {
+      this.store.nowMs += 1;
+      if (left > 0 && this.#random.chance(0.02)) {
+        this.#arrive(this.#random.pick(this.repositories), `push ${left}`);
+        left -= 1;
+      }
+      if (this.#random.chance(this.#trouble.people)) this.#meddle();
+      await this.#move();
+    }
+    await this.#rest();
+  }
+
+  async #rest(): Promise<void> {
+    for (const what of Object.keys(this.#trouble)) Object.assign(this.#trouble, { [what]: 0 });
+    for (;;) {
+      if (this.#scheduler.steps > MOST_STEPS) throw new Error("the world does not come to rest");
+      if (await this.#move()) continue;
+      // All is quiet, unless a pause holds something.
+      let resumed = false;
+      for (const id of this.environments) {
+        const { actors } = this.#process("person");
+        const done = actors.environment.tell(id, { kind: "resume", by: "ada", why: "looked" });
+        while (await this.#move());
+        resumed ||= (await done).changed;
+      }
+      if (!resumed) return;
+    }
+  }
+
+  /** One step of anybody; false when nobody has anything to do. */
+  async #move(): Promise<boolean> {
+    const { deliveries, commands } = this.store;
+    if (deliveries.length > 0 && this.#inHand < 12 && this.#random.chance(0.3)) this.#deliver();
+    if (commands.length > 0 && this.#random.chance(0.2)) this.executors.take(4);
+    const stepped = await this.#scheduler.step();
+    return stepped || deliveries.length > 0 || commands.length > 0;
+  }
+
+  #process(name: string): { readonly life: Life; readonly actors: Mailboxes; readonly effects: Effects } {
+    this.#born += 1;
+    const life = new Life(`${name} ${this.#born}`);
+    const actors = this.store.mailboxes(life, this.#scheduler);
+    return { life, actors, effects: makeEffects(this.store.jet(life, this.#scheduler), actors, SETTINGS, SILENT) };
+  }
+
+  /** Any event that waits, whatever came before it, to a coordinator that may die of it. */
+  #deliver(): void {
+    const { deliveries } = this.store;
+    const [one] = deliveries.splice(this.#random.below(deliveries.length), 1);
+    if (one === undefined) return;
+    const { life, actors, effects } = this.#process("coordinator");
+    this.#inHand += 1;
+    let over = false;
+    const end = (again: boolean): void => {
+      if (over) return;
+      over = true;
+      this.#inHand -= 1;
+      if (again) deliveries.push(one);
+    };
+    react(one, actors, effects).then(
+      () => end(this.#random.chance(this.#trouble.repeats)),
+      (error: unknown) => {
+        if (dispositionOf(error) !== "retry") this.failures.push(error);
+        end(dispositionOf(error) === "retry");
+      },
+    );
+    if (this.#random.chance(this.#trouble.coordinatorDies)) void this.#dieSoon(life, () => end(true));
+  }
+
+  async #dieSoon(life: Life, andThen: () => void): Promise<void> {
+    const fate = new Life("fate");
+    for (let steps = this.#random.below(12); steps >= 0; steps -= 1) await this.#scheduler.turn(fate);
+    life.die();
+    andThen();
+  }
+
+  /** A push comes in, twice at times, as from a queue. */
+  #arrive(repository: string, key: string): void {
+    this.pushed.push(`${repository} ${key}`);
+    const commit = commitOf(this.pushed.length);
+    const arrival: Arrival = { kind: "push", key, push: push({ repository, commit }) };
+    for (let times = this.#random.chance(0.5) ? 2 : 1; times > 0; times -= 1) {
+      accept(this.#process("intake").actors, arrival, "queue").catch((error: unknown) => this.failures.push(error));
+    }
+  }
+
+  #meddle(): void {
+    const { actors } = this.#process("person");
+    const repository = this.#random.pick(this.repositories);
+    const number = 1 + this.#random.below(Math.max(1, this.store.log(pushSubject(repository)).length));
+    const id = this.#random.pick(this.environments);
+    const key = `wish ${this.#born}`;
+    const wishes: readonly (() => Promise<unknown>)[] = [
+      () => actors.build.tell({ repository, number }, { kind: "cancel", by: "ada", why: "wrong branch" }),
+      () => actors.environment.tell(id, { kind: "pause", by: "ada", why: "freeze", untilMs: null }),
+      () => actors.environment.tell(id, { kind: "resume", by: "ada", why: "over" }),
+      () => actors.environment.tell(id, { kind: "resume", by: "ada", why: "over" }),
+      () => {
+        const request = {
+          what: "environment",
+          repository: id.repository,
+          number,
+          environment: id.environment,
+          params: {},
+        };
+        return accept(actors, { kind: "request", key, request: { ...request, what: "environment" } }, "ada");
+      },
+    ];
+    this.#random
+      .pick(wishes)()
+      .catch((error: unknown) => {
+        const refused = error instanceof ToroidError && ["TOR_NOT_FOUND", "TOR_CONFLICT"].includes(error.code);
+        if (!refused) this.failures.push(error);
+      });
+  }
+}
+
+/** As `coordinator/reactor.ts`. */
+async function react({ stream, subject, seq, event }: Delivery, actors: Mailboxes, effects: Effects): Promise<void> {
+  if (stream === PUSH.name) {
+    await effects.perform(reactToPush(parsePushSubject(subject), event as PushEvent), [], event.id);
+    return;
+  }
+  if (stream === LANE.name) {
+    const id = parseLaneSubject(subject);
+    const { state } = await actors.environment.load(id, seq);
+    await effects.perform(reactToLane(id, state, event as LaneEvent, seq), [], event.id);
+    return;
+  }
+  const run = parseRunSubject(subject);
+  if (run.kind === "build") {
+    const { state } = await actors.build.load(run.id, seq);
+    await effects.perform(reactToBuild(run.id, state, event as BuildEvent, SETTINGS), [], event.id);
+  } else {
+    const { state } = await actors.stage.load(run.id, seq);
+    await effects.perform(reactToStage(run.id, state, event as StageEvent, seq), [], event.id);
+  }
+}
