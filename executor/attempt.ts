@@ -155,13 +155,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
 }
 
 function mayPublish(h: Holding, { stage, source }: StageWork): boolean {
-  const { defaultBranch } = source;
-  return shouldPublish(stage, {
-    ...source,
-    repository: h.id.repository,
-    changedPaths: null,
-    defaultBranch: typeof defaultBranch === "string" ? defaultBranch : null,
-  });
+  return shouldPublish(stage, { ...source, repository: h.id.repository, changedPaths: null });
 }
 
 function eventOf(ending: Ending): StageEvent {

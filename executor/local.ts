@@ -119,6 +119,7 @@ function workOf(tree: WorkingTree, stage: StagePlan, params: Readonly<Record<str
       commit: tree.commit,
       message: "",
       author: "",
+      defaultBranch: null,
     },
     stage: structuredClone(stage) as StageWork["stage"],
     context: {

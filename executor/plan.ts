@@ -20,7 +20,7 @@ export type PlannedPush = NonNullable<StageResult["planned"]>;
 export async function planPush(checkouts: Checkouts, push: Push, signal: AbortSignal): Promise<PlannedPush> {
   const { mirror, address } = checkouts.mirror(push.repository, push.remote);
   const { ref, object } = await objectOf(mirror, address, push, signal);
-  await mirror.need(object, ref, address, signal);
+  await mirror.need(object, ref, address, signal, true);
   const [head, file] = await Promise.all([readHead(mirror, object, signal), readFile(mirror, object, signal)]);
   const source: CheckedSource = {
     ref,

@@ -43,6 +43,7 @@ export const source = z.looseObject({
   commit: commitName,
   message: z.string(),
   author: z.string(),
+  defaultBranch: z.string().nullable(),
 });
 export type CheckedSource = z.infer<typeof source>;
 

@@ -92,12 +92,14 @@ export class Mirror {
    * Makes sure that `commit` is here. It is looked for in `ref` first, which is where a push says it is; a push that
    * was overtaken by a forced one is asked for by name.
    *
+   * @param fresh the commit was just pushed, so that looking for it before fetching would be a process for nothing
    * @throws {ToroidError} TOR_NOT_FOUND, TOR_GIT_AUTH, TOR_GIT_UNREACHABLE, TOR_DISK_FULL
    */
-  async need(commit: string, ref: string, address: Address, signal: AbortSignal): Promise<void> {
+  async need(commit: string, ref: string, address: Address, signal: AbortSignal, fresh = false): Promise<void> {
     if (this.#known.has(commit)) return;
     await this.#alone(async () => {
       if (this.#known.has(commit) || (await this.#stands(ref, commit))) return;
+      if (!fresh && (await this.has(commit, signal))) return;
       await this.#prepare(address, commit.length);
       try {
         await this.#fetch(address, trackedRefspec(ref), ref, signal);

@@ -232,7 +232,7 @@ PEEK(kernel_memory, "/proc/kcore")
 PEEK(kernel_messages, "/proc/kmsg")
 PEEK(device_memory, "/dev/mem")
 PEEK(device_messages, "/dev/kmsg")
-PEEK(device_disk, "/dev/vda")
+PEEK(device_disk, "/dev/sda")
 PEEK(page_counts, "/proc/kpagecount")
 static long init_memory(void) {
   struct iovec {

@@ -42,6 +42,7 @@ export async function benchPath(): Promise<Report> {
     ports: { http: 0, nats: 0, queue: 0 },
     slots: 2,
     say: () => {},
+    ending: new AbortController().signal,
   });
   await using jet = await connectJet({ url: system.natsUrl, name: "bench" });
   const runs: Run[] = [];

@@ -35,7 +35,7 @@ after(async () => {
 });
 
 function sourceOf(commit: string, ref = "refs/heads/main"): CheckedSource {
-  return { ref, branch: null, tag: null, before: null, commit, message: "", author: "" };
+  return { ref, branch: null, tag: null, before: null, commit, message: "", author: "", defaultBranch: null };
 }
 
 async function checkOut(checkouts: Checkouts, commit: string, ref?: string): Promise<string> {

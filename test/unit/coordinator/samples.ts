@@ -39,6 +39,7 @@ export function source(number = 1): CheckedSource {
     commit: commitOf(number),
     message: "fix the door",
     author: "Ada",
+    defaultBranch: "main",
   };
 }
 

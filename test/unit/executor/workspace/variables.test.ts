@@ -14,6 +14,7 @@ const work: StageWork = {
     commit: "a".repeat(40),
     message: "",
     author: "",
+    defaultBranch: "main",
   },
   stage: {
     name: "prod",
