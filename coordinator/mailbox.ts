@@ -30,8 +30,11 @@ export interface Mailbox<Id, State, Command> {
   observe(id: Id, seq: number, previousSeq: number | null, bytes: Uint8Array): void;
 }
 
-/** Races are lost to somebody who got further, so losing many in a row means that we are wrong. */
-const MAX_RACES = 50;
+/**
+ * Races are lost to somebody who got further. A crowd in another process can win many in a row, since it appends on
+ * while we read; but crowds end, so losing more than this means that we are wrong.
+ */
+const MAX_RACES = 1_000;
 /** Actors kept in memory by one mailbox; the rest is read again when needed. */
 const CACHE_ENTRIES = 10_000;
 
@@ -42,6 +45,8 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
   clock: () => number = Date.now,
 ): Mailbox<Id, State, Command> {
   const cache = new Map<string, Loaded<State>>();
+  /** The end of the last command told to each actor; resolves whatever became of it. */
+  const tails = new Map<string, Promise<void>>();
   const carried = actor.snapshot === undefined ? null : z.looseObject({ event: actor.schema, state: actor.snapshot });
 
   function remember(subject: string, loaded: Loaded<State>): void {
@@ -84,6 +89,53 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
     return last === null || last.seq <= known.seq ? known : fold(known, [last]);
   }
 
+  /**
+   * Commands to one actor are decided one after the other here, so that only other processes are raced: a crowd in one
+   * process would lose to itself again and again.
+   */
+  function inTurn<T>(subject: string, act: () => Promise<T>): Promise<T> {
+    const turn = (tails.get(subject) ?? Promise.resolve()).then(act);
+    const tail = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    tails.set(subject, tail);
+    void tail.then(() => {
+      if (tails.get(subject) === tail) tails.delete(subject);
+    });
+    return turn;
+  }
+
+  async function tellInTurn(subject: string, command: Command): Promise<Loaded<State> & { readonly changed: boolean }> {
+    let current = cache.get(subject) ?? (await read(subject));
+    for (let race = 1; race <= MAX_RACES; race += 1) {
+      const head: EventHead = { id: randomUUID(), atMs: clock() };
+      const decision = actor.decide(current.state, command, head);
+      if (decision.kind !== "append") {
+        // Said on the strength of what we remember: make sure that it still holds.
+        const fresh = await read(subject);
+        if (fresh.seq !== current.seq) {
+          current = fresh;
+          continue;
+        }
+        if (decision.kind === "refuse") throw new ToroidError(decision.code, decision.why, { subject });
+        return { ...current, changed: false };
+      }
+      const { event } = decision;
+      const message = carried === null ? event : { id: event.id, event, state: current.state };
+      const done = await append(jet, actor.stream, subject, message, current.seq);
+      if (done.kind === "appended") {
+        const loaded = { state: actor.apply(current.state, event, done.seq), seq: done.seq };
+        remember(subject, loaded);
+        crashPoint("coordinator-after-append");
+        return { ...loaded, changed: true };
+      }
+      log.debug({ subject, race }, "lost a race; deciding again");
+      current = await read(subject);
+    }
+    throw new ToroidError("TOR_CONFLICT", `${actor.noun} ${subject} changes faster than we can decide`, { subject });
+  }
+
   return {
     async load(id, atLeast = 0) {
       const subject = actor.subjectOf(id);
@@ -91,35 +143,9 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
       return known !== undefined && atLeast > 0 && known.seq >= atLeast ? known : read(subject);
     },
 
-    async tell(id, command) {
+    tell(id, command) {
       const subject = actor.subjectOf(id);
-      let current = cache.get(subject) ?? (await read(subject));
-      for (let race = 1; race <= MAX_RACES; race += 1) {
-        const head: EventHead = { id: randomUUID(), atMs: clock() };
-        const decision = actor.decide(current.state, command, head);
-        if (decision.kind !== "append") {
-          // Said on the strength of what we remember: make sure that it still holds.
-          const fresh = await read(subject);
-          if (fresh.seq !== current.seq) {
-            current = fresh;
-            continue;
-          }
-          if (decision.kind === "refuse") throw new ToroidError(decision.code, decision.why, { subject });
-          return { ...current, changed: false };
-        }
-        const { event } = decision;
-        const message = carried === null ? event : { id: event.id, event, state: current.state };
-        const done = await append(jet, actor.stream, subject, message, current.seq);
-        if (done.kind === "appended") {
-          const loaded = { state: actor.apply(current.state, event, done.seq), seq: done.seq };
-          remember(subject, loaded);
-          crashPoint("coordinator-after-append");
-          return { ...loaded, changed: true };
-        }
-        log.debug({ subject, race }, "lost a race; deciding again");
-        current = await read(subject);
-      }
-      throw new ToroidError("TOR_CONFLICT", `${actor.noun} ${subject} changes faster than we can decide`, { subject });
+      return inTurn(subject, () => tellInTurn(subject, command));
     },
 
     observe(id, seq, previousSeq, bytes) {

@@ -27,6 +27,11 @@ export interface Jet {
 /** Header that carries the id of the event in a message, so that an ambiguous publish can be told from another's. */
 const EVENT_ID = "Toroid-Event";
 
+/** Codes of the server that the library has no names for. */
+const STREAM_STORE_FAILED = 10077;
+const INSUFFICIENT_RESOURCES = 10023;
+const STORAGE_EXCEEDED = 10047;
+
 const READ_BATCH = 512;
 const REQUEST_TIMEOUT_MS = 5_000;
 const APPEND_TRIES = 5;
@@ -115,11 +120,9 @@ export async function readSubject(
  * One batch, by callback: the library's iterator keeps its subscription for as long as the connection lives. It also
  * gives up on a first message only, so that a batch that breaks off has to be noticed here.
  */
-function readBatch(jet: Jet, stream: string, subject: string, seq: number): Promise<readonly StoredMsg[]> {
+async function readBatch(jet: Jet, stream: string, subject: string, seq: number): Promise<readonly StoredMsg[]> {
   const { promise, resolve, reject } = Promise.withResolvers<readonly StoredMsg[]>();
   const read: StoredMsg[] = [];
-  const broken = new Error(`the store did not finish its answer about ${subject}`);
-  const patience = setTimeout(() => reject(broken), REQUEST_TIMEOUT_MS);
   const callback = (done: { err?: Error } | null, message: StoredMsg): void => {
     if (done === null) {
       read.push(message);
@@ -127,11 +130,15 @@ function readBatch(jet: Jet, stream: string, subject: string, seq: number): Prom
     } else if (done.err === undefined || isNotFound(done.err)) resolve(read);
     else reject(done.err);
   };
-  const query = { seq, next_by_subj: subject, batch: READ_BATCH, callback };
-  jet.jsm.direct
-    .getBatch(stream, query)
-    .then((batch) => promise.catch((error: unknown) => batch.stop(error instanceof Error ? error : broken)), reject);
-  return promise.finally(() => clearTimeout(patience));
+  const batch = await jet.jsm.direct.getBatch(stream, { seq, next_by_subj: subject, batch: READ_BATCH, callback });
+  const broken = new Error(`the store did not finish its answer about ${subject}`);
+  // Ends the subscription as well, and then calls back.
+  const patience = setTimeout(() => batch.stop(broken), REQUEST_TIMEOUT_MS);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(patience);
+  }
 }
 
 /** The newest message of one subject, or null. */
@@ -165,7 +172,8 @@ export type Appended = { readonly kind: "appended"; readonly seq: number } | { r
  * anything else. Even a refusal is only believed after that, because a repeated compare-and-set is refused when its
  * first try succeeded.
  *
- * @throws {ToroidError} TOR_NATS_UNREACHABLE when the store cannot be reached within {@link APPEND_TRIES} tries.
+ * @throws {ToroidError} TOR_NATS_UNREACHABLE when the store cannot be reached within {@link APPEND_TRIES} tries,
+ * TOR_DISK_FULL when it has no room.
  */
 export async function append(
   jet: Jet,
@@ -194,6 +202,7 @@ export async function append(
       return { kind: "appended", seq: ack.seq };
     } catch (error) {
       if (isWrongSequence(error) && uncertain === null) return { kind: "conflict" };
+      if (isFull(error)) throw fullError(stream, error);
       if (isRefusal(error) && !isWrongSequence(error)) {
         throw new ToroidError(
           "TOR_INTERNAL",
@@ -218,6 +227,21 @@ function isWrongSequence(error: unknown): boolean {
     error instanceof JetStreamApiError &&
     (error.code === JetStreamApiCodes.StreamWrongLastSequence ||
       error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown)
+  );
+}
+
+/** Either the stream has reached its own limit, or the server that of its whole store. */
+function isFull(error: unknown): boolean {
+  const codes: readonly number[] = [STREAM_STORE_FAILED, INSUFFICIENT_RESOURCES, STORAGE_EXCEEDED];
+  return error instanceof JetStreamApiError && codes.includes(error.code);
+}
+
+function fullError(stream: string, cause: unknown): ToroidError {
+  return new ToroidError(
+    "TOR_DISK_FULL",
+    `stream ${stream} is full (${sentenceOf(cause)}): raise TOROID_STORE_BYTES, and max_file_store of nats-server with it`,
+    { stream },
+    { cause },
   );
 }
 

@@ -139,7 +139,7 @@ function startPart(name: "coordinator" | "executor", dir: string, environment: R
   });
   async function ready(): Promise<string> {
     const late = new AbortController();
-    const expired = delay(READY_MS, undefined, { signal: late.signal }).then(() => {
+    const expired = delay(READY_MS, undefined, { signal: late.signal, ref: false }).then(() => {
       const message = `the ${name} was not ready after ${READY_MS / 1000} s; its log is ${logPath}`;
       throw new ToroidError("TOR_INTERNAL", message, { part: name });
     });

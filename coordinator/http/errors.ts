@@ -16,6 +16,7 @@ const STATUS: Partial<Record<Code, number>> = {
   TOR_INVALID_INPUT: 400,
   TOR_DECODE: 400,
   TOR_NATS_UNREACHABLE: 503,
+  TOR_DISK_FULL: 503,
 };
 
 export function notFound(what: string): ToroidError {

@@ -88,7 +88,7 @@ export class TcpProxy implements AsyncDisposable {
       socket.on("error", end);
       socket.on("close", end);
     }
-    client.on("data", (sent) => {
+    client.on("data", (sent: Buffer) => {
       if (this.#cutAfter?.(sent) === true) {
         this.#cutAfter = null;
         this.#cuts += 1;

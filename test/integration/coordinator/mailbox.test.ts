@@ -8,7 +8,7 @@ import { append, connectJet, readLast, readSubject } from "../../../kit/jetstrea
 import { findNatsServer, startNatsServer } from "../../../kit/nats-server.ts";
 import { ensureTopology } from "../../../kit/topology.ts";
 import { dispositionOf, ToroidError } from "../../../protocol/errors.ts";
-import { buildEvent, pushEvent } from "../../../protocol/events.ts";
+import { pushEvent } from "../../../protocol/events.ts";
 import { LANE, PUSH, RUN } from "../../../protocol/streams.ts";
 import { buildRunSubject, laneSubject, pushSubject } from "../../../protocol/subjects.ts";
 import { NatsServer } from "../../support/nats.ts";
