@@ -5,29 +5,34 @@
 #include "toroid-sandbox.h"
 
 int gc_command(int argc, char **argv) {
-  const char *state = NULL, *cgroup = NULL;
+  const char *state = NULL, *cgroup = NULL, *net = NULL;
   for (int i = 0; i + 1 < argc; i += 2) {
     if (strcmp(argv[i], "--state") == 0)
       state = argv[i + 1];
     else if (strcmp(argv[i], "--cgroup") == 0)
       cgroup = argv[i + 1];
+    else if (strcmp(argv[i], "--net") == 0)
+      net = argv[i + 1];
     else
       state = NULL, argc = 0;
   }
   if (argc % 2 != 0 || state == NULL) {
-    complain("usage: toroid-sandbox gc --state DIR [--cgroup DIR]");
+    complain("usage: toroid-sandbox gc --state DIR [--cgroup DIR] [--net DIR]");
     return EXIT_OURS;
   }
   struct failure failure = {0};
   /* cgroups first: what still runs in them may be writing to the directories */
   int cgroups = cgroup_collect(cgroup, &failure);
   int scratches = scratch_collect(state, &failure);
-  if (cgroups < 0 || scratches < 0) {
+  int network = net == NULL ? 0 : pool_down(net, true, &failure);
+  if (cgroups < 0 || scratches < 0 || network < 0) {
     char sentence[640];
     failure_sentence(&failure, sentence, sizeof sentence);
     complain("%s", sentence);
     return EXIT_OURS;
   }
-  printf("{\"cgroups\":%d,\"scratches\":%d}\n", cgroups, scratches);
+  printf("{\"cgroups\":%d,\"scratches\":%d", cgroups, scratches);
+  if (net != NULL) printf(",\"network\":%d", network);
+  puts("}");
   return 0;
 }

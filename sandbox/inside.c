@@ -85,7 +85,7 @@ static int setup_hostname(struct inside *inside) {
 }
 
 static int setup_loopback(struct inside *inside) {
-  if (inside->plan->network == NETWORK_HOST) return 0;
+  if (inside->plan->network != NETWORK_NONE) return 0;
   struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   int result = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &request);
@@ -187,15 +187,15 @@ static int setup_mounts(struct inside *inside) {
   return 0;
 }
 
-/* On the host's network the host's resolver is the one that answers; the image's own file is somebody else's,
- * or a link into a /run that is not here. */
+/* On a slot's network the pool's resolvers answer, on the host's network the host's; the image's own file is somebody
+ * else's, or a link into a /run that is not here. */
 static int setup_resolver(struct inside *inside) {
   const struct plan *plan = inside->plan;
-  if (plan->network != NETWORK_HOST || plan->resolver[0] == '\0' || caller_mounts(plan, "/etc/resolv.conf")) return 0;
+  if (plan->network == NETWORK_NONE || plan->resolver[0] == '\0' || caller_mounts(plan, "/etc/resolv.conf")) return 0;
   const uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
   int there = sys_openat2(inside->root, "etc/resolv.conf", O_PATH, resolve);
   if (there >= 0) close(there);
-  if (there >= 0 && plan->image_is_host) return 0;
+  if (there >= 0 && plan->image_is_host && plan->network == NETWORK_HOST) return 0;
   int etc = path_in_root(inside->root, "/etc", true, &inside->failure, "resolver");
   if (etc < 0) return -1;
   (void)unlinkat(etc, "resolv.conf", 0);

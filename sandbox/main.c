@@ -30,10 +30,15 @@ static int help(int argc, char **argv) {
   puts("toroid-sandbox runs one command inside walls and says how it ended.\n\n"
        "  toroid-sandbox run [options] -- CMD [ARG...]\n"
        "  toroid-sandbox check [--json]                   what this host lacks, found by trying\n"
-       "  toroid-sandbox gc --state DIR [--cgroup DIR]    remove what a dead host left\n"
+       "  toroid-sandbox gc --state DIR [--cgroup DIR] [--net DIR]    remove what a dead host left\n"
+       "  toroid-sandbox net up --state DIR --slots N [options]       make network namespaces DIR/0, DIR/1, ...\n"
+       "  toroid-sandbox net down --state DIR             remove them and all that belongs to them\n"
+       "  toroid-sandbox net check [--json]               what this host lacks for them, found by trying\n"
        "  toroid-sandbox --help | --version\n\n"
        "options of run:");
   print_run_options();
+  puts("\noptions of net up:");
+  print_net_options();
   puts("\nexit: the command's code, 128+signal, 124 out of time, 125 ours, 126 not executable, 127 not found.");
   return 0;
 }
@@ -48,7 +53,7 @@ static const struct {
   const char *name;
   int (*main)(int argc, char **argv);
 } COMMANDS[] = {
-    {"run", run_main}, {"check", check_command}, {"gc", gc_command}, {"--help", help},
+    {"run", run_main}, {"check", check_command}, {"gc", gc_command}, {"net", net_command}, {"--help", help},
     {"-h", help},      {"--version", version},
 };
 

@@ -50,8 +50,7 @@ static int add(struct list *list, char *value, struct sentence *why) {
   return list_add(list, value) == 0 ? 0 : refuse(why, "there is no memory for the options");
 }
 
-/* Digits only: no sign, no space, no unit. */
-static bool read_number(const char *text, uint64_t least, uint64_t most, uint64_t *into) {
+bool read_number(const char *text, uint64_t least, uint64_t most, uint64_t *into) {
   uint64_t value = 0;
   if (*text == '\0') return false;
   for (const char *c = text; *c != '\0'; c++) {
@@ -151,8 +150,10 @@ static int parse_network(struct plan *plan, char *value, struct sentence *why) {
     plan->network = NETWORK_NONE;
   else if (strcmp(value, "host") == 0)
     plan->network = NETWORK_HOST;
+  else if (strcmp(value, "full") == 0)
+    plan->network = NETWORK_FULL;
   else
-    return refuse(why, "--network wants `none` or `host`, not `%s`", value);
+    return refuse(why, "--network wants `none`, `full` or `host`, not `%s`", value);
   return 0;
 }
 
@@ -183,8 +184,10 @@ static const struct option OPTIONS[] = {
     {"--uid-base", NUMBER, AT(uid_base), NULL, UID_COUNT, UINT32_MAX - 2ull * UID_COUNT, "N",
      "the uid outside of uid 0 inside, first of 65536 (default: a free range from 1879048192 up)"},
     {"--user", PARSED, 0, parse_user, 0, 0, "UID:GID", "who CMD runs as inside (default 0:0)"},
-    {"--network", PARSED, 0, parse_network, 0, 0, "none|host",
-     "none: only a loopback of its own; host: the host's (default none)"},
+    {"--network", PARSED, 0, parse_network, 0, 0, "none|full|host",
+     "none: only a loopback of its own; full: a slot of the pool; host: the host's (default none)"},
+    {"--netns", PATH, AT(netns), NULL, 0, 0, "FILE", "the slot for --network full: DIR/0 and so on of `net up`"},
+    {"--resolver", PATH, AT(resolver_file), NULL, 0, 0, "FILE", "what /etc/resolv.conf says with --network full"},
     {"--cgroup", PATH, AT(cgroup), NULL, 0, 0, "DIR", "the delegated cgroup v2 directory to make ours below"},
     {"--memory-bytes", NUMBER, AT(memory_bytes), NULL, 1 << 20, INT64_MAX, "N", "memory of all processes together"},
     {"--pids", NUMBER, AT(pids), NULL, 2, MAX_PIDS_LIMIT, "N", "processes and threads, ours among them"},
@@ -310,6 +313,9 @@ int parse_run(struct plan *plan, struct list *words, struct sentence *why) {
   if (plan->scratch == NULL) return refuse(why, "--scratch is missing");
   if (plan->image_is_host && strcmp(plan->lowers.at[plan->lowers.count - 1], "host") != 0)
     return refuse(why, "--image host must be the last, the lowest layer");
+  if ((plan->network == NETWORK_FULL) != (plan->netns != NULL))
+    return refuse(why, "--network full and --netns go together");
+  if (plan->resolver_file != NULL && plan->netns == NULL) return refuse(why, "--resolver is for --network full");
   bool has_path = false;
   for (size_t i = 0; i < plan->env.count; i++) has_path |= strncmp(plan->env.at[i], "PATH=", 5) == 0;
   static char path[] = DEFAULT_PATH;

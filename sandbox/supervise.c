@@ -44,10 +44,16 @@ static int watch_signals(struct run *run) {
   return run->signal_fd >= 0 ? 0 : failed(&run->failure, "signals", "cannot watch them");
 }
 
-static int start_init(struct run *run) {
+static int start_init(struct run *run, uint64_t *mark) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return failed(&run->failure, "clone", "no socket pair");
+  if (run->plan.network == NETWORK_FULL) {
+    /* after the pair is made: a socket belongs to the namespace of that moment, and a slot is to have the build's alone
+     */
+    if (slot_enter(&run->slot, run->plan.netns, &run->failure) != 0) return -1;
+    step_done(&run->steps, "network", mark);
+  }
   if (fchdir(run->scratch.fd) != 0) return failed(&run->failure, "clone", "cannot enter the scratch directory");
   bool placed = run->cgroup.fd >= 0;
   struct clone_args args = {
@@ -125,11 +131,16 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   return 0;
 }
 
-static void read_resolver(struct plan *plan) {
-  int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC); /* often a link, which is followed */
+/* With --network host the host's own, often a link, which is followed. */
+static int read_resolver(struct plan *plan, struct failure *failure) {
+  const char *path = plan->network == NETWORK_HOST ? "/etc/resolv.conf" : plan->resolver_file;
+  if (path == NULL) return 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && plan->network == NETWORK_FULL) return failed(failure, "network", "cannot open %s", path);
   ssize_t used = fd < 0 ? 0 : read(fd, plan->resolver, sizeof plan->resolver - 1);
   plan->resolver[used > 0 ? used : 0] = '\0';
   if (fd >= 0) close(fd);
+  return 0;
 }
 
 static int prepare(struct run *run) {
@@ -145,7 +156,7 @@ static int prepare(struct run *run) {
     errno = 0;
     return failed(&run->failure, "privilege", "toroid-sandbox has to be started by root");
   }
-  if (run->plan.network == NETWORK_HOST) read_resolver(&run->plan);
+  if (run->plan.network != NETWORK_NONE && read_resolver(&run->plan, &run->failure) != 0) return -1;
   watch_parent(run);
   if (watch_signals(run) != 0) return -1;
   if (scratch_open(&run->scratch, &run->plan, &run->failure) != 0) return -1;
@@ -156,7 +167,7 @@ static int prepare(struct run *run) {
   if (cgroup_create(&run->cgroup, &run->plan, &run->failure) != 0) return -1;
   step_done(&run->steps, "cgroup", &mark);
   tell_created(run);
-  if (start_init(run) != 0) return -1;
+  if (start_init(run, &mark) != 0) return -1;
   step_done(&run->steps, "clone", &mark);
   return make_mounts(run, &mark);
 }
@@ -270,6 +281,7 @@ static void end_everything(struct run *run) {
   tell_exit(run);
   if (cgroup_remove(&run->cgroup) != 0)
     complain("the cgroup %s cannot be removed: %s", run->cgroup.path, strerror(errno));
+  slot_leave(&run->slot); /* before the scratch: what deletes it in the background must not hold the slot's lock */
   if (run->has_scratch && (!run->plan.keep_scratch || run->orphan) && scratch_remove(&run->scratch) != 0)
     complain("the scratch %s cannot be removed: %s", run->plan.scratch, strerror(errno));
   tell_gone(run);
@@ -295,7 +307,8 @@ int run_command(const struct plan *plan) {
                      .status_fd = -1,
                      .uids_fd = -1,
                      .kill_at = NEVER,
-                     .cgroup = {.fd = -1, .base_fd = -1}};
+                     .cgroup = {.fd = -1, .base_fd = -1},
+                     .slot = {.netns = -1, .conntrack = -1}};
   umask(0); /* modes below are meant */
   if (fill_standard_descriptors() != 0) return EXIT_OURS;
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core with the caller's secrets in it */

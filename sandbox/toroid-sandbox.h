@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -46,20 +47,21 @@ struct op {
   uint64_t bytes;
 };
 
-enum network { NETWORK_NONE, NETWORK_HOST };
+enum network { NETWORK_NONE, NETWORK_HOST, NETWORK_FULL };
 
 struct plan {
   struct list lowers, masks, env, argv;
   struct op ops[MAX_OPS];
   size_t op_count;
   const char *scratch, *cwd, *hostname, *cgroup;
+  const char *netns, *resolver_file; /* for --network full */
   bool image_is_host, keep_scratch;
   enum network network;
   uint64_t uid_base; /* 0: choose one */
   uint64_t user, group, parent_pid;
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
   uint64_t status_fd, args_fd;                               /* NO_FD: none */
-  char resolver[4096];                                       /* the host's /etc/resolv.conf, for --network host */
+  char resolver[4096];                                       /* what /etc/resolv.conf inside is to say */
   char *command_line;                                        /* as the kernel shows it */
   size_t command_line_bytes;
 };
@@ -69,6 +71,8 @@ struct plan {
 struct sentence {
   char text[512];
 };
+/* Digits only: no sign, no space, no unit. */
+bool read_number(const char *text, uint64_t least, uint64_t most, uint64_t *into);
 /* Into a plan of zeros. Answers 0, or -1 after writing one sentence into `why`. */
 int parse_run(struct plan *plan, struct list *words, struct sentence *why);
 void print_run_options(void);
@@ -165,6 +169,65 @@ int tree_remove(int dir, const char *name);
 /* Locks a range nobody else on this host has; `wanted` 0 chooses. Held until the descriptor is closed. */
 int uids_lock(uint64_t *base, uint64_t wanted, struct failure *failure);
 
+/* ---- the network: slot.c for a run, pool.c and net.c to set up and take down ---- */
+
+#define SLOT_LINK "eth0"
+
+/* The pooled network namespace that a run is in. */
+struct slot {
+  int netns; /* locked while we live; -1 when the run has no slot */
+  int conntrack;
+  uint32_t address; /* host order */
+};
+
+/* Enters it and makes sure that nothing of an earlier run is left. */
+int slot_enter(struct slot *slot, const char *path, struct failure *failure);
+int slot_clean(const struct slot *slot, struct failure *failure);
+void slot_leave(struct slot *slot);
+int slot_forget_connections(int conntrack, uint32_t address);
+
+enum { MAX_SLOTS = 256 };
+
+struct cidr {
+  uint32_t network; /* host order */
+  unsigned prefix;
+};
+
+struct pool_plan {
+  const char *state;
+  uint64_t slots;
+  struct cidr subnet; /* of all pools; each takes a free part of it */
+  struct cidr open[64];
+  size_t open_count;
+  uint32_t dns[8];
+  size_t dns_count;
+  bool forward;
+};
+
+struct pool {
+  char state[4096]; /* without links */
+  uint32_t id;      /* 24 bits of a hash of it: what all our names and numbers are made from */
+  char bridge[16], table[24];
+  struct cidr block;
+  uint32_t gateway;
+};
+
+uint32_t pool_group(const struct pool *pool);
+void slot_link(const struct pool *pool, uint64_t slot, char into[16]);
+uint32_t slot_address(const struct pool *pool, uint64_t slot);
+/* Scripts for `ip` and `nft`: rules.c. */
+void print_address(FILE *out, uint32_t address);
+void print_rules(FILE *out, const struct pool_plan *plan, const struct pool *pool);
+void print_links(FILE *out, const struct pool_plan *plan, const struct pool *pool, const int *fds);
+void print_links_up(FILE *out, const struct pool_plan *plan, const struct pool *pool);
+void print_inside(FILE *out, const struct pool *pool, uint64_t slot);
+
+/* Makes the pool of `plan->state`, or takes away what it made and answers -1. */
+int pool_up(const struct pool_plan *plan, struct pool *pool, struct failure *failure);
+/* Removes all of it, whatever is there. Answers how many things there were, or -1. With `unless_used`, leaves a pool
+ * with a run in it alone. */
+int pool_down(const char *state, bool unless_used, struct failure *failure);
+
 /* ---- what the root is made of: image.c, mask.c, mounts.c ---- */
 
 /* The overlay, attached nowhere. The working directory must be the scratch. */
@@ -238,6 +301,7 @@ struct run {
   struct plan plan;
   struct scratch scratch;
   struct cgroup cgroup;
+  struct slot slot;
   struct cgroup_stats stats;
   struct steps steps;
   struct failure failure; /* of ours, or of pid 1 while it set up */
@@ -265,6 +329,8 @@ void refuse_run(const struct plan *plan, const struct sentence *why);
 int run_command(const struct plan *plan);
 int check_command(int argc, char **argv);
 int gc_command(int argc, char **argv);
+int net_command(int argc, char **argv);
+void print_net_options(void);
 
 /* ---- the kernel's newer calls, for C libraries that do not have them: sys.c ---- */
 

@@ -19,6 +19,8 @@ void tell_created(const struct run *run) {
   json_string(&json, "event", "created");
   json_string(&json, "cgroup", run->cgroup.fd < 0 ? NULL : run->cgroup.path);
   json_number(&json, "uidBase", run->uid_base);
+  static const char *const NETWORKS[] = {[NETWORK_NONE] = "none", [NETWORK_HOST] = "host", [NETWORK_FULL] = "full"};
+  json_string(&json, "network", NETWORKS[run->plan.network]);
   json_open(&json, "limits");
   for (int i = 0; i < LIMIT_COUNT; i++) {
     if (run->cgroup.limit[i][0] != '\0') json_string(&json, LIMIT_NAMES[i], run->cgroup.limit[i]);

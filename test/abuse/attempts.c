@@ -3,13 +3,18 @@
  *
  * An attempt must be harmless should it succeed: global knobs are opened and never written, and calls that would
  * change the host get arguments that the kernel refuses with another errno than the sandbox does. */
+#include <arpa/inet.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <net/route.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -186,6 +191,126 @@ CALL(socket_netfilter, SYS_socket, 16, SOCK_RAW, 12)
 CALL(socket_audit, SYS_socket, 16, SOCK_RAW, 9)
 CALL(socket_high_bits, SYS_socket, 0x100000000 | 17, SOCK_RAW, 0x0300)
 
+/* ---- the network of a slot: `eth0` is the link that every slot has ---- */
+CALL(socket_raw, SYS_socket, 2, SOCK_RAW, 1)
+CALL(socket_ping, SYS_socket, 2, SOCK_DGRAM, 1)
+CALL(socket_raw_six, SYS_socket, 10, SOCK_RAW, 58)
+
+static long on_link(unsigned long what, const struct ifreq *change) {
+  struct ifreq request = *change;
+  strcpy(request.ifr_name, "eth0");
+  return ioctl(socket(AF_INET, SOCK_DGRAM, 0), what, &request);
+}
+static struct sockaddr_in place(const char *address, int port) {
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+  inet_pton(AF_INET, address, &at.sin_addr);
+  return at;
+}
+static long link_down(void) { return on_link(SIOCSIFFLAGS, &(struct ifreq){.ifr_flags = 0}); }
+static long link_mtu(void) { return on_link(SIOCSIFMTU, &(struct ifreq){.ifr_mtu = 1400}); }
+static long link_name(void) { return on_link(SIOCSIFNAME, &(struct ifreq){.ifr_newname = "eth1"}); }
+static long link_station(void) {
+  return on_link(SIOCSIFHWADDR, &(struct ifreq){.ifr_hwaddr = {.sa_family = 1, .sa_data = {2, 0, 0, 0, 0, 1}}});
+}
+static long link_promiscuous(void) { return on_link(SIOCSIFFLAGS, &(struct ifreq){.ifr_flags = IFF_UP | IFF_PROMISC}); }
+static long address_set(void) {
+  struct sockaddr_in other = place("10.213.0.3", 0);
+  struct ifreq request = {0};
+  memcpy(&request.ifr_addr, &other, sizeof other);
+  return on_link(SIOCSIFADDR, &request);
+}
+static long route_add(void) {
+  struct sockaddr_in to = place("169.254.0.0", 0), mask = place("255.255.0.0", 0);
+  struct rtentry route = {.rt_flags = RTF_UP, .rt_dev = (char *)"eth0"};
+  memcpy(&route.rt_dst, &to, sizeof to);
+  memcpy(&route.rt_genmask, &mask, sizeof mask);
+  return ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCADDRT, &route);
+}
+static long neighbour_add(void) {
+  struct sockaddr_in of = place("10.213.0.1", 0);
+  struct arpreq request = {.arp_flags = ATF_PERM | ATF_COM, .arp_ha = {.sa_family = 1, .sa_data = {2}}, .arp_dev = "eth0"};
+  memcpy(&request.arp_pa, &of, sizeof of);
+  return ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCSARP, &request);
+}
+/* Asks rtnetlink with an empty body: whoever may ask is told EINVAL or worse, whoever may not EPERM. */
+static long ask_route(unsigned short what) {
+  struct {
+    struct nlmsghdr header;
+    char body[64];
+  } request = {.header = {.nlmsg_len = sizeof request, .nlmsg_type = what, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK}};
+  struct {
+    struct nlmsghdr header;
+    int error;
+    char rest[512];
+  } answer;
+  int fd = socket(AF_NETLINK, SOCK_RAW, 0);
+  if (send(fd, &request, sizeof request, 0) < 0 || recv(fd, &answer, sizeof answer, 0) < 20) return -1;
+  errno = -answer.error;
+  return errno == 0 ? 0 : -1;
+}
+static long netlink_link(void) { return ask_route(RTM_NEWLINK); }
+static long netlink_address(void) { return ask_route(RTM_NEWADDR); }
+static long netlink_route(void) { return ask_route(RTM_NEWROUTE); }
+static long netlink_neighbour(void) { return ask_route(RTM_NEWNEIGH); }
+static long netlink_rule(void) { return ask_route(RTM_NEWRULE); }
+static long netlink_queue(void) { return ask_route(RTM_NEWQDISC); }
+
+/* A datagram that says it comes from `from`: to be bound to a foreign address is anybody's right, to send from it not. */
+static long send_as(const char *from, const char *to) {
+  struct sockaddr_in source = place(from, 0), target = place(to, 9);
+  int fd = socket(AF_INET, SOCK_DGRAM, 0), one = 1;
+  setsockopt(fd, IPPROTO_IP, 15 /* IP_FREEBIND */, &one, sizeof one);
+  if (bind(fd, (struct sockaddr *)&source, sizeof source) != 0) return -1;
+  return sendto(fd, "x", 1, 0, (struct sockaddr *)&target, sizeof target);
+}
+static long spoof_slot(void) { return send_as("10.213.0.3", "203.0.113.10"); }
+static long spoof_bridge(void) { return send_as("10.213.0.1", "203.0.113.10"); }
+static long spoof_world(void) { return send_as("203.0.113.10", "10.213.0.1"); }
+static long transparent(void) {
+  int one = 1;
+  return setsockopt(socket(AF_INET, SOCK_DGRAM, 0), IPPROTO_IP, 19 /* IP_TRANSPARENT */, &one, sizeof one);
+}
+static long socket_mark(void) {
+  int mark = 7;
+  return setsockopt(socket(AF_INET, SOCK_DGRAM, 0), SOL_SOCKET, SO_MARK, &mark, sizeof mark);
+}
+static long knob_network(void) { return open("/proc/sys/net/ipv4/conf/eth0/forwarding", O_WRONLY); }
+
+/* Not attempts but their targets: they say `up` once somebody could reach them, and `reached` when it has happened. */
+static long listen_at(int domain, const void *address, socklen_t length) {
+  int fd = socket(domain, SOCK_STREAM, 0);
+  if (bind(fd, address, length) != 0 || listen(fd, 9) != 0) return -1;
+  puts("up");
+  if (accept(fd, NULL, NULL) >= 0) puts("reached");
+  return pause();
+}
+static long listen_inet(void) {
+  struct sockaddr_in any = place("0.0.0.0", 80);
+  return listen_at(AF_INET, &any, sizeof any);
+}
+static long listen_abstract(void) {
+  struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0neighbour"};
+  return listen_at(AF_UNIX, &name, sizeof name);
+}
+/* Leaves connections of every dying kind behind: each end closed first, half open, and both to oneself. */
+static long leave_connections(void) {
+  struct sockaddr_in own = place("127.0.0.1", 8000), world = place("203.0.113.10", 80);
+  int server = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+  setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(server, (struct sockaddr *)&own, sizeof own) != 0 || listen(server, 64) != 0) return -1;
+  for (int i = 0; i < 16; i++) {
+    int near = socket(AF_INET, SOCK_STREAM, 0), far = -1;
+    if (connect(near, (struct sockaddr *)&own, sizeof own) != 0 || (far = accept(server, NULL, NULL)) < 0) return -1;
+    close(i % 2 == 0 ? near : far);
+    if (i % 4 < 2) close(i % 2 == 0 ? far : near);
+    int out = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(out, (struct sockaddr *)&world, sizeof world) != 0) return -1;
+    if (i % 2 == 0) close(out);
+    if (sendto(socket(AF_INET, SOCK_DGRAM, 0), "x", 1, 0, (struct sockaddr *)&world, sizeof world) != 1) return -1;
+  }
+  return 0;
+}
+
 /* What a hostile image may bring: a socket that a process of the host listens on, a device of the host. */
 static long host_socket(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/host.sock"};
@@ -309,6 +434,12 @@ static const struct {
 #endif
     ATTEMPT(unknown_number), ATTEMPT(stat_mounts), ATTEMPT(socket_vsock), ATTEMPT(socket_alg), ATTEMPT(socket_packet),
     ATTEMPT(socket_old_packet), ATTEMPT(socket_bluetooth), ATTEMPT(socket_netfilter), ATTEMPT(socket_audit),
+    ATTEMPT(socket_raw), ATTEMPT(socket_ping), ATTEMPT(socket_raw_six), ATTEMPT(link_down), ATTEMPT(link_mtu), ATTEMPT(link_name),
+    ATTEMPT(link_station), ATTEMPT(link_promiscuous), ATTEMPT(address_set), ATTEMPT(route_add), ATTEMPT(neighbour_add),
+    ATTEMPT(netlink_link), ATTEMPT(netlink_address), ATTEMPT(netlink_route), ATTEMPT(netlink_neighbour),
+    ATTEMPT(netlink_rule), ATTEMPT(netlink_queue), ATTEMPT(spoof_slot), ATTEMPT(spoof_bridge), ATTEMPT(spoof_world),
+    ATTEMPT(transparent), ATTEMPT(socket_mark), ATTEMPT(knob_network),
+    ATTEMPT(listen_inet), ATTEMPT(listen_abstract), ATTEMPT(leave_connections),
     ATTEMPT(socket_high_bits), ATTEMPT(host_socket), ATTEMPT(host_fifo), ATTEMPT(host_device),
     ATTEMPT(null_device), ATTEMPT(tty_push), ATTEMPT(tty_push_high_bits), ATTEMPT(tty_linux),
     ATTEMPT(tty_linux_high_bits), ATTEMPT(tty_discipline), ATTEMPT(tty_size), ATTEMPT(tty_of_the_caller),

@@ -16,6 +16,7 @@ const CGROUP2_MAGIC = 0x63677270;
 export interface Created {
   readonly event: "created";
   readonly cgroup: string | null;
+  readonly network: string;
   readonly uidBase: number;
   readonly limits: Readonly<Record<string, string>>;
   readonly weak: readonly string[];
@@ -84,19 +85,22 @@ export interface Rig extends AsyncDisposable {
   assertClean(): Promise<void>;
 }
 
-export async function rig(): Promise<Rig> {
+/** @param within words before the helper's, that start it elsewhere: `nsenter …` */
+export async function rig(within: readonly string[] = []): Promise<Rig> {
   const temp = await tempDir("toroid-sandbox-");
   const cgroup = await makeCgroup();
-  return new RealRig(temp, cgroup);
+  return new RealRig(temp, cgroup, within);
 }
 
 class RealRig implements Rig {
   readonly dir: string;
   readonly cgroup: string | null;
   readonly #temp: TempDir;
+  readonly #within: readonly string[];
 
-  constructor(temp: TempDir, cgroup: string | null) {
+  constructor(temp: TempDir, cgroup: string | null, within: readonly string[]) {
     this.#temp = temp;
+    this.#within = within;
     this.dir = temp.path;
     this.cgroup = cgroup;
   }
@@ -110,7 +114,7 @@ class RealRig implements Rig {
     const where = this.cgroup === null ? [] : ["--cgroup", this.cgroup];
     const words = ["--image", more.image ?? "host", "--scratch", scratch, "--json-status-fd", "3", ...where];
     if (more.args !== undefined) words.push("--args", "4");
-    return launch(["run", ...words, ...options, "--", ...argv], scratch, more);
+    return launch([...this.#within, HELPER, "run", ...words, ...options, "--", ...argv], scratch, more);
   }
 
   async run(options: readonly string[], argv: readonly string[], more: Options = {}): Promise<Outcome> {
@@ -159,9 +163,9 @@ class RealRig implements Rig {
   }
 }
 
-function launch(words: readonly string[], scratch: string, more: Options): Running {
+function launch([program = "", ...words]: readonly string[], scratch: string, more: Options): Running {
   const given = (more.args ?? []).map((word) => `${word}\0`).join("");
-  const child = execa(HELPER, words, {
+  const child = execa(program, words, {
     reject: false,
     stdio: ["ignore", "pipe", "pipe", "pipe", new TextEncoder().encode(given)],
     ...(more.env === undefined ? {} : { env: more.env }),
