@@ -1,3 +1,4 @@
+import { isIPv4 } from "node:net";
 import { availableParallelism } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
@@ -22,8 +23,22 @@ export interface Config {
   /** A delegated cgroup v2 directory; null: the helper finds one. */
   readonly cgroup: string | null;
   readonly git: GitConfig;
+  readonly network: NetworkConfig;
   /** Where people find the web page; null: builds are not told. */
   readonly publicUrl: string | null;
+}
+
+export interface NetworkConfig {
+  /** `pool`: a network of its own for each slot, or no start. `auto`: the same where the host can, else the host's. */
+  readonly mode: "auto" | "pool" | "host";
+  /** Networks that builds may reach although they are private. */
+  readonly open: readonly string[];
+  /** Where the pool's addresses are taken from; null: the helper's choice. */
+  readonly subnet: string | null;
+  /** Resolvers; none: the host's. */
+  readonly dns: readonly string[];
+  /** We may switch the host's forwarding of packets on. */
+  readonly forward: boolean;
 }
 
 export interface GitConfig {
@@ -41,6 +56,17 @@ const path = z.string().refine(isAbsolute, "must be an absolute path");
 const text = z.string().min(1, "must not be empty");
 const flag = z.enum(["0", "1"], { error: "must be 0 or 1" });
 const SLOTS_MOST = 256;
+
+const words = z.string().transform((value) => value.split(/[\s,]+/).filter((word) => word !== ""));
+
+/** `10.1.0.0/16`, or one address. */
+function isNetwork(word: string, least: number, most: number): boolean {
+  const [address = "", prefix = "32", ...more] = word.split("/");
+  if (!isIPv4(address) || !/^\d{1,2}$/.test(prefix) || more.length > 0) return false;
+  if (Number(prefix) < least || Number(prefix) > most) return false;
+  const bits = address.split(".").map((part) => Number(part).toString(2).padStart(8, "0"));
+  return !bits.join("").slice(Number(prefix)).includes("1");
+}
 
 const environment = z.object({
   TOROID_NATS_URL: text.default("nats://127.0.0.1:4222"),
@@ -64,6 +90,23 @@ const environment = z.object({
     .regex(/^[1-9][0-9]{0,4}$/, "must be a number of seconds from 1 to 99999")
     .default("60"),
   TOROID_ALLOW_LOCAL_REMOTES: flag.default("0"),
+  TOROID_NETWORK: z.enum(["pool", "host"], { error: "must be `pool` or `host`" }).optional(),
+  TOROID_NETWORK_OPEN: words
+    .refine((all) => all.length <= 64 && all.every((word) => isNetwork(word, 0, 32)), {
+      error: "must be IPv4 networks such as `10.1.0.0/16`, 64 at most, with nothing set behind the prefix",
+    })
+    .default([]),
+  TOROID_NETWORK_SUBNET: z
+    .string()
+    .refine(
+      (word) => isNetwork(word, 8, 29),
+      "must be an IPv4 network from /8 to /29, with nothing set behind the prefix",
+    )
+    .optional(),
+  TOROID_NETWORK_DNS: words
+    .refine((all) => all.length <= 8 && all.every(isIPv4), { error: "must be IPv4 addresses, 8 at most" })
+    .default([]),
+  TOROID_NETWORK_FORWARD: flag.default("0"),
   TOROID_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
 });
 
@@ -100,6 +143,13 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
       allowLocal: e.TOROID_ALLOW_LOCAL_REMOTES === "1",
       configFile: e.TOROID_GIT_CONFIG ?? null,
       silenceMs: Number(e.TOROID_GIT_SILENCE_SECONDS) * 1_000,
+    },
+    network: {
+      mode: e.TOROID_NETWORK ?? "auto",
+      open: e.TOROID_NETWORK_OPEN,
+      subnet: e.TOROID_NETWORK_SUBNET ?? null,
+      dns: e.TOROID_NETWORK_DNS,
+      forward: e.TOROID_NETWORK_FORWARD === "1",
     },
     publicUrl: e.TOROID_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
   };

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
 import { sentenceOf } from "../protocol/errors.ts";
-import type { Config } from "./config.ts";
+import type { Config, NetworkConfig } from "./config.ts";
 import { askHelper, runHelper } from "./workspace/helper.ts";
 import { optionBytes } from "./workspace/options.ts";
 import { OutputPipe } from "./workspace/pipe.ts";
@@ -32,6 +32,7 @@ export async function examineHost(config: Config): Promise<readonly Finding[]> {
     tool("tar", "to unpack images and artifacts"),
     tool("mkfifo", "to read what builds print"),
     ...(config.git.remote === "ssh" ? [tool("ssh", "because TOROID_GIT_REMOTE is ssh")] : []),
+    network(config.sandbox, config.network),
     disk(config.stateDir),
   ]);
   return [root(), ...findings.flat()];
@@ -53,6 +54,17 @@ async function sandbox(helper: string): Promise<readonly Finding[]> {
   const lacking = lacks.map((says) => ({ what, ok: false, says }));
   if (ok && lacking.length === 0) lacking.push({ what, ok: true, says: "works" });
   return [...lacking, ...weak.map((says) => ({ what: "sandbox limits", ok: true, says }))];
+}
+
+async function network(helper: string, config: NetworkConfig): Promise<Finding> {
+  const what = "network";
+  if (config.mode === "host") return { what, ok: true, says: "builds share the host's, as TOROID_NETWORK says" };
+  const asked = await askHelper(helper, ["net", "check", "--json", ...(config.forward ? ["--forward"] : [])]);
+  const read = z.looseObject({ lacks: z.array(z.string()) }).safeParse(jsonOrNull(asked.stdout));
+  const lacks = read.success ? read.data.lacks : [`${helper} cannot be asked`];
+  const missing = lacks.filter((says) => config.dns.length === 0 || !says.includes("--dns"));
+  if (missing.length === 0) return { what, ok: true, says: "each slot has one of its own" };
+  return { what, ok: config.mode === "auto", says: `builds share the host's: ${missing.join("; ")}` };
 }
 
 async function git(): Promise<Finding> {
@@ -113,6 +125,7 @@ export async function probeSandbox(
         hostname: "probe",
         uidBase,
         network: "none",
+        slotNetwork: null,
         cgroup,
         limits: { memoryBytes: GIB, cpuMilli: 1_000, pids: 1_000, diskBytes: null, logBytes: 0 },
         wallMs: 30_000,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type Lock, tryLock } from "../kit/lock.ts";
 import type { Logger } from "../kit/log.ts";
 import { ToroidError } from "../protocol/errors.ts";
+import { takeDown } from "./network.ts";
 import { removeTree } from "./trees.ts";
 import { askHelper } from "./workspace/helper.ts";
 
@@ -14,6 +15,8 @@ export interface StateDirs {
   readonly imageCache: string;
   readonly artifactCache: string;
   readonly slots: string;
+  /** Where the pool of networks is pinned. */
+  readonly networks: string;
 }
 
 /**
@@ -38,13 +41,14 @@ export async function takeState(stateDir: string): Promise<{ readonly lock: Lock
     imageCache: join(real, "image-cache"),
     artifactCache: join(real, "artifact-cache"),
     slots: join(real, "slots"),
+    networks: join(real, "networks"),
   };
   // What builds write is owned by root in their own eyes: nobody else on this host may come near it.
   for (const dir of Object.values(dirs)) await mkdir(dir, { recursive: true, mode: 0o700 });
   return { lock, dirs };
 }
 
-/** Removes workspaces and cgroups that a killed executor left behind. A failure is a warning: work goes on. */
+/** Removes workspaces, cgroups and networks that a killed executor left behind. A failure is a warning: work goes on. */
 export async function sweep(dirs: StateDirs, helper: string, cgroup: string | null, log: Logger): Promise<void> {
   const gc = await askHelper(helper, [
     "gc",
@@ -53,6 +57,7 @@ export async function sweep(dirs: StateDirs, helper: string, cgroup: string | nu
     ...(cgroup === null ? [] : ["--cgroup", cgroup]),
   ]);
   if (!gc.ok) log.warn({ reason: gc.stderr.slice(0, 500) }, "cgroups not swept");
+  await takeDown(helper, dirs.networks, log);
   const left = await readdir(dirs.workspaces);
   for (const name of left) {
     await removeTree(join(dirs.workspaces, name)).catch((error: unknown) => {

@@ -78,7 +78,7 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   await using cleanup = new AsyncDisposableStack();
   const state = await mkdtemp(join(tmpdir(), "toroid-run-"));
   cleanup.defer(() => removeTree(state));
-  const slots = cleanup.use(await Slots.take(1, state));
+  const slots = cleanup.use(await Slots.take(1, state, null));
   const slot = slots.all[0];
   if (slot === undefined) throw new ToroidError("TOR_INTERNAL", "there is no slot");
   const imageCache = join(state, "images");

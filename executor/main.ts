@@ -23,6 +23,7 @@ import type { Config } from "./config.ts";
 import { probeSandbox } from "./doctor.ts";
 import { ImageStore } from "./images/store.ts";
 import { sweep, takeState } from "./leftovers.ts";
+import { Networks } from "./network.ts";
 import { PresenceBeat } from "./presence.ts";
 import { Slots } from "./slots.ts";
 import { serveSlot, type WorkerTools } from "./worker.ts";
@@ -41,14 +42,18 @@ export async function runExecutor(
   signals: Signals,
   log: Logger = makeLogger("executor"),
 ): Promise<void> {
+  if (process.geteuid?.() !== 0) throw new ToroidError("TOR_NOT_ROOT", "an executor has to be started by root");
   await using cleanup = new AsyncDisposableStack();
   const { lock, dirs } = await takeState(config.stateDir);
   cleanup.use(lock);
   await mkdir(config.imagesDir, { recursive: true });
   await mkdir(config.artifactsDir, { recursive: true });
   await sweep(dirs, config.sandbox, config.cgroup, log);
-  const slots = cleanup.use(await Slots.take(config.slots, dirs.slots));
-  const weak = await provenSandbox(config, slots.all[0]?.uidBase ?? 0, dirs.workspaces);
+  const pool = { helper: config.sandbox, dir: dirs.networks, slots: config.slots };
+  const networks = cleanup.use(await Networks.bringUp(config.network, pool, log));
+  const slots = cleanup.use(await Slots.take(config.slots, dirs.slots, networks));
+  const proven = await provenSandbox(config, slots.all[0]?.uidBase ?? 0, dirs.workspaces);
+  const weak = networks === null ? [...proven, "network-host"] : proven;
 
   const id = `${hostname().replace(/[^A-Za-z0-9_-]/g, "-")}-${randomBytes(4).toString("hex")}`;
   const jet = cleanup.use(await connectJet({ url: config.natsUrl, name: `toroid-executor ${id}` }));
@@ -103,10 +108,9 @@ export async function runExecutor(
 /**
  * What this host cannot hold builds to, by running one that does nothing.
  *
- * @throws {ToroidError} TOR_NOT_ROOT, TOR_SANDBOX_SETUP
+ * @throws {ToroidError} TOR_SANDBOX_SETUP
  */
 async function provenSandbox(config: Config, uidBase: number, dir: string): Promise<readonly string[]> {
-  if (process.geteuid?.() !== 0) throw new ToroidError("TOR_NOT_ROOT", "an executor has to be started by root");
   const verdict = await probeSandbox(config.sandbox, config.cgroup, dir, uidBase);
   if (verdict.reason === "exit" && verdict.code === 0) return verdict.weak;
   throw new ToroidError(

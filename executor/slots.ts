@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { type Lock, tryLock } from "../kit/lock.ts";
 import { ToroidError } from "../protocol/errors.ts";
+import type { Networks } from "./network.ts";
 import { OutputPipe } from "./workspace/pipe.ts";
 import type { Slot } from "./workspace.ts";
 
@@ -23,7 +24,7 @@ export class Slots implements AsyncDisposable {
   }
 
   /** Makes `count` slots; no two executors of a host get the same uids. */
-  static async take(count: number, dir: string): Promise<Slots> {
+  static async take(count: number, dir: string, networks: Networks | null): Promise<Slots> {
     const slots: Slot[] = [];
     const locks: Lock[] = [];
     for (let range = 1; slots.length < count; range += 1) {
@@ -32,7 +33,8 @@ export class Slots implements AsyncDisposable {
       const lock = await tryLock(`uids from ${uidBase}`);
       if (lock === undefined) continue;
       locks.push(lock);
-      slots.push({ uidBase, pipe: await OutputPipe.make(join(dir, `${slots.length}.out`), uidBase) });
+      const pipe = await OutputPipe.make(join(dir, `${slots.length}.out`), uidBase);
+      slots.push({ uidBase, pipe, network: networks?.of(slots.length) ?? null });
     }
     return new Slots(slots, locks);
   }

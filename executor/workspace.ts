@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { StagePlan } from "../protocol/pipeline/plan.ts";
 import { BORROWED_OBJECTS } from "./checkout.ts";
 import type { LogStream } from "./log-stream.ts";
+import type { SlotNetwork } from "./network.ts";
 import { removeTree } from "./trees.ts";
 import { CHECKOUT_DIR, type Drive, STEPS_DIR } from "./workspace/driver.ts";
 import { runHelper } from "./workspace/helper.ts";
@@ -18,6 +19,8 @@ export interface Slot {
   /** First of the 65,536 uids that its sandboxes have. */
   readonly uidBase: number;
   readonly pipe: OutputPipe;
+  /** Null: a build that wants a network gets the host's. */
+  readonly network: SlotNetwork | null;
 }
 
 /** What is the same for all workspaces of an executor. */
@@ -115,6 +118,7 @@ export class Workspace implements AsyncDisposable {
       hostname: f.hostname,
       uidBase: this.#slot.uidBase,
       network: f.stage.network,
+      slotNetwork: this.#slot.network,
       cgroup: this.#settings.cgroup,
       limits: f.stage.limits,
       wallMs: o.wallMs,

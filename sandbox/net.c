@@ -19,7 +19,7 @@ enum { LEAST_PREFIX = 8, MOST_PREFIX = 29 };
 
 static int usage(void) {
   complain("usage: toroid-sandbox net up --state DIR --slots N [--subnet CIDR] [--open CIDR]... [--dns ADDRESS]... "
-           "[--forward] | net down --state DIR | net check [--json]");
+           "[--forward] | net down --state DIR | net check [--json] [--forward]");
   return EXIT_OURS;
 }
 
@@ -159,7 +159,7 @@ static int try_in_child(struct failure *failure) {
   return status == 0 ? 0 : failed(failure, "net", "the attempt ended early");
 }
 
-static int check(bool json) {
+static int check(bool json, bool may_forward) {
   struct failure wrong[3] = {0};
   size_t count = 0;
   static struct pool_plan plan;
@@ -170,7 +170,8 @@ static int check(bool json) {
   } else if (try_in_child(&wrong[count]) != 0) {
     count++;
   }
-  if (read_text(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", forward, sizeof forward) > 0 && forward[0] != '1') {
+  if (!may_forward && read_text(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", forward, sizeof forward) > 0 &&
+      forward[0] != '1') {
     errno = 0;
     failed(&wrong[count++], "net", "the host does not forward packets: net.ipv4.ip_forward is 0");
   }
@@ -213,7 +214,7 @@ int net_command(int argc, char **argv) {
   for (int i = 1; i < argc; i++) {
     if (is_check && strcmp(argv[i], "--json") == 0)
       json = true;
-    else if (is_up && strcmp(argv[i], "--forward") == 0)
+    else if ((is_up || is_check) && strcmp(argv[i], "--forward") == 0)
       plan.forward = true;
     else if (is_check || i + 1 == argc || (!is_up && strcmp(argv[i], "--state") != 0))
       return usage();
@@ -222,7 +223,7 @@ int net_command(int argc, char **argv) {
     else
       i++;
   }
-  if (is_check) return check(json);
+  if (is_check) return check(json, plan.forward);
   if (geteuid() != 0) {
     complain("net: toroid-sandbox has to be started by root");
     return EXIT_OURS;

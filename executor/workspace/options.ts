@@ -1,5 +1,6 @@
 /** The helper's options for one run. Pure. */
 import type { Limits } from "../../protocol/pipeline/plan.ts";
+import type { SlotNetwork } from "../network.ts";
 
 export interface Bind {
   readonly source: string;
@@ -17,6 +18,8 @@ export interface RunOptions {
   readonly hostname: string;
   readonly uidBase: number;
   readonly network: "none" | "full";
+  /** What `full` is; null: the host's network. */
+  readonly slotNetwork: SlotNetwork | null;
   readonly cgroup: string | null;
   readonly limits: Limits;
   readonly wallMs: number;
@@ -31,8 +34,7 @@ export function optionBytes(o: RunOptions): Uint8Array {
   for (const bind of o.binds) words.push("--bind", `${bind.source}:${bind.target}${bind.readOnly ? ":ro" : ""}`);
   for (const [name, value] of Object.entries(o.variables)) words.push("--env", `${name}=${value}`);
   words.push("--cwd", o.cwd, "--hostname", o.hostname, "--uid-base", String(o.uidBase));
-  // Until there are pooled network namespaces, `full` is the host's own; the stage's `weak` says so.
-  words.push("--network", o.network === "full" ? "host" : "none");
+  words.push(...networkWords(o));
   if (o.cgroup !== null) words.push("--cgroup", o.cgroup);
   if (o.limits.memoryBytes !== null) words.push("--memory-bytes", String(o.limits.memoryBytes));
   if (o.limits.pids !== null) words.push("--pids", String(o.limits.pids));
@@ -42,17 +44,24 @@ export function optionBytes(o: RunOptions): Uint8Array {
   return Buffer.from(words.map((word) => `${word}\0`).join(""), "utf8");
 }
 
+function networkWords({ network, slotNetwork }: RunOptions): readonly string[] {
+  if (network === "none") return ["--network", "none"];
+  // The stage's `weak` says so.
+  if (slotNetwork === null) return ["--network", "host"];
+  return ["--network", "full", "--netns", slotNetwork.netns, "--resolver", slotNetwork.resolver];
+}
+
 /**
  * What of the stage's wishes this host cannot hold it to, by the names that the helper uses.
  *
- * @param host what a run with every limit was called weak in
+ * @param host what a run with every limit was called weak in; `network-host` where there is no pool of networks
  */
 export function weakOf(
   host: readonly string[],
   asked: { readonly image: string; readonly network: "none" | "full"; readonly limits: Limits },
 ): readonly string[] {
   const weak: string[] = [];
-  if (asked.network === "full") weak.push("network-host");
+  if (asked.network === "full" && host.includes("network-host")) weak.push("network-host");
   if (asked.image === "host") weak.push("image-host");
   for (const name of host) {
     const limit = /^no-limit-(memoryBytes|pids|cpuMilli)$/.exec(name)?.[1];

@@ -122,6 +122,8 @@ export class Rig implements AsyncDisposable {
       TOROID_ARTIFACTS: join(this.dir.path, "artifacts"),
       TOROID_ALLOW_LOCAL_REMOTES: "1",
       TOROID_SLOTS: "2",
+      // Nothing of this machine's network is for tests to change.
+      TOROID_NETWORK: "host",
       ...env,
     });
     this.#daemons.push(daemon);

@@ -114,6 +114,8 @@ export class Rig implements AsyncDisposable {
       TOROID_ARTIFACTS: join(this.dir.path, "artifacts"),
       TOROID_IMAGES: join(this.dir.path, "images"),
       TOROID_ALLOW_LOCAL_REMOTES: "1",
+      // Nothing of this machine's network is for tests to change.
+      TOROID_NETWORK: "host",
       ...more,
     };
   }

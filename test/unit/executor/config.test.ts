@@ -18,12 +18,28 @@ test("a variable that is set to nothing counts as not set", () => {
   assert.equal(configFrom({ TOROID_POOL: "", TOROID_CGROUP: "" }).cgroup, null);
 });
 
+test("networks are lists with commas or spaces, and a network alone is one address", () => {
+  const { network } = configFrom({ TOROID_NETWORK_OPEN: "10.1.0.0/16, 192.168.7.9", TOROID_NETWORK_DNS: "10.0.0.2" });
+  assert.deepEqual(network, {
+    mode: "auto",
+    open: ["10.1.0.0/16", "192.168.7.9"],
+    subnet: null,
+    dns: ["10.0.0.2"],
+    forward: false,
+  });
+  assert.deepEqual(configFrom({ TOROID_NETWORK_OPEN: "" }).network.open, []);
+});
+
 test("each wrong value is one sentence that names it", () => {
   const wrong = {
     TOROID_SLOTS: "0",
     TOROID_EXECUTOR_STATE: "relative",
     TOROID_GIT_REMOTE: "ftp",
     TOROID_ALLOW_LOCAL_REMOTES: "yes",
+    TOROID_NETWORK: "vpn",
+    TOROID_NETWORK_OPEN: "10.1.2.3/8",
+    TOROID_NETWORK_SUBNET: "10.0.0.0/30",
+    TOROID_NETWORK_DNS: "::1",
   };
   assert.throws(
     () => configFrom(wrong),
@@ -34,6 +50,10 @@ test("each wrong value is one sentence that names it", () => {
         'TOROID_ALLOW_LOCAL_REMOTES must be 0 or 1, and is "yes"',
         'TOROID_EXECUTOR_STATE must be an absolute path, and is "relative"',
         'TOROID_GIT_REMOTE must be `https` or `ssh`, and is "ftp"',
+        'TOROID_NETWORK must be `pool` or `host`, and is "vpn"',
+        'TOROID_NETWORK_DNS must be IPv4 addresses, 8 at most, and is "::1"',
+        'TOROID_NETWORK_OPEN must be IPv4 networks such as `10.1.0.0/16`, 64 at most, with nothing set behind the prefix, and is "10.1.2.3/8"',
+        'TOROID_NETWORK_SUBNET must be an IPv4 network from /8 to /29, with nothing set behind the prefix, and is "10.0.0.0/30"',
         'TOROID_SLOTS must be a whole number from 1 to 256, and is "0"',
       ]);
       return true;

@@ -15,6 +15,7 @@ const OPTIONS: RunOptions = {
   hostname: "api-1",
   uidBase: 100_000,
   network: "full",
+  slotNetwork: null,
   cgroup: null,
   limits: { ...NONE, memoryBytes: 5, pids: 7 },
   wallMs: 1_000.4,
@@ -39,6 +40,16 @@ test("options are words that end in NUL, so that no value is ever on a command l
   assert.ok(!words.includes("--cpu-milli") && !words.includes("--cgroup"));
 });
 
+test("a stage with a network gets its slot's, one without gets none", () => {
+  const slotNetwork = { netns: "/s/networks/3", resolver: "/s/networks/resolv.conf" };
+  const words = (network: "none" | "full"): string =>
+    Buffer.from(optionBytes({ ...OPTIONS, network, slotNetwork }))
+      .toString()
+      .replaceAll("\0", " ");
+  assert.match(words("full"), /--network full --netns \/s\/networks\/3 --resolver \/s\/networks\/resolv\.conf /);
+  assert.match(words("none"), /--network none --/);
+});
+
 test("masks are for the host's own root alone", () => {
   assert.ok(
     !Buffer.from(optionBytes({ ...OPTIONS, image: "/images/a" }))
@@ -51,11 +62,11 @@ test("a stage is told weak in what it asked for and this host cannot do, and in 
   const host = ["image-host", "no-limit-memoryBytes", "no-limit-pids"];
   const asked = { image: "/images/a", network: "none", limits: NONE } as const;
   assert.deepEqual(weakOf(host, asked), []);
+  assert.deepEqual(weakOf(host, { ...asked, network: "full" }), []);
+  assert.deepEqual(weakOf([...host, "network-host"], asked), []);
   assert.deepEqual(weakOf(host, { ...asked, limits: { ...NONE, memoryBytes: 1 } }), ["no-limit-memoryBytes"]);
-  assert.deepEqual(weakOf(["no-cgroup"], { image: "host", network: "full", limits: { ...NONE, diskBytes: 1 } }), [
-    "network-host",
-    "image-host",
-    "no-cgroup",
-    "no-limit-diskBytes",
-  ]);
+  assert.deepEqual(
+    weakOf(["no-cgroup", "network-host"], { image: "host", network: "full", limits: { ...NONE, diskBytes: 1 } }),
+    ["network-host", "image-host", "no-cgroup", "no-limit-diskBytes"],
+  );
 });
