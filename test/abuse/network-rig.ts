@@ -36,7 +36,7 @@ const name = process.argv[1];
 const ports = process.argv.slice(2);
 let left = ports.length;
 for (const port of ports)
-  createServer((caller) => caller.on("error", () => {}).end(name + " " + caller.remoteAddress.replace("::ffff:", "") + "\\n"))
+  createServer((caller) => caller.on("error", () => {}).end(name + " " + (caller.remoteAddress ?? "gone").replace("::ffff:", "") + "\\n"))
     .listen(Number(port), "::", () => (left -= 1) === 0 && console.log("ready"));
 `;
 
@@ -55,6 +55,7 @@ async function namespace(): Promise<Namespace> {
   const holder = spawn("unshare", ["--net", "--mount", "sh", "-c", "ip link set lo up && echo ready && exec cat"], {
     stdio: ["pipe", "pipe", "inherit"],
   });
+  const ended = once(holder, "exit");
   await once(holder.stdout, "data");
   const enter = ["nsenter", "-t", String(holder.pid), "-n", "-m", "--"];
   return {
@@ -62,7 +63,7 @@ async function namespace(): Promise<Namespace> {
     sh: async (line) => (await execa("nsenter", [...enter.slice(1), "sh", "-ec", line])).stdout,
     async [Symbol.asyncDispose]() {
       holder.stdin.end();
-      await once(holder, "exit");
+      await ended;
     },
   };
 }
@@ -72,12 +73,13 @@ export async function serve(where: Namespace, name: string, ports: readonly numb
   const child = spawn(program, [...words, process.execPath, "-e", SERVICE, name, ...ports.map(String)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
+  const ended = once(child, "exit");
   await once(child.stdout, "data");
   return {
     pid: child.pid ?? 0,
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
-      await once(child, "exit");
+      await ended;
     },
   };
 }

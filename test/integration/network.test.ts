@@ -175,7 +175,7 @@ describe("the pool of networks", () => {
       assert.match((await running.outcome).stdout, /^leave_connections done$/m);
       assert.deepEqual([await rig.connections(), await rig.sockets(3)], ["", ""]);
       assert.equal(
-        (await rig.attempts(3, ["leave_connections"]).then((run) => run.outcome)).stdout,
+        (await rig.attempts(3, ["leave_connections"]).then((again) => again.outcome)).stdout,
         "leave_connections done\n",
       );
     });

@@ -27,29 +27,29 @@ const ASK = (places: readonly string[]): string =>
 /** The executor runs here; its helper runs on the host that the network rig makes. */
 describe("an executor's networks", () => {
   let leaks: Snapshot;
-  let network: NetworkRig | undefined;
-  let rig: Rig | undefined;
+  let host: NetworkRig | undefined;
+  let made: Rig | undefined;
   let helper = "";
   let clean = "";
   before(async () => {
     leaks = await snapshot();
-    network = await NetworkRig.start();
-    if (network === undefined) return;
-    rig = await Rig.start();
-    helper = join(rig.dir.path, "helper");
-    await writeFile(helper, `#!/bin/sh\nexec /usr/bin/${network.host.enter.join(" ")} ${SANDBOX} "$@"\n`, {
+    host = await NetworkRig.start();
+    if (host === undefined) return;
+    made = await Rig.start();
+    helper = join(made.dir.path, "helper");
+    await writeFile(helper, `#!/bin/sh\nexec /usr/bin/${host.host.enter.join(" ")} ${SANDBOX} "$@"\n`, {
       mode: 0o755,
     });
-    clean = await network.traces();
+    clean = await host.traces();
   });
   after(async () => {
-    await rig?.[Symbol.asyncDispose]();
-    await network?.[Symbol.asyncDispose]();
+    await made?.[Symbol.asyncDispose]();
+    await host?.[Symbol.asyncDispose]();
     await assertNoLeaks(leaks);
   });
   const both = (): { readonly rig: Rig; readonly network: NetworkRig } => {
-    assert.ok(rig !== undefined && network !== undefined);
-    return { rig, network };
+    assert.ok(made !== undefined && host !== undefined);
+    return { rig: made, network: host };
   };
   const variables = (more: Readonly<Record<string, string>> = {}): Record<string, string> => ({
     TOROID_SANDBOX: helper,
