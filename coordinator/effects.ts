@@ -169,8 +169,9 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
   };
 }
 
+/** For good: what lost a race, or came too early, is tried again. */
 function isRefusal(error: unknown): boolean {
-  return error instanceof ToroidError && (error.code === "TOR_NOT_FOUND" || error.code === "TOR_CONFLICT");
+  return error instanceof ToroidError && (error.code === "TOR_NOT_FOUND" || error.code === "TOR_REFUSED");
 }
 
 /** Of all that is written here, only what stages left for others can grow past the size of a message. */

@@ -111,7 +111,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
 
   const workspace = await Workspace.make(t.workspacesDir, slot, t.sandbox, h.abandoned);
   try {
-    const [checkout, artifact] = await Promise.all([
+    const [checkout, artifact] = await allOrFirstError([
       t.checkouts.checkOut(h.id.repository, work.remote, source, workspace.source, ending),
       context.artifact === null ? null : t.artifacts.unpacked(context.artifact, ending),
       workspace.prepare(),
@@ -122,7 +122,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     // An environment is never touched before the store knows that it may have been.
     const weak = weakOf(t.sandbox.weak, { image: image.root, network: stage.network, limits: stage.limits });
     const started: StageEvent = { type: "started", id: randomUUID(), atMs: Date.now(), weak: [...weak] };
-    if (!(await h.report(started))) throw new ToroidError("TOR_FENCED", "the stage is another's");
+    await reportOrLose(h, started);
     trail.acted = true;
     crashPoint("executor-after-started");
 
@@ -138,6 +138,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
       },
       {
         publish: mayPublish(h, work),
+        publishing: () => reportOrLose(h, { type: "publishing", id: randomUUID(), atMs: Date.now() }),
         pack: stage.artifactFiles.length === 0 ? null : (dir) => t.artifacts.pack(dir, stage, h.abandoned),
         cancelled: h.cancelled,
         abandoned: h.abandoned,
@@ -152,6 +153,19 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     // Not waited for: what the build left can be large, and its end is not the build's business.
     t.background.run(() => workspace[Symbol.asyncDispose]());
   }
+}
+
+/** Like Promise.all, but nothing goes on behind its back: it rejects only when every one of them is over. */
+async function allOrFirstError<T extends readonly unknown[]>(
+  all: readonly [...{ [K in keyof T]: Promise<T[K]> | T[K] }],
+): Promise<T> {
+  await Promise.allSettled(all);
+  return (await Promise.all(all)) as unknown as T;
+}
+
+/** For what must be stored before it happens. */
+async function reportOrLose(h: Holding, event: StageEvent): Promise<void> {
+  if (!(await h.report(event))) throw new ToroidError("TOR_FENCED", "the stage is another's");
 }
 
 function mayPublish(h: Holding, { stage, source }: StageWork): boolean {

@@ -197,7 +197,8 @@ export function executorConsumer(pool: string, queue: CommandQueue): ConsumerSpe
     filter: commandFilter(pool, queue),
     ackWaitMs: PRESENCE_TTL_MS,
     maxAckPending: 10_000,
-    maxDeliver: 100,
+    // A command that is looked at while its stage is held counts a delivery each time, once a second.
+    maxDeliver: 100_000,
   };
 }
 

@@ -137,7 +137,9 @@ async function holdLock(name: string): Promise<AsyncDisposable> {
   for (;;) {
     const server = createServer();
     const isOurs = await new Promise<boolean>((resolve, reject) => {
-      server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(false) : reject(error)));
+      server.once("error", (error: NodeJS.ErrnoException) =>
+        error.code === "EADDRINUSE" ? resolve(false) : reject(error),
+      );
       server.listen(`\0${name}`, () => resolve(true));
     });
     if (isOurs) return server;

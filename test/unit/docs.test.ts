@@ -148,6 +148,7 @@ test("the variables of a script are those that it gets", () => {
     network: "none" as const,
     timeoutMs: 1,
     idempotent: false,
+    queue: "newest" as const,
   };
   const context = { artifact: null, outputs: {}, params: {}, environments: [], fence: null, previousCommit: null };
   const work = { kind: "stage" as const, remote: { https: "", ssh: null }, source, stage, context };

@@ -1,20 +1,17 @@
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { makeEffects } from "../../../coordinator/effects.ts";
 import { type Mailboxes, makeMailboxes } from "../../../coordinator/mailboxes.ts";
 import { runReactor } from "../../../coordinator/reactor.ts";
-import { append, type Jet } from "../../../kit/jetstream.ts";
+import type { Jet } from "../../../kit/jetstream.ts";
 import { ToroidError } from "../../../protocol/errors.ts";
-import type { StageEvent, StageResult } from "../../../protocol/events.ts";
-import { PLAN_STAGE, type StageId } from "../../../protocol/ids.ts";
+import { PLAN_STAGE } from "../../../protocol/ids.ts";
 import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
-import { bareResult } from "../../../protocol/stage.ts";
 import { COMMAND, RUN, RUN_REACTOR } from "../../../protocol/streams.ts";
-import { commandSubject, stageRunSubject } from "../../../protocol/subjects.ts";
+import { commandSubject } from "../../../protocol/subjects.ts";
 import { until } from "../../support/until.ts";
 import { planWith, push, REPOSITORY, source, stagePlan, target } from "../../unit/coordinator/samples.ts";
-import { quiet, type Rig, startRig } from "./rig.ts";
+import { quiet, type Rig, runStage, startRig } from "./rig.ts";
 
 const LIMIT = { timeout: 60_000 };
 const SETTINGS = { pool: "default" };
@@ -52,29 +49,10 @@ async function commandsIn(jet: Jet): Promise<number> {
   return (await jet.jsm.streams.info(COMMAND.name)).state.messages;
 }
 
-/** What an executor would append: it takes the stage when it is queued, and ends it so. */
-async function runStage(
-  { jet }: Rig,
-  actors: Mailboxes,
-  id: StageId,
-  result: Partial<StageResult> = {},
-): Promise<void> {
-  const queued = await until(`${id.stage} to be queued`, async () => {
-    const loaded = await actors.stage.load(id);
-    return loaded.state.status === "queued" ? loaded : null;
-  });
-  const head = () => ({ id: randomUUID(), atMs: Date.now() });
-  const claimed: StageEvent = { type: "claimed", ...head(), executor: "one", attempt: 1, tookOver: null };
-  const claim = await append(jet, RUN.name, stageRunSubject(id), claimed, queued.seq);
-  assert.ok(claim.kind === "appended");
-  const finished: StageEvent = { type: "finished", ...head(), result: { ...bareResult("passed", ""), ...result } };
-  assert.equal((await append(jet, RUN.name, stageRunSubject(id), finished, claim.seq)).kind, "appended");
-}
-
 async function planned(rig: Rig, actors: Mailboxes, ...stages: readonly StagePlan[]): Promise<void> {
   await actors.repository.tell(REPOSITORY, { kind: "accept", key: "k", push: push(), by: "queue" });
   await runStage(
-    rig,
+    rig.jet,
     actors,
     { ...BUILD, stage: PLAN_STAGE, round: 1 },
     {
@@ -92,7 +70,7 @@ test("a push goes all the way to its last environment", LIMIT, async () => {
   await using reactor = startReactor(rig.jet);
   const { actors } = reactor;
   await planned(rig, actors, stagePlan("build"), target("stage", ["build"]), target("prod", ["stage"]));
-  for (const stage of ["build", "stage", "prod"]) await runStage(rig, actors, { ...BUILD, stage, round: 1 });
+  for (const stage of ["build", "stage", "prod"]) await runStage(rig.jet, actors, { ...BUILD, stage, round: 1 });
   assert.equal(await outcomeOf(actors), "passed");
   const lane = await actors.environment.load({ repository: REPOSITORY, environment: "prod" });
   assert.equal(lane.state.live?.number, 1);
@@ -135,7 +113,7 @@ test("two coordinators that react together dispatch each stage once", LIMIT, asy
   await using _other = startReactor(rig.jet);
   const names = Array.from({ length: 30 }, (_, at) => `build N=${at}`);
   await planned(rig, one.actors, ...names.map((name) => stagePlan(name)));
-  await Promise.all(names.map((stage) => runStage(rig, one.actors, { ...BUILD, stage, round: 1 })));
+  await Promise.all(names.map((stage) => runStage(rig.jet, one.actors, { ...BUILD, stage, round: 1 })));
   assert.equal(await outcomeOf(one.actors), "passed");
   assert.equal(await commandsIn(rig.jet), 1 + names.length);
 });
@@ -161,7 +139,7 @@ test(
     const names = Array.from({ length: 5 }, (_, at) => `build N=${at}`);
     await planned(rig, actors, ...names.map((name) => stagePlan(name)), target("prod", names));
     const outputs = Object.fromEntries(Array.from({ length: 8 }, (_, at) => [`OUT_${at}`, "x".repeat(31_000)]));
-    for (const stage of names) await runStage(rig, actors, { ...BUILD, stage, round: 1 }, { outputs });
+    for (const stage of names) await runStage(rig.jet, actors, { ...BUILD, stage, round: 1 }, { outputs });
     assert.equal(await outcomeOf(actors), "failed");
     const { state } = await actors.stage.load({ ...BUILD, stage: "prod", round: 1 });
     assert.equal(state.result?.outcome, "errored");
