@@ -120,7 +120,7 @@ export class Artifacts {
     } catch (error) {
       await removeTree(draft);
       if ((await readdir(place).catch(() => null)) !== null) return place; // another was faster
-      if (error instanceof ToroidError) throw error;
+      if (error instanceof ToroidError && error.code !== "TOR_INTERNAL") throw error;
       throw new ToroidError(
         "TOR_ARTIFACT_MISSING",
         `the artifact ${hex.slice(0, 12)} is damaged: ${sentenceOf(error)}`,

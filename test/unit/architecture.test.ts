@@ -87,7 +87,7 @@ test("the scanner reads every way to import", () => {
 test("every relative import leads to a file that is there, with its ending", () => {
   const paths = new Set(SOURCES.map(({ path }) => path));
   assert.deepEqual(
-    wrongOnes((_from, to) => /\.[a-z]+$/.test(to) === false || (/\.tsx?$/.test(to) && !paths.has(to))),
+    wrongOnes((_from, to) => !/\.[a-z]+$/.test(to) || (/\.tsx?$/.test(to) && !paths.has(to))),
     [],
   );
 });

@@ -42,12 +42,10 @@ gone() { while [ -d "/proc/$1" ]; do sleep 0.02; done; }
 
 # What of us there is in the guest, one thing a line; nothing when all is gone.
 traces() {
-  find "$DELEGATED" -mindepth 1 -type d
-  [ ! -d $CGROUPS/toroid ] || echo $CGROUPS/toroid
-  find $STATE -mindepth 1 -maxdepth 1
-  grep -v -x -F -f /run/mounts /proc/mounts
-  for process in /proc/[0-9]*; do
-    user=$(readlink "$process/ns/user") && name=$(cat "$process/comm" 2> /dev/null) || continue
-    [ "$user" = "$(readlink /proc/1/ns/user)" ] && [ "$name" != toroid-sandbox ] || echo "$process $name"
+  for path in $DELEGATED/*/ $CGROUPS/toroid/ $STATE/* $STATE/.[!.]*; do
+    [ ! -e "$path" ] || echo "$path"
   done
+  grep -v -x -F -f /run/mounts /proc/mounts
+  ls -l /proc/[0-9]*/ns/user 2> /dev/null | grep -v -F "$(readlink /proc/1/ns/user)" # one that ends meanwhile is gone
+  grep -l -x toroid-sandbox /proc/[0-9]*/comm 2> /dev/null
 }
