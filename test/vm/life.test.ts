@@ -104,7 +104,7 @@ describe("with a cgroup of its own, a run", () => {
   test("whose caller is killed is dead, and has removed its cgroup and its scratch", async (t) => {
     if (!machine.ready(t)) return;
     const done = await machine.sh(`cat > caller <<'END'
-        toroid-sandbox run --image /image --scratch /var/tmp/state/orphan --keep-scratch --cgroup $0 \
+        toroid-sandbox run --image /image --scratch /var/tmp/state/orphan --keep-scratch --cgroup $1 \
           --json-status-fd 3 -- sh -c "trap '' TERM; echo up; while :; do sleep 1; done" 3> orphan.status > orphan.out &
         wait
 END
