@@ -274,8 +274,11 @@ export function isComplete(build: Build): boolean {
 }
 
 function verdictOf(build: Build): { readonly outcome: BuildOutcome; readonly message: string } {
+  // What somebody asked for again counts as it ended the last time.
   const counted = build.settled.filter(
-    (one) => build.plan?.stages.find((stage) => stage.name === one.stage)?.allowFailure !== true,
+    (one) =>
+      !build.settled.some((other) => other.stage === one.stage && other.round > one.round) &&
+      build.plan?.stages.find((stage) => stage.name === one.stage)?.allowFailure !== true,
   );
   const bad = counted.find((one) => ["failed", "errored", "timedOut", "unknown"].includes(one.outcome));
   if (bad !== undefined) return { outcome: "failed", message: `${bad.stage} ${PAST[bad.outcome]}` };

@@ -20,6 +20,11 @@ const accepted = z.object({ repository: z.string(), number: z.number() });
 /** No sign-in yet: everybody on this machine is the same person. */
 export const LOCAL_USER = "local";
 
+/** For a POST that has nothing to say but that it is one. */
+export function optionalBody<T extends z.ZodType>(schema: T): z.ZodPreprocess<T> {
+  return z.preprocess((body) => body ?? {}, schema);
+}
+
 /** The same request as on the queue, read by the same rules. */
 function arrivalOf(body: Readonly<Record<string, unknown>>): Arrival {
   const read = readRequest({ toroid: 1, ...body });
@@ -98,7 +103,7 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
     {
       schema: {
         params: buildParams,
-        body: z.object({ reason: z.string().max(500).default("") }),
+        body: optionalBody(z.object({ reason: z.string().max(500).default("") })),
         response: { 200: buildSummary },
       },
     },
@@ -130,7 +135,7 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
     {
       schema: {
         params: buildParams.extend({ environment: z.string().min(1) }),
-        body: z.looseObject({}),
+        body: optionalBody(z.looseObject({})),
         response: { 202: accepted },
       },
     },

@@ -179,7 +179,9 @@ test("an environment is paused with a reason and until when, and goes on by itse
   assert.ok(Date.now() >= until1s.getTime());
 
   await api.post(`${PROD}/pause`, { reason: "again" });
-  const resumed = environmentSummary.parse(await (await api.post(`${PROD}/resume`, { reason: "over" })).json());
+  // A POST may also say nothing but that it is one.
+  const answer = await fetch(api.url + `${PROD}/resume`, { method: "POST" });
+  const resumed = environmentSummary.parse(await answer.json());
   assert.equal(resumed.paused, null);
 });
 

@@ -187,6 +187,16 @@ test("what an environment needs holds for a request too", () => {
   assert.deepEqual(stuck(failed), ["prod"]);
 });
 
+test("a stage that failed and was asked for again counts as it ended the last time", () => {
+  const build = buildWith(BUILD, STAGE);
+  build.tell(settle("build"));
+  build.tell(settle("stage", "failed"));
+  assert.deepEqual(verdict(build), ["failed", "stage failed"]);
+  build.tell(request("stage"));
+  build.tell(settle("stage", "passed", 2));
+  assert.deepEqual(verdict(build), ["passed", ""]);
+});
+
 test("a request for what the plan brings anyway meets that round, with its parameters", () => {
   const build = buildWith(BUILD, STAGE);
   build.tell({
