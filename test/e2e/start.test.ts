@@ -87,7 +87,7 @@ test("it keeps running until Ctrl-C, also with readers, and goes on where it was
   await using first = new Run(["start", ...ANY_PORTS]);
   const url = await first.url();
   assert.match(first.err, /demo\/hello#1 passed\n/);
-  assert.match(first.err, /nats sub -s nats:[^]*git push origin main\n[^]*toroid trigger /);
+  assert.match(first.err, /nats sub -s nats:[^]*git push origin main\n[^]* trigger me\/project main /);
   assert.deepEqual(await (await fetch(new URL("healthz", url))).json(), { status: "ok" });
   assert.match(await (await fetch(url)).text(), /<title>Toroid<\/title>/);
   assert.equal(
@@ -157,7 +157,7 @@ test("a full disk is one sentence, whether it was full before or becomes so", LI
         "-m",
         "sh",
         "-c",
-        `mount -t tmpfs -o size=${size} tmpfs . && cd "$PWD" && ${then} exec "$@"`,
+        `set -e; mount -t tmpfs -o size=${size} tmpfs .; cd "$PWD"; ${then} exec "$@"`,
         "sh",
         process.execPath,
         TOROID,
