@@ -111,11 +111,14 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
 
   const workspace = await Workspace.make(t.workspacesDir, slot, t.sandbox, h.abandoned);
   try {
-    const [checkout, artifact] = await allOrFirstError([
+    const furnishing = [
       t.checkouts.checkOut(h.id.repository, work.remote, source, workspace.source, ending),
-      context.artifact === null ? null : t.artifacts.unpacked(context.artifact, ending),
+      context.artifact === null ? Promise.resolve(null) : t.artifacts.unpacked(context.artifact, ending),
       workspace.prepare(),
-    ]);
+    ] as const;
+    // All are waited for, so that none goes on in a workspace that is being removed.
+    await Promise.allSettled(furnishing);
+    const [checkout, artifact] = await Promise.all(furnishing);
     const stepsMs = { checkout: tenths(performance.now() - began) };
     const image = await t.images.resolve(stage.image, workspace.source, ending);
 
@@ -153,14 +156,6 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     // Not waited for: what the build left can be large, and its end is not the build's business.
     t.background.run(() => workspace[Symbol.asyncDispose]());
   }
-}
-
-/** Like Promise.all, but nothing goes on behind its back: it rejects only when every one of them is over. */
-async function allOrFirstError<T extends readonly unknown[]>(
-  all: readonly [...{ [K in keyof T]: Promise<T[K]> | T[K] }],
-): Promise<T> {
-  await Promise.allSettled(all);
-  return (await Promise.all(all)) as unknown as T;
 }
 
 /** For what must be stored before it happens. */

@@ -8,6 +8,7 @@ import { programPath } from "./programs.ts";
 const CACHE = join(import.meta.dirname, "..", "..", ".toroid", "cache");
 const UNPACKED = join(CACHE, "vm");
 const EMULATOR = "qemu-system-x86_64";
+const APT_MS = 240_000;
 /** Which drivers a guest of ours loads; what these stand on is found by their own word. */
 const MODULES = ["virtio_pci", "virtio_blk", "overlay", "quota_v2"] as const;
 
@@ -33,6 +34,9 @@ export class PartsMissing extends Error {}
  */
 export async function findParts(): Promise<Parts> {
   if (process.arch !== "x64") throw new PartsMissing("needs an x86-64 processor, whose guest it starts");
+  for (const program of ["mke2fs", "setpriv"]) {
+    if (programPath(program) === undefined) throw new PartsMissing(`needs the program ${program}`);
+  }
   await using _lock = await holdLock("toroid-test-vm-packages");
   const emulator = await findEmulator();
   if (!(await isThere(UNPACKED))) await fetchPackages();
@@ -52,9 +56,7 @@ async function findEmulator(): Promise<string> {
   if (there !== undefined) return there;
   if (process.getuid?.() === 0 && programPath("apt-get") !== undefined) {
     const install = ["-qq", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends"];
-    await withFreshLists(() =>
-      execa("apt-get", [...install, "qemu-system-x86"], { env: { DEBIAN_FRONTEND: "noninteractive" } }),
-    ).catch(() => undefined); // the next line says that it is still not there
+    await withFreshLists(() => apt("apt-get", [...install, "qemu-system-x86"])).catch(() => undefined); // the next line says that it is still not there
   }
   const installed = programPath(EMULATOR);
   if (installed !== undefined) return installed;
@@ -70,7 +72,7 @@ async function fetchPackages(): Promise<void> {
   const folder = await mkdtemp(join(CACHE, "vm-fetching-"));
   try {
     const packages = await withFreshLists(async () => [await newestKernel(), "busybox-static"]).catch(because);
-    await execa("apt-get", ["-qq", "download", ...packages], { cwd: folder }).catch(because);
+    await apt("apt-get", ["-qq", "download", ...packages], folder).catch(because);
     const target = join(folder, "unpacked");
     for (const name of (await readdir(folder)).filter((file) => file.endsWith(".deb")))
       await execa("dpkg-deb", ["-x", join(folder, name), target]);
@@ -87,7 +89,7 @@ function because(cause: unknown): never {
 
 /** Of the oldest line that the helper promises to work on: what holds there is what has to be proved. */
 async function newestKernel(): Promise<string> {
-  const { stdout } = await execa("apt-cache", ["--names-only", "search", "^linux-image-6\\.1\\.[-0-9.]*-cloud-amd64$"]);
+  const { stdout } = await apt("apt-cache", ["--names-only", "search", "^linux-image-6\\.1\\.[-0-9.]*-cloud-amd64$"]);
   const names = stdout.split("\n").map((line) => line.split(" ")[0] ?? "");
   const newest = names.filter(Boolean).toSorted((a, b) => b.localeCompare(a, "en", { numeric: true }))[0];
   if (newest === undefined) throw new Error("apt offers no linux-image-6.1…-cloud-amd64");
@@ -100,9 +102,14 @@ async function withFreshLists<T>(action: () => Promise<T>): Promise<T> {
     return await action();
   } catch (error) {
     if (process.getuid?.() !== 0) throw error;
-    await execa("apt-get", ["-qq", "update"]);
+    await apt("apt-get", ["-qq", "update"]);
     return action();
   }
+}
+
+async function apt(program: string, words: readonly string[], cwd?: string): Promise<{ readonly stdout: string }> {
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  return execa(program, words, { env, timeout: APT_MS, ...(cwd === undefined ? {} : { cwd }) });
 }
 
 /** Each driver after those it stands on. */

@@ -5,6 +5,7 @@ import { type Entry, packInitramfs } from "./vm-initramfs.ts";
 import type { Parts } from "./vm-packages.ts";
 
 const DISK_BYTES = "1G"; // sparse
+const DISK_MS = 60_000;
 const FOLDERS = [
   "bin",
   "dev",
@@ -97,7 +98,7 @@ export async function makeDisk(
   for (const [place, source] of Object.entries(files)) await put(source, join(root, place));
   const disk = join(dir, "disk.img");
   const features = ["-O", "quota,project", "-E", "quotatype=prjquota,root_owner=0:0,lazy_itable_init=1,nodiscard"];
-  await execa("mke2fs", ["-q", "-t", "ext4", ...features, "-d", root, disk, DISK_BYTES]);
+  await execa("mke2fs", ["-q", "-t", "ext4", ...features, "-d", root, disk, DISK_BYTES], { timeout: DISK_MS });
   return disk;
 }
 

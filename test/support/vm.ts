@@ -83,6 +83,7 @@ export class Guest implements AsyncDisposable {
 
   /** Runs a script by the guest's shell, in a directory of its own. One at a time. */
   async sh(script: string, { withinMs = JOB_MS } = {}): Promise<Reply> {
+    if (this.#job !== undefined) throw new Error("the guest does one job at a time");
     this.#jobs += 1;
     const answer = this.#answer(this.#jobs, withinMs + PATIENCE_MS);
     const text = Buffer.from(script).toString("base64");
@@ -128,13 +129,19 @@ export class Guest implements AsyncDisposable {
 }
 
 function machine(dir: string, { kernel }: Parts, disk: string): string[] {
-  return [
-    ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
-    ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"],
-    ...["-kernel", kernel, "-initrd", join(dir, "initramfs")],
-    ...["-append", "console=ttyS1 quiet panic=-1 oops=panic"],
-    ...["-drive", `file=${disk},format=raw,if=virtio,cache=unsafe`],
-    ...["-chardev", "stdio,id=jobs,signal=off", "-serial", "chardev:jobs"],
-    ...["-serial", `file:${join(dir, "console")}`],
+  const options: readonly (readonly [string, string])[] = [
+    ["-display", "none"],
+    ["-accel", "tcg,thread=multi"],
+    ["-cpu", "max"],
+    ["-smp", "2"],
+    ["-m", "1024"],
+    ["-kernel", kernel],
+    ["-initrd", join(dir, "initramfs")],
+    ["-append", "console=ttyS1 quiet panic=-1 oops=panic"],
+    ["-drive", `file=${disk},format=raw,if=virtio,cache=unsafe`],
+    ["-chardev", "stdio,id=jobs,signal=off"],
+    ["-serial", "chardev:jobs"],
+    ["-serial", `file:${join(dir, "console")}`],
   ];
+  return ["-nodefaults", "-no-user-config", "-no-reboot", ...options.flat()];
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import { BOOT, Machine, stat, summary } from "./rig.ts";
+import { BOOT, Machine, SLOW, stat, summary } from "./rig.ts";
 
 const MIB = 1024 * 1024;
 const MEMORY = 64 * MIB;
@@ -25,7 +25,7 @@ describe("on a host with every cgroup v2 controller", () => {
     ["--tmpfs", "dd if=/dev/zero of=/cache/x bs=1M count=200"],
   ];
   for (const [where, line] of BOMBS) {
-    test(`memory in ${where} ends the whole run as oom, and the neighbour does not notice`, async (t) => {
+    test(`memory in ${where} ends the whole run as oom, and the neighbour does not notice`, SLOW, async (t) => {
       if (!machine.ready(t)) return;
       const done = await machine.sh(`${NEIGHBOUR}
         run bomb --memory-bytes ${MEMORY} --tmpfs /cache --wall-ms 30000 -- sh -c '(${line}); echo survived; exit 0'
@@ -52,7 +52,7 @@ describe("on a host with every cgroup v2 controller", () => {
 
   test("memory does not grow into swap", async (t) => {
     if (!machine.ready(t)) return;
-    const done = await machine.sh(`dd if=/dev/zero of=/swap bs=1M count=256 2> /dev/null; mkswap /swap > /dev/null
+    const done = await machine.sh(`fallocate -l 200M /swap; mkswap /swap > /dev/null
       swapon /swap && grep -c /swap /proc/swaps
       run bomb --memory-bytes ${MEMORY} --wall-ms 30000 -- load memory 128
       swapoff /swap; rm /swap`);
@@ -60,11 +60,11 @@ describe("on a host with every cgroup v2 controller", () => {
     assert.deepEqual(summary(done.run("bomb")), [137, null, 9, "oom"]);
   });
 
-  test("files larger than the memory limit can be written to disk and read", async (t) => {
+  test("files larger than the memory limit can be written to disk and read", SLOW, async (t) => {
     if (!machine.ready(t)) return;
-    const done = await machine.sh(`run big --memory-bytes ${32 * MIB} -- \
-      sh -c 'dd if=/dev/zero of=/var/x bs=1M count=64 && cat /var/x | wc -c'`);
-    assert.deepEqual([...summary(done.run("big")), done.run("big").stdout], [0, 0, null, "exit", `${64 * MIB}\n`]);
+    const done = await machine.sh(`run big --memory-bytes ${24 * MIB} -- \
+      sh -c 'dd if=/dev/zero of=/var/x bs=1M count=40 && cat /var/x | wc -c'`);
+    assert.deepEqual([...summary(done.run("big")), done.run("big").stdout], [0, 0, null, "exit", `${40 * MIB}\n`]);
     assert.equal(stat(done.run("big"), "oomKills"), 0);
   });
 
@@ -82,8 +82,20 @@ describe("on a host with every cgroup v2 controller", () => {
     assert.deepEqual(summary(run("killed")), [137, null, 9, "signal"]);
   });
 
+  const ANCESTOR = { todo: "without --memory-bytes the counters are not there, with it the sentence blames the run" };
+  test("memory that DIR itself has no more of is told as oom, and not as the run's own limit", ANCESTOR, async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`mkdir $CGROUPS/slice; echo ${MEMORY} > $CGROUPS/slice/memory.max
+      CGROUP=$CGROUPS/slice run unlimited -- load memory 200
+      CGROUP=$CGROUPS/slice run limited --memory-bytes ${8 * MEMORY} -- load memory 200
+      rmdir $CGROUPS/slice`);
+    assert.deepEqual(summary(run("limited")), [137, null, 9, "oom"]);
+    assert.doesNotMatch(run("limited").exit?.message ?? "", /its \d+ bytes of memory/);
+    assert.deepEqual(summary(run("unlimited")), [137, null, 9, "oom"]);
+  });
+
   for (const kind of ["forks", "threads"]) {
-    test(`${kind} beyond --pids are refused, and a command that fails by it has the reason pids`, async (t) => {
+    test(`${kind} beyond --pids are refused, and a command that fails by it has the reason pids`, SLOW, async (t) => {
       if (!machine.ready(t)) return;
       const done = await machine.sh(`${NEIGHBOUR}
         run many --pids 30 --wall-ms 30000 -- load ${kind} 100
@@ -104,7 +116,7 @@ describe("on a host with every cgroup v2 controller", () => {
     assert.ok((run("well").gone?.leftoverProcesses ?? 0) >= 25, JSON.stringify(run("well").gone));
   });
 
-  test("pids: a fork bomb is held for as long as it may run, then ended while it forks", async (t) => {
+  test("pids: a fork bomb is held for as long as it may run, then ended while it forks", SLOW, async (t) => {
     if (!machine.ready(t)) return;
     const done = await machine.sh(`${NEIGHBOUR}
       run bomb --pids 60 --cpu-milli 500 --wall-ms 1500 --grace-ms 200 -- load bomb
@@ -208,10 +220,11 @@ END
         for file in $CGROUPS/cgroup.subtree_control $CGROUPS/*/*; do
           case $file in
             $CGROUPS/given/cgroup.subtree_control | */cgroup.procs | */cgroup.threads | *.stat | *.events | *.events.local) ;;
-            *.current | *.peak | *.pressure | *.kill | *.reclaim | *.numa_stat) ;;
-            *) [ -d $file ] || echo "$file $(cat $file | tr '\\n' ' ')" ;;
+            *.current | *.peak | *.pressure | *.kill | *.reclaim | *.numa_stat | */toroid-*) ;;
+            *) set -- "$@" "$file" ;;
           esac
         done
+        grep . "$@"
       }
       look > $JOB/before
       CGROUP=$CGROUPS/given start all ${ALL} -- sleep 1000
@@ -224,7 +237,7 @@ END
       rmdir $CGROUPS/given`);
     const [controllers, cgroups, things, same] = done.stdout.split("\n");
     assert.deepEqual([controllers, cgroups, same], ["cpu memory pids", "1", "same"], done.stdout + done.stderr);
-    assert.ok(Number(things) > 50, `only ${things} things were looked at`);
+    assert.ok(Number(things) > 40, `only ${things} things were looked at`);
   });
 
   test("without --cgroup a directory in the root of the hierarchy is made, limits hold in it, and it is removed", async (t) => {
