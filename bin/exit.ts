@@ -46,7 +46,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   TOR_INVALID_INPUT: EXIT.usage,
   TOR_NOT_FOUND: EXIT.notFound,
   TOR_NOT_ROOT: EXIT.usage,
-  TOR_PIPELINE_INVALID: EXIT.usage,
+  TOR_REFUSED: EXIT.blocked,
   TOR_STREAM_MISMATCH: EXIT.usage,
   TOR_TOOL_MISSING: EXIT.usage,
 };

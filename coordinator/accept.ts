@@ -39,7 +39,14 @@ async function acceptRequest(actors: Mailboxes, key: string, request: IntakeRequ
   if (request.what === "environment") {
     const { number, environment } = request;
     const id = { repository, number };
-    const { changed } = await actors.build.tell(id, { kind: "request", key, environment, params, by });
+    const { changed } = await actors.build.tell(id, {
+      kind: "request",
+      key,
+      environment,
+      params,
+      by,
+      byScript: false,
+    });
     return { ...id, fresh: changed };
   }
   const known = (await actors.repository.load(repository)).state;

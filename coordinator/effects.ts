@@ -1,19 +1,20 @@
 /** Carries out what `reactions.ts` lists. Each effect is safe to repeat. */
 import { createHash, randomUUID } from "node:crypto";
-import { append, type Jet, readLast } from "../kit/jetstream.ts";
+import { type Appended, append, type Jet, readLast } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { announce } from "../protocol/announcements.ts";
 import { decode, encode } from "../protocol/codec.ts";
 import type { CancelSignal } from "../protocol/commands.ts";
 import { assertNever, sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { type BuildId, formatStage, type StageId } from "../protocol/ids.ts";
+import type { Stage } from "../protocol/stage.ts";
 import { BUILD } from "../protocol/streams.ts";
 import { CANCEL_SIGNAL, commandSubject, summarySubject } from "../protocol/subjects.ts";
 import { type BuildSummary, buildSummary } from "../protocol/summary.ts";
 import { workOf } from "./actors/build.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
-import { withBuild, withStage } from "./projections/summaries.ts";
+import { withBuild, withoutOutputs, withStage } from "./projections/summaries.ts";
 import type { Effect, Settings } from "./reactions.ts";
 
 export interface Effects {
@@ -66,23 +67,32 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
   /** The lane or the plan let a round go; the stage's own log is what keeps it from running twice. */
   async function queueStage(effect: Extract<Effect, { kind: "queue-stage" }>): Promise<void> {
     const { id, lane } = effect;
-    const build = (await actors.build.load({ repository: id.repository, number: id.number })).state;
-    const stage = build.plan?.stages.find((one) => one.name === id.stage);
-    const work = stage === undefined ? null : workOf(build, { stage, round: id.round }, lane);
-    if (work === null) throw new ToroidError("TOR_INTERNAL", `${formatStage(id)} is not in the plan of its build`);
-    const close = { kind: "close", outcome: "cancelled", why: build.cancel?.why ?? "" } as const;
-    const told = await actors.stage.tell(
-      id,
-      build.cancel === null ? { kind: "queue", work, pool: settings.pool } : close,
-    );
-    const ended = told.state.result;
-    if (lane !== null && ended !== null) {
+    // Every end of a stage says again what may run: most of it is known to be under way.
+    const known = (await actors.stage.load(id, 1)).state;
+    const { result } = known.status === "absent" ? await queueNow(effect) : known;
+    if (lane !== null && result !== null) {
       // It had ended before the lane let it go: cancelled while it waited, say. The lane must not wait for it.
       const { number, stage: name, round } = id;
       await actors.environment.tell(
         { repository: id.repository, environment: lane.environment },
-        { kind: "leave", number, stage: name, round, outcome: ended.outcome, artifact: null },
+        { kind: "leave", number, stage: name, round, outcome: result.outcome, artifact: null },
       );
+    }
+  }
+
+  async function queueNow({ id, lane }: Extract<Effect, { kind: "queue-stage" }>): Promise<Stage> {
+    const build = (await actors.build.load({ repository: id.repository, number: id.number })).state;
+    const stage = build.plan?.stages.find((one) => one.name === id.stage);
+    const work = stage === undefined ? null : workOf(build, { stage, round: id.round }, lane);
+    if (work === null) throw new ToroidError("TOR_INTERNAL", `${formatStage(id)} is not in the plan of its build`);
+    const close = (outcome: "cancelled" | "errored", why: string) => ({ kind: "close", outcome, why }) as const;
+    if (build.cancel !== null) return (await actors.stage.tell(id, close("cancelled", build.cancel.why))).state;
+    try {
+      return (await actors.stage.tell(id, { kind: "queue", work, pool: settings.pool })).state;
+    } catch (error) {
+      if (!isTooLarge(error)) throw error;
+      const why = `what it would have to be told, outputs of earlier stages included, is too much: ${sentenceOf(error)}`;
+      return (await actors.stage.tell(id, close("errored", why))).state;
     }
   }
 
@@ -159,8 +169,14 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
   };
 }
 
+/** For good: what lost a race, or came too early, is tried again. */
 function isRefusal(error: unknown): boolean {
-  return error instanceof ToroidError && (error.code === "TOR_NOT_FOUND" || error.code === "TOR_CONFLICT");
+  return error instanceof ToroidError && (error.code === "TOR_NOT_FOUND" || error.code === "TOR_REFUSED");
+}
+
+/** Of all that is written here, only what stages left for others can grow past the size of a message. */
+function isTooLarge(error: unknown): boolean {
+  return error instanceof ToroidError && error.code === "TOR_INVALID_INPUT";
 }
 
 interface Summaries {
@@ -180,7 +196,12 @@ function makeSummaries(jet: Jet, actors: Mailboxes): Summaries {
       const before = last === null ? null : decode(buildSummary, last.data);
       const after = await change(before);
       if (after === null || after === before) return;
-      const done = await append(jet, BUILD.name, subject, { id: randomUUID(), ...after }, last?.seq ?? 0);
+      const put = (summary: BuildSummary): Promise<Appended> =>
+        append(jet, BUILD.name, subject, { id: randomUUID(), ...summary }, last?.seq ?? 0);
+      const done = await put(after).catch((error: unknown) => {
+        if (!isTooLarge(error)) throw error;
+        return put(withoutOutputs(after));
+      });
       if (done.kind === "appended") return;
     }
   }

@@ -75,7 +75,7 @@ export function reactToBuild(id: BuildId, build: Build, event: BuildEvent, setti
 function advance(id: BuildId, build: Build): readonly Effect[] {
   const effects: Effect[] = [];
   if (build.cancel !== null) effects.push(...cancelAll(id, build, build.cancel.by, build.cancel.why));
-  for (const { stage, round } of startable(build)) {
+  for (const { stage, round, asked } of startable(build)) {
     const stageId = { ...id, stage: stage.name, round };
     if (stage.environment === null) effects.push({ kind: "queue-stage", id: stageId, lane: null });
     else if (build.source !== null) {
@@ -84,7 +84,8 @@ function advance(id: BuildId, build: Build): readonly Effect[] {
         stage: stage.name,
         round,
         commit: build.source.commit,
-        policy: "newest" as const,
+        policy: stage.queue,
+        asked,
         enteredAtMs: 0,
       };
       effects.push({
@@ -159,7 +160,11 @@ function afterStage(id: StageId, stage: Stage, result: StageResult): readonly Ef
     else {
       const { environment, params } = request;
       const by = `${id.stage} of #${id.number}`;
-      effects.push({ kind: "tell-build", id: build, command: { kind: "request", key, environment, params, by } });
+      effects.push({
+        kind: "tell-build",
+        id: build,
+        command: { kind: "request", key, environment, params, by, byScript: true },
+      });
     }
   }
   const { outcome, message, outputs, artifact } = result;

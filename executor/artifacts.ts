@@ -106,7 +106,13 @@ export class Artifacts {
     try {
       const meter = new Meter();
       const tar = startTar(["--directory", draft, ...UNPACK], "unpack");
-      await Promise.all([pipeline(createReadStream(archive), meter, createZstdDecompress(), tar.stdin), tar.succeeded]);
+      // tar may close its end at the archive's last block, before it has read the padding that follows: its own word
+      // and the digest say whether all is well, not the pipe's.
+      const fed = pipeline(createReadStream(archive), meter, createZstdDecompress(), tar.stdin).catch(
+        (e: unknown) => e,
+      );
+      await tar.succeeded;
+      await fed;
       if (meter.hex() !== hex)
         throw new ToroidError("TOR_ARTIFACT_MISSING", `the artifact ${hex.slice(0, 12)} is damaged`);
       await rename(draft, place);
@@ -114,7 +120,7 @@ export class Artifacts {
     } catch (error) {
       await removeTree(draft);
       if ((await readdir(place).catch(() => null)) !== null) return place; // another was faster
-      if (error instanceof ToroidError) throw error;
+      if (error instanceof ToroidError && error.code !== "TOR_INTERNAL") throw error;
       throw new ToroidError(
         "TOR_ARTIFACT_MISSING",
         `the artifact ${hex.slice(0, 12)} is damaged: ${sentenceOf(error)}`,

@@ -111,18 +111,21 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
 
   const workspace = await Workspace.make(t.workspacesDir, slot, t.sandbox, h.abandoned);
   try {
-    const [checkout, artifact] = await Promise.all([
+    const furnishing = [
       t.checkouts.checkOut(h.id.repository, work.remote, source, workspace.source, ending),
-      context.artifact === null ? null : t.artifacts.unpacked(context.artifact, ending),
+      context.artifact === null ? Promise.resolve(null) : t.artifacts.unpacked(context.artifact, ending),
       workspace.prepare(),
-    ]);
+    ] as const;
+    // All are waited for, so that none goes on in a workspace that is being removed.
+    await Promise.allSettled(furnishing);
+    const [checkout, artifact] = await Promise.all(furnishing);
     const stepsMs = { checkout: tenths(performance.now() - began) };
     const image = await t.images.resolve(stage.image, workspace.source, ending);
 
     // An environment is never touched before the store knows that it may have been.
     const weak = weakOf(t.sandbox.weak, { image: image.root, network: stage.network, limits: stage.limits });
     const started: StageEvent = { type: "started", id: randomUUID(), atMs: Date.now(), weak: [...weak] };
-    if (!(await h.report(started))) throw new ToroidError("TOR_FENCED", "the stage is another's");
+    await reportOrLose(h, started);
     trail.acted = true;
     crashPoint("executor-after-started");
 
@@ -138,6 +141,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
       },
       {
         publish: mayPublish(h, work),
+        publishing: () => reportOrLose(h, { type: "publishing", id: randomUUID(), atMs: Date.now() }),
         pack: stage.artifactFiles.length === 0 ? null : (dir) => t.artifacts.pack(dir, stage, h.abandoned),
         cancelled: h.cancelled,
         abandoned: h.abandoned,
@@ -152,6 +156,11 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     // Not waited for: what the build left can be large, and its end is not the build's business.
     t.background.run(() => workspace[Symbol.asyncDispose]());
   }
+}
+
+/** For what must be stored before it happens. */
+async function reportOrLose(h: Holding, event: StageEvent): Promise<void> {
+  if (!(await h.report(event))) throw new ToroidError("TOR_FENCED", "the stage is another's");
 }
 
 function mayPublish(h: Holding, { stage, source }: StageWork): boolean {

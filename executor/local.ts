@@ -48,7 +48,10 @@ export async function runLocally(o: LocalRunOptions): Promise<LocalRun> {
   const tree = await WorkingTree.open(o.directory, o.cancelled);
   const text = await tree.read(PIPELINE_FILE);
   if (text === null) {
-    throw new ToroidError("TOR_NOT_FOUND", `there is no ${PIPELINE_FILE} in ${tree.root}; \`toroid init\` writes one`);
+    throw new ToroidError(
+      "TOR_NOT_FOUND",
+      `there is no ${PIPELINE_FILE} in ${tree.root}; begin with one line: script: make test`,
+    );
   }
   const planned = planOf(PIPELINE_FILE, text, {
     repository: "local/working-tree",
@@ -97,6 +100,7 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
     { image: image.root, stage, variables, hostname: hostnameOf(id), objects: tree.objects, artifact: null },
     {
       publish: false,
+      publishing: () => Promise.resolve(),
       pack: null,
       cancelled: o.cancelled,
       abandoned: never,

@@ -115,7 +115,7 @@ async function provenSandbox(config: Config, uidBase: number, dir: string): Prom
   if (verdict.reason === "exit" && verdict.code === 0) return verdict.weak;
   throw new ToroidError(
     "TOR_SANDBOX_SETUP",
-    `no workspace can be made on this host: ${verdict.message}; \`toroid doctor\` tells more`,
+    `no workspace can be made on this host: ${verdict.message}; \`toroid doctor --executor\` tells more`,
   );
 }
 

@@ -5,14 +5,14 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { QueueRequest } from "../protocol/events.ts";
-import { parseOutputFile } from "../protocol/pipeline/output-file.ts";
+import { MAX_OUTPUT_FILE_BYTES, parseOutputFile } from "../protocol/pipeline/output-file.ts";
 import { MAX_QUEUE_FILE_BYTES, parseQueueFile } from "../protocol/pipeline/queue-file.ts";
 
 /** A sentence for people says what is wrong. */
 export type Read<T> = { readonly kind: "read"; readonly value: T } | { readonly kind: "wrong"; readonly why: string };
 
 export async function readOutputs(path: string): Promise<Read<Readonly<Record<string, string>>>> {
-  const bytes = await readHostile(path, MAX_QUEUE_FILE_BYTES + 1);
+  const bytes = await readHostile(path, MAX_OUTPUT_FILE_BYTES + 1);
   if (bytes === null) return { kind: "wrong", why: "TOROID_OUTPUT is not a regular file any more" };
   const parsed = parseOutputFile(bytes);
   if (parsed.kind === "invalid") return { kind: "wrong", why: sentence("TOROID_OUTPUT", parsed.problems) };

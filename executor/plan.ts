@@ -115,7 +115,7 @@ async function readFile(mirror: Mirror, object: string, signal: AbortSignal): Pr
     return {
       kind: "wrong",
       message: `this commit has no ${PIPELINE_FILE}`,
-      hint: "start with one line, `script: make test`, or let `toroid init` write the file",
+      hint: "begin with one line: `script: make test`",
     };
   }
   const [, mode, type, blob = "", size] = entry;

@@ -14,6 +14,8 @@ const AFTER_MS = 5 * 60_000;
 
 export interface StageRunOptions {
   readonly publish: boolean;
+  /** Says that publishing begins; resolves when it is stored, for after that the stage is not repeated by itself. */
+  readonly publishing: () => Promise<void>;
   /** Packs the files that the stage declares; a sentence when that cannot be done. */
   readonly pack: ((source: string) => Promise<Artifact | string>) | null;
   /** Aborts when a person wants it ended; its reason says why. */
@@ -98,6 +100,7 @@ class Run {
     if (!this.#passed || !this.#o.publish || lines.length === 0) return;
     const leftMs = this.#f.stage.timeoutMs - (performance.now() - this.#beganAtMs);
     const phases = [{ phase: "publish", text: phaseText(lines) } as const];
+    await this.#o.publishing();
     this.#ruling = await this.#run("publishing", phases, leftMs, this.#o.cancelled);
   }
 

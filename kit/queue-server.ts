@@ -65,13 +65,13 @@ async function listen(o: QueueServerOptions, stores: KeptStores, lock: Lock | un
     const message = `cannot start the queue server: ${HOST}:${o.port} is in use by another program`;
     throw new ToroidError("TOR_ADDRESS_IN_USE", message, { host: HOST, port: o.port }, { cause: error });
   });
-  const queueName = o.queueName ?? "toroid";
-  const deadLetterName = o.deadLetterName ?? `${queueName}-dlq`;
-  const deadLetterUrl = makeQueue(stores, endpoint, deadLetterName, {});
-  const queueUrl = makeQueue(stores, endpoint, queueName, {
-    VisibilityTimeout: String(o.visibilitySeconds ?? 30),
-    RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arnOf(deadLetterName), maxReceiveCount: MAX_RECEIVES }),
-  });
+  let queues: ReturnType<typeof makeQueues>;
+  try {
+    queues = makeQueues(stores, endpoint, o);
+  } catch (error) {
+    await app.close(); // a disk that is full, for one
+    throw error;
+  }
 
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -81,7 +81,22 @@ async function listen(o: QueueServerOptions, stores: KeptStores, lock: Lock | un
   };
   const stopOnce = (): Promise<void> => (stopping ??= stop());
   const { port } = new URL(endpoint);
-  return { endpoint, port: Number(port), queueUrl, deadLetterUrl, stop: stopOnce, [Symbol.asyncDispose]: stopOnce };
+  return { endpoint, port: Number(port), ...queues, stop: stopOnce, [Symbol.asyncDispose]: stopOnce };
+}
+
+function makeQueues(
+  stores: Stores,
+  endpoint: string,
+  o: QueueServerOptions,
+): Pick<RunningQueueServer, "queueUrl" | "deadLetterUrl"> {
+  const queueName = o.queueName ?? "toroid";
+  const deadLetterName = o.deadLetterName ?? `${queueName}-dlq`;
+  const deadLetterUrl = makeQueue(stores, endpoint, deadLetterName, {});
+  const queueUrl = makeQueue(stores, endpoint, queueName, {
+    VisibilityTimeout: String(o.visibilitySeconds ?? 30),
+    RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arnOf(deadLetterName), maxReceiveCount: MAX_RECEIVES }),
+  });
+  return { queueUrl, deadLetterUrl };
 }
 
 /** Makes the queue, or brings the one from the directory to today's address and settings. */

@@ -92,6 +92,8 @@ export const buildEvent = z.discriminatedUnion("type", [
     round,
     params: textMap,
     by,
+    /** By a script of the build itself, which goes in push order like the plan; else by somebody who means it. */
+    byScript: z.boolean(),
   }),
   z.looseObject({
     type: z.literal("settled"),
@@ -146,6 +148,8 @@ export const laneEntry = z.looseObject({
   round,
   commit: commitName,
   policy: z.enum(["newest", "every"]),
+  /** Somebody asked for this very build here: it may go back behind what is live, and nothing newer supersedes it. */
+  asked: z.boolean(),
   enteredAtMs: atMs,
 });
 export type LaneEntry = z.infer<typeof laneEntry>;

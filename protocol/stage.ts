@@ -143,7 +143,6 @@ export function ruleClaim(stage: Stage, queuedSeq: number, holderHolds: boolean)
   }
   if (stage.status !== "claimed" && stage.status !== "running") return { kind: "stale" };
   if (holderHolds) return { kind: "held" };
-  if (stage.cancel !== null) return { kind: "give-up", outcome: "cancelled", message: stage.cancel.why };
   const lost = `executor ${stage.executor ?? "?"} was lost`;
   if (stage.acted && !isRepeatable(stage.work)) {
     return {
@@ -152,6 +151,7 @@ export function ruleClaim(stage: Stage, queuedSeq: number, holderHolds: boolean)
       message: `${lost} while this stage ran; it may have acted, so it is not repeated by itself`,
     };
   }
+  if (stage.cancel !== null) return { kind: "give-up", outcome: "cancelled", message: stage.cancel.why };
   if (stage.attempt >= MAX_ATTEMPTS) {
     return {
       kind: "give-up",

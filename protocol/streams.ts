@@ -73,7 +73,7 @@ export const LANE: StreamSpec = {
   description: "queue, pause and what is live, per environment; every message carries the lane before it",
   subjects: ["toroid.lane.>"],
   retention: "limits",
-  discard: "old",
+  discard: "new",
   share: 0.05,
   maxMessages: UNBOUNDED,
   maxMessagesPerSubject: 1_000,
@@ -88,7 +88,7 @@ export const PUSH: StreamSpec = {
   description: "what each repository accepted, in order: identity and build number in one append",
   subjects: ["toroid.push.*"],
   retention: "limits",
-  discard: "old",
+  discard: "new",
   share: 0.08,
   maxMessages: UNBOUNDED,
   maxMessagesPerSubject: 10_000,
@@ -197,7 +197,8 @@ export function executorConsumer(pool: string, queue: CommandQueue): ConsumerSpe
     filter: commandFilter(pool, queue),
     ackWaitMs: PRESENCE_TTL_MS,
     maxAckPending: 10_000,
-    maxDeliver: 100,
+    // A command that is looked at while its stage is held counts a delivery each time, once a second.
+    maxDeliver: 100_000,
   };
 }
 

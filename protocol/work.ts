@@ -89,6 +89,7 @@ export const stagePlan = z.object({
   network: z.enum(["none", "full"]),
   timeoutMs: count,
   idempotent: z.boolean(),
+  queue: z.enum(["newest", "every"]),
 }) satisfies z.ZodType<StagePlan>;
 
 export const plan = z.object({

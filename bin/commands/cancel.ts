@@ -2,7 +2,7 @@ import { z } from "zod";
 import { formatBuild } from "../../protocol/ids.ts";
 import { buildSummary } from "../../protocol/summary.ts";
 import { buildPath } from "../api.ts";
-import { EXIT } from "../exit.ts";
+import { EXIT, Failure } from "../exit.ts";
 import { buildOf } from "../text/arguments.ts";
 import { verb } from "../verb.ts";
 
@@ -16,6 +16,9 @@ export const cancel = verb({
   }),
   async run({ api, json, out }, [build], { reason }) {
     const now = await api().post(`${buildPath(buildOf(build))}/cancel`, { reason }, buildSummary);
+    if (now.outcome !== null && now.outcome !== "cancelled") {
+      throw new Failure(EXIT.blocked, "TOR_CONFLICT", `${formatBuild(now)} has ended already: ${now.outcome}`);
+    }
     await out(json ? `${JSON.stringify(now)}\n` : `${formatBuild(now)} ${now.outcome ?? "is being cancelled"}\n`);
     return EXIT.ok;
   },

@@ -7,7 +7,7 @@ import type { BuildSummary } from "../../protocol/summary.ts";
 import { openApi } from "../api.ts";
 import { EXIT, Failure } from "../exit.ts";
 import { onEndRequest, unlessAborted } from "../start/ending.ts";
-import { diskFull, isFull, plainly, refuseFullDisk, refuseTakenPorts, refuseWrongMachine } from "../start/refusals.ts";
+import { plainly, refuseFullDisk, refuseOnceFull, refuseTakenPorts, refuseWrongMachine } from "../start/refusals.ts";
 import { type Context, verb } from "../verb.ts";
 
 const PORTS = { http: 7433, nats: 4222, queue: 4566 };
@@ -91,12 +91,14 @@ async function startIn(base: string, context: Context, options: Options): Promis
     const first = build.stages.find((one) => one.name !== PLAN_STAGE)?.startedAtMs ?? null;
     return { build, pushToFirstCommandMs: first === null ? null : first - toldAtMs };
   };
-  const { build, pushToFirstCommandMs } = await unlessAborted(ending, Promise.race([through(), system.broken]));
+  const { build, pushToFirstCommandMs } = await unlessAborted(
+    ending,
+    Promise.race([through(), system.broken, refuseOnceFull(base, watching)]),
+  );
   const ok = build.outcome === "passed";
   if (build.status === "finished") {
     say(`--- ${formatBuild(build)} ${build.outcome ?? "unknown"}${build.message === "" ? "" : `: ${build.message}`}`);
   }
-  if (!ok && (await isFull(base))) say(`toroid: ${diskFull(base).message}`);
   if (options.exit) {
     const stages = build.stages
       .filter((one) => one.name !== PLAN_STAGE)
@@ -112,13 +114,14 @@ async function startIn(base: string, context: Context, options: Options): Promis
 }
 
 function guide(url: string, natsUrl: string, sample: { readonly workTree: string }): string {
+  const toroid = `node ${join(import.meta.dirname, "..", "toroid.ts")}`;
   return [
     "",
     `Toroid runs. Page and API:   ${url}`,
     `Watch everything:            nats sub -s ${natsUrl} 'toroid.events.>'`,
     `Push again:                  cd ${sample.workTree} && git commit --allow-empty -m again && git push origin main`,
-    `A repository of your own:    put a .toroid.yml into it (npx toroid lint checks it), then`,
-    `                             toroid trigger me/project main --remote file:///path/to/project`,
+    `A repository of your own:    put a .toroid.yml into it (${toroid} lint checks it), then`,
+    `                             ${toroid} trigger me/project main --remote file:///path/to/project`,
     "Ctrl-C stops everything; the next start goes on where this one ended.",
   ].join("\n");
 }

@@ -8,7 +8,7 @@ import { verb } from "../verb.ts";
 
 export const trigger = verb({
   usage: "trigger <repository> [ref]",
-  summary: "build a branch, tag or commit now; or run an environment of a build again",
+  summary: "build a branch or tag now; or run an environment of a build again",
   more: [
     "toroid trigger acme/api main",
     "toroid trigger acme/api --build 42 --environment prod -p REGION=eu-west-1",

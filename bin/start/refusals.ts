@@ -1,6 +1,7 @@
 /** What `toroid start` needs of the machine. Each lack is one sentence, and said before anything is started. */
 import { statfs } from "node:fs/promises";
 import { createServer } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { EXIT, Failure } from "../exit.ts";
 
 const MIB = 1024 * 1024;
@@ -8,6 +9,7 @@ const MIB = 1024 * 1024;
 const NEEDED_BYTES = 64 * MIB;
 /** So little is left only where something wanted to write more. */
 const FULL_BYTES = MIB;
+const LOOK_MS = 500;
 
 export function refuseWrongMachine(): void {
   if (process.platform !== "linux") {
@@ -46,11 +48,19 @@ export async function plainly(error: unknown, dir: string): Promise<unknown> {
   return (await isFull(dir)) ? diskFull(dir, error) : error;
 }
 
-export async function isFull(dir: string): Promise<boolean> {
+/** Rejects once the disk is full, until `signal`: every part tries again for a while, and nothing would come of it. */
+export async function refuseOnceFull(dir: string, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    await delay(LOOK_MS, undefined, { signal, ref: false });
+    if (await isFull(dir)) throw diskFull(dir);
+  }
+}
+
+async function isFull(dir: string): Promise<boolean> {
   return (await freeBytes(dir).catch(() => Number.POSITIVE_INFINITY)) < FULL_BYTES;
 }
 
-export function diskFull(where: string, cause?: unknown): Failure {
+function diskFull(where: string, cause?: unknown): Failure {
   return new Failure(EXIT.server, "TOR_DISK_FULL", `no space left on the disk of ${where}`, { cause });
 }
 

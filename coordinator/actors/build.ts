@@ -25,6 +25,7 @@ export interface Requested {
   readonly round: number;
   readonly params: Readonly<Record<string, string>>;
   readonly by: string;
+  readonly byScript: boolean;
 }
 
 export interface Build {
@@ -52,6 +53,7 @@ export type BuildCommand =
       readonly environment: string;
       readonly params: Readonly<Record<string, string>>;
       readonly by: string;
+      readonly byScript: boolean;
     }
   | {
       readonly kind: "settle";
@@ -72,6 +74,8 @@ export type BuildCommand =
 export interface StageRound {
   readonly stage: StagePlan;
   readonly round: number;
+  /** Somebody asked for it, other than the plan and the build's own scripts. */
+  readonly asked: boolean;
 }
 
 export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
@@ -103,8 +107,8 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
       case "planned":
         return { ...build, status, source: event.source, plan: event.plan };
       case "requested": {
-        const { key, environment, round, params, by } = event;
-        const requested = [...build.requested, { key, environment, round, params, by }];
+        const { key, environment, round, params, by, byScript } = event;
+        const requested = [...build.requested, { key, environment, round, params, by, byScript }];
         return { ...build, status, requested, outcome: null, message: "", finishedAtMs: null };
       }
       case "settled": {
@@ -158,19 +162,19 @@ function request(
 ): Decision<BuildEvent> {
   if (build.requested.some((one) => one.key === command.key)) return nothing();
   if (build.status === "absent") return refuse("TOR_NOT_FOUND", "there is no such build");
-  if (build.plan === null && build.status === "finished") {
-    return refuse("TOR_NOT_FOUND", "the build ended before it had a plan, so it has no environments");
+  if (build.plan === null) {
+    if (build.status === "finished") return refuse("TOR_REFUSED", "the build ended before it had a plan");
+    return refuse("TOR_CONFLICT", "the build has no plan yet: ask again when it has");
   }
-  if (build.plan === null) return refuse("TOR_CONFLICT", "the build has no plan yet: ask again when it has");
   const stage = build.plan.stages.find((one) => one.environment === command.environment);
   if (stage === undefined) {
     const known = build.plan.stages.flatMap((one) => (one.environment === null ? [] : [one.environment]));
     const list = known.length === 0 ? "it has none" : `it has ${known.join(", ")}`;
     return refuse("TOR_NOT_FOUND", `the build has no environment named ${command.environment}: ${list}`);
   }
-  if (build.cancel !== null) return refuse("TOR_CONFLICT", "the build was cancelled");
-  const { key, environment, params, by } = command;
-  return append({ type: "requested", ...head, key, environment, round: roundFor(build, stage), params, by });
+  if (build.cancel !== null) return refuse("TOR_REFUSED", "the build was cancelled");
+  const { key, environment, params, by, byScript } = command;
+  return append({ type: "requested", ...head, key, environment, round: roundFor(build, stage), params, by, byScript });
 }
 
 /** A request meets the round that the plan would bring anyway, unless that has begun. */
@@ -229,11 +233,11 @@ export function roundsOf(build: Build): readonly StageRound[] {
   const dormant = dormantIn(build);
   const brought = build.plan.stages
     .filter((one) => one.automatic && !dormant.has(one.name))
-    .map((stage) => ({ stage, round: 1 }));
+    .map((stage) => ({ stage, round: 1, asked: false }));
   const asked = build.requested.flatMap((one) => {
     const stage = build.plan?.stages.find((other) => other.environment === one.environment);
     if (stage === undefined || (stage.automatic && one.round === 1)) return [];
-    return [{ stage, round: one.round }];
+    return [{ stage, round: one.round, asked: !one.byScript }];
   });
   return [...brought, ...asked];
 }
@@ -270,8 +274,11 @@ export function isComplete(build: Build): boolean {
 }
 
 function verdictOf(build: Build): { readonly outcome: BuildOutcome; readonly message: string } {
+  // What somebody asked for again counts as it ended the last time.
   const counted = build.settled.filter(
-    (one) => build.plan?.stages.find((stage) => stage.name === one.stage)?.allowFailure !== true,
+    (one) =>
+      !build.settled.some((other) => other.stage === one.stage && other.round > one.round) &&
+      build.plan?.stages.find((stage) => stage.name === one.stage)?.allowFailure !== true,
   );
   const bad = counted.find((one) => ["failed", "errored", "timedOut", "unknown"].includes(one.outcome));
   if (bad !== undefined) return { outcome: "failed", message: `${bad.stage} ${PAST[bad.outcome]}` };
@@ -297,7 +304,7 @@ const PAST: Readonly<Record<StageOutcome, string>> = {
 /** What an executor needs to run a round. Null while the build has no plan. */
 export function workOf(
   build: Build,
-  { stage, round }: StageRound,
+  { stage, round }: Pick<StageRound, "stage" | "round">,
   lane: { readonly fence: number; readonly previousCommit: string | null } | null,
 ): Work | null {
   if (build.push === null || build.source === null) return null;

@@ -80,7 +80,7 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
         return {
           ...without(state, event.entry),
           inFlight: { ...event.entry, fence: seq },
-          furthest: event.entry.round === 1 ? Math.max(state.furthest, event.entry.number) : state.furthest,
+          furthest: event.entry.asked ? state.furthest : Math.max(state.furthest, event.entry.number),
         };
       case "left": {
         const stopped =
@@ -169,9 +169,9 @@ function leave(state: Lane, command: Extract<LaneCommand, { kind: "leave" }>, he
   return append({ type: "withdrawn", ...head, number, stage, round, outcome, why: "it ended before its turn came" });
 }
 
-/** Why `entry` may not go any more, or null. A later round is a person's wish, and may go back. */
+/** Why `entry` may not go any more, or null. What somebody asked for may go back. */
 function staleness(state: Lane, entry: LaneEntry): string | null {
-  if (entry.round > 1) return null;
+  if (entry.asked) return null;
   if (state.live !== null && state.live.number > entry.number) {
     return `#${state.live.number}, which is newer, is live already`;
   }
@@ -180,10 +180,10 @@ function staleness(state: Lane, entry: LaneEntry): string | null {
 
 /** Waiting entries that the newest one makes pointless, with why. Empty unless their policy is `newest`. */
 export function superseded(state: Lane): readonly { readonly entry: LaneEntry; readonly why: string }[] {
-  const newest = state.waiting.findLast((one) => one.round === 1);
+  const newest = state.waiting.findLast((one) => !one.asked);
   if (newest === undefined) return [];
   return state.waiting
-    .filter((one) => one.policy === "newest" && one.round === 1 && one.number < newest.number)
+    .filter((one) => one.policy === "newest" && !one.asked && one.number < newest.number)
     .map((entry) => ({ entry, why: `#${newest.number}, which is newer, waits for the same environment` }));
 }
 
@@ -222,7 +222,7 @@ function depart(state: Lane, place: Place): string[] {
  * sort: push order among some and arrival among others make no order of all.
  */
 function inserted(waiting: readonly LaneEntry[], entry: LaneEntry): LaneEntry[] {
-  const newer = waiting.findIndex((one) => entry.round === 1 && one.round === 1 && one.number > entry.number);
+  const newer = waiting.findIndex((one) => !entry.asked && !one.asked && one.number > entry.number);
   return newer === -1 ? [...waiting, entry] : waiting.toSpliced(newer, 0, entry);
 }
 

@@ -47,8 +47,6 @@ export const stageActor: Actor<StageId, Stage, StageEvent, StageCommand> = {
 function reconsider(stage: Stage, head: EventHead): Decision<StageEvent> {
   if (stage.status !== "retrying" || stage.work === null || stage.lastError === null) return nothing();
   const { message, acted, retryable } = stage.lastError;
-  if (stage.cancel !== null)
-    return append({ type: "finished", ...head, result: bareResult("cancelled", stage.cancel.why) });
   if (acted && !isRepeatable(stage.work)) {
     return append({
       type: "finished",
@@ -56,6 +54,8 @@ function reconsider(stage: Stage, head: EventHead): Decision<StageEvent> {
       result: bareResult("unknown", `${message}; it may have acted, so it is not repeated by itself`),
     });
   }
+  if (stage.cancel !== null)
+    return append({ type: "finished", ...head, result: bareResult("cancelled", stage.cancel.why) });
   if (!retryable || stage.attempt >= MAX_ATTEMPTS) {
     return append({ type: "finished", ...head, result: bareResult("errored", message) });
   }

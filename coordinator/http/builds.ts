@@ -2,10 +2,13 @@ import { randomUUID } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
+import { ToroidError } from "../../protocol/errors.ts";
 import { type BuildId, formatBuild } from "../../protocol/ids.ts";
 import { type BuildSummary, buildSummary, environmentSummary } from "../../protocol/summary.ts";
-import { remote, repositoryName } from "../../protocol/work.ts";
+import { repositoryName } from "../../protocol/work.ts";
 import { accept } from "../accept.ts";
+import { readRequest } from "../intake/message/request.ts";
+import type { Arrival } from "../intake/message.ts";
 import { notFound } from "./errors.ts";
 import type { HttpParts } from "./ports.ts";
 
@@ -13,10 +16,21 @@ const MAX_PAGE = 100;
 
 export const repositoryParams = z.object({ owner: z.string().min(1), repo: z.string().min(1) });
 export const buildParams = repositoryParams.extend({ number: z.coerce.number().int().positive() });
-const textMap = z.record(z.string(), z.string());
 const accepted = z.object({ repository: z.string(), number: z.number() });
 /** No sign-in yet: everybody on this machine is the same person. */
 export const LOCAL_USER = "local";
+
+/** For a POST that has nothing to say but that it is one. */
+export function optionalBody<T extends z.ZodType>(schema: T): z.ZodPreprocess<T> {
+  return z.preprocess((body) => body ?? {}, schema);
+}
+
+/** The same request as on the queue, read by the same rules. */
+function arrivalOf(body: Readonly<Record<string, unknown>>): Arrival {
+  const read = readRequest({ toroid: 1, ...body });
+  if (read.kind === "refused") throw new ToroidError("TOR_INVALID_INPUT", read.reason);
+  return { ...read, key: `api-${read.key ?? randomUUID()}` };
+}
 
 export function buildOf(params: z.infer<typeof buildParams>): BuildId {
   return { repository: `${params.owner}/${params.repo}`, number: params.number };
@@ -89,7 +103,7 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
     {
       schema: {
         params: buildParams,
-        body: z.object({ reason: z.string().max(500).default("") }),
+        body: optionalBody(z.object({ reason: z.string().max(500).default("") })),
         response: { 200: buildSummary },
       },
     },
@@ -106,21 +120,12 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
     "/api/v1/builds",
     {
       schema: {
-        body: z.object({
-          repository: repositoryName,
-          ref: z.string().min(1).max(500),
-          params: textMap.default({}),
-          remote: remote.nullable().default(null),
-          key: z.string().min(1).max(200).optional(),
-        }),
+        body: z.looseObject({ repository: repositoryName, ref: z.string().min(1) }),
         response: { 202: accepted },
       },
     },
     async ({ body }, reply) => {
-      const { repository, ref, params, remote: from } = body;
-      const request = { what: "build", repository, ref, remote: from, params } as const;
-      const key = `api-${body.key ?? randomUUID()}`;
-      const { number } = await accept(actors, { kind: "request", key, request }, LOCAL_USER);
+      const { repository, number } = await accept(actors, arrivalOf(body), LOCAL_USER);
       return reply.status(202).send({ repository, number });
     },
   );
@@ -130,16 +135,15 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
     {
       schema: {
         params: buildParams.extend({ environment: z.string().min(1) }),
-        body: z.object({ params: textMap.default({}), key: z.string().min(1).max(200).optional() }),
+        body: optionalBody(z.looseObject({})),
         response: { 202: accepted },
       },
     },
     async ({ params, body }, reply) => {
       const id = buildOf(params);
       await found(id);
-      const request = { what: "environment", ...id, environment: params.environment, params: body.params } as const;
-      const key = `api-${body.key ?? randomUUID()}`;
-      await accept(actors, { kind: "request", key, request }, LOCAL_USER);
+      const { repository, number: build } = id;
+      await accept(actors, arrivalOf({ ...body, repository, build, environment: params.environment }), LOCAL_USER);
       return reply.status(202).send(id);
     },
   );

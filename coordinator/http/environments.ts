@@ -4,7 +4,7 @@ import { z } from "zod";
 import { type EnvironmentSummary, environmentSummary } from "../../protocol/summary.ts";
 import type { LaneCommand } from "../actors/environment.ts";
 import { summaryOf } from "../projections/lanes.ts";
-import { LOCAL_USER, repositoryParams } from "./builds.ts";
+import { LOCAL_USER, optionalBody, repositoryParams } from "./builds.ts";
 import { notFound } from "./errors.ts";
 import type { HttpParts } from "./ports.ts";
 
@@ -43,7 +43,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
     {
       schema: {
         params,
-        body: z.object({ reason: z.string().max(500).default("") }),
+        body: optionalBody(z.object({ reason: z.string().max(500).default("") })),
         response: { 200: environmentSummary },
       },
     },

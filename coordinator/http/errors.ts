@@ -13,11 +13,21 @@ export interface ErrorBody {
 const STATUS: Partial<Record<Code, number>> = {
   TOR_NOT_FOUND: 404,
   TOR_CONFLICT: 409,
+  TOR_REFUSED: 409,
   TOR_INVALID_INPUT: 400,
   TOR_DECODE: 400,
   TOR_NATS_UNREACHABLE: 503,
   TOR_DISK_FULL: 503,
 };
+
+/** What the NATS library throws when the server is away. */
+const STORE_AWAY: ReadonlySet<string> = new Set([
+  "TimeoutError",
+  "RequestError",
+  "NoRespondersError",
+  "ClosedConnectionError",
+  "ConnectionError",
+]);
 
 export function notFound(what: string): ToroidError {
   return new ToroidError("TOR_NOT_FOUND", `there is no ${what}`);
@@ -43,6 +53,9 @@ function asToroidError(error: FastifyError | Error): ToroidError | null {
     const first = error.validation[0];
     const where = `${error.validationContext ?? "request"}${first?.instancePath ?? ""}`;
     return new ToroidError("TOR_INVALID_INPUT", `${where}: ${first?.message ?? "not as expected"}`);
+  }
+  if (STORE_AWAY.has(error.name)) {
+    return new ToroidError("TOR_NATS_UNREACHABLE", "the store does not answer: try again", {}, { cause: error });
   }
   if ("statusCode" in error && typeof error.statusCode === "number" && error.statusCode < 500) {
     return new ToroidError("TOR_INVALID_INPUT", sentenceOf(error));

@@ -1,9 +1,12 @@
+import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { StageId } from "../../protocol/ids.ts";
 import { formatBuild, formatStage } from "../../protocol/ids.ts";
+import type { LogChunk } from "../../protocol/log.ts";
 import type { StageSummary } from "../../protocol/summary.ts";
 import { readLog } from "../projections/logs.ts";
 import { buildOf, buildParams } from "./builds.ts";
@@ -14,7 +17,7 @@ import { openSse } from "./sse.ts";
 const CLAIM_CHECK_MS = 50;
 
 /** The log of one stage: plain bytes, or events for pages that show it while it grows. */
-export function logRoutes(plain: FastifyInstance, { jet, history, stop }: HttpParts): void {
+export function logRoutes(plain: FastifyInstance, { jet, history, stop, log }: HttpParts): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
   async function stageOf(id: StageId): Promise<StageSummary> {
@@ -76,7 +79,8 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop }: HttpPa
       await stageOf(id);
 
       const gone = new AbortController();
-      request.raw.socket.once("close", () => gone.abort());
+      // Of this answer: the socket may serve many.
+      reply.raw.once("close", () => gone.abort());
       const signal = AbortSignal.any([gone.signal, stop]);
       const attempt = await attemptOf(id, query.attempt, follow, signal);
       const isOver = async (): Promise<boolean> => {
@@ -86,46 +90,59 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop }: HttpPa
       };
       const chunks = attempt === null ? [] : readLog(jet, id, attempt, offset, isOver, signal);
       reply.hijack();
-
-      if (!wantsEvents) {
-        reply.raw.writeHead(200, {
-          "content-type": "text/plain; charset=utf-8",
-          "cache-control": "no-store",
-          "x-content-type-options": "nosniff",
-          "toroid-log-offset": String(offset),
-        });
-        reply.raw.flushHeaders();
-        for await (const chunk of chunks) {
-          if (chunk.kind !== "bytes") continue;
-          if (!reply.raw.write(chunk.data)) {
-            await new Promise<void>((resolve) => {
-              reply.raw.once("drain", resolve);
-              signal.addEventListener("abort", () => resolve(), { once: true });
-            });
-          }
-        }
-        reply.raw.end();
-        return;
+      try {
+        if (wantsEvents) await sendEvents(chunks, offset, id, follow, signal, reply.raw);
+        else await sendPlain(chunks, offset, signal, reply.raw);
+      } catch (error) {
+        // An answer that is cut short must not look like a whole one.
+        if (!signal.aborted) log.warn({ err: error, stage: formatStage(id) }, "a log could not be sent to its end");
+        reply.raw.destroy();
       }
-
-      const client = openSse(reply.raw, stop);
-      let at = offset;
-      let droppedBytes = 0;
-      for await (const chunk of chunks) {
-        if (chunk.kind === "bytes") {
-          at = chunk.offset + chunk.data.byteLength;
-          const text = Buffer.from(chunk.data).toString("base64");
-          if (!client.send("bytes", { offset: chunk.offset, text }, String(at))) return;
-          await client.drained();
-        } else if (chunk.kind === "phase") {
-          client.send("phase", { offset: chunk.offset, phase: chunk.phase, atMs: chunk.atMs });
-        } else droppedBytes = chunk.droppedBytes;
-      }
-      if (!signal.aborted) {
-        const outcome = await outcomeOf(id, follow, signal);
-        client.send("end", { offset: at, droppedBytes, outcome, stage: formatStage(id) }, String(at));
-      }
-      client.close();
     },
   );
+
+  async function sendEvents(
+    chunks: Chunks,
+    offset: number,
+    id: StageId,
+    follow: boolean,
+    signal: AbortSignal,
+    response: ServerResponse,
+  ): Promise<void> {
+    const client = openSse(response, stop);
+    let at = offset;
+    let droppedBytes = 0;
+    for await (const chunk of chunks) {
+      if (chunk.kind === "bytes") {
+        at = chunk.offset + chunk.data.byteLength;
+        const text = Buffer.from(chunk.data).toString("base64");
+        if (!client.send("bytes", { offset: chunk.offset, text }, String(at))) return;
+        await client.drained();
+      } else if (chunk.kind === "phase") {
+        client.send("phase", { offset: chunk.offset, phase: chunk.phase, atMs: chunk.atMs });
+      } else droppedBytes = chunk.droppedBytes;
+    }
+    if (!signal.aborted) {
+      const outcome = await outcomeOf(id, follow, signal);
+      client.send("end", { offset: at, droppedBytes, outcome, stage: formatStage(id) }, String(at));
+    }
+    client.close();
+  }
+}
+
+type Chunks = AsyncIterable<LogChunk> | Iterable<LogChunk>;
+
+async function sendPlain(chunks: Chunks, offset: number, signal: AbortSignal, response: ServerResponse): Promise<void> {
+  response.writeHead(200, {
+    "content-type": "text/plain; charset=utf-8",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "toroid-log-offset": String(offset),
+  });
+  response.flushHeaders();
+  for await (const chunk of chunks) {
+    if (chunk.kind !== "bytes" || response.write(chunk.data)) continue;
+    await once(response, "drain", { signal }).catch(() => undefined);
+  }
+  response.end();
 }

@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import fastifyStatic from "@fastify/static";
 import fastify, { type FastifyBaseLogger } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import type { Jet } from "../../kit/jetstream.ts";
 import { ToroidError } from "../../protocol/errors.ts";
 import { buildRoutes } from "./builds.ts";
 import { environmentRoutes } from "./environments.ts";
@@ -59,8 +61,8 @@ export async function serveHttp(
     });
   });
   app.get("/healthz", () => ({ status: "ok" }));
-  app.get("/readyz", (_request, reply) => {
-    const ready = !parts.jet.nc.isClosed();
+  app.get("/readyz", async (_request, reply) => {
+    const ready = await answers(parts.jet);
     return reply.status(ready ? 200 : 503).send({ status: ready ? "ok" : "NATS is away" });
   });
   buildRoutes(app, parts);
@@ -84,6 +86,20 @@ export async function serveHttp(
     }
     throw cause;
   }
+}
+
+const ANSWER_MS = 1_000;
+
+async function answers(jet: Jet): Promise<boolean> {
+  const late = new AbortController();
+  const never = delay(ANSWER_MS, false, { signal: late.signal }).catch(() => false);
+  const rtt = jet.nc.rtt().then(
+    () => true,
+    () => false,
+  );
+  const answered = await Promise.race([rtt, never]);
+  late.abort();
+  return answered;
 }
 
 const LOCAL_NAME = /^(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?$/;

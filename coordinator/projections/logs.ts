@@ -7,7 +7,8 @@ import { type LogChunk, logChunk } from "../../protocol/log.ts";
 import { LOG } from "../../protocol/streams.ts";
 import { logSubject } from "../../protocol/subjects.ts";
 
-const IDLE_CHECK_MS = 500;
+/** How long a request for chunks waits for one; the library allows no less. */
+const FETCH_MS = 1_000;
 const BATCH = 64;
 
 /**
@@ -27,26 +28,29 @@ export async function* readLog(
     filter_subjects: [subject],
     deliver_policy: DeliverPolicy.All,
   });
-  while (!signal.aborted) {
+  for (let isFirst = true; !signal.aborted; isFirst = false) {
     // Asked before reading: what is stored until then is read below, whatever the answer.
     const over = await isOver();
-    const messages = await consumer.fetch({ max_messages: BATCH, expires: over ? 1_000 : IDLE_CHECK_MS * 2 });
+    if (over && isFirst && (await consumer.info()).num_pending === 0) return;
+    const messages = await consumer.fetch({ max_messages: BATCH, expires: FETCH_MS });
     const close = (): void => void messages.close();
     signal.addEventListener("abort", close, { once: true });
     let count = 0;
+    let isLast = false;
     try {
       for await (const message of messages) {
         count += 1;
+        isLast = over && message.info.pending === 0;
         const chunk = from(decode(logChunk, message.data), offset);
         if (chunk !== null) yield chunk;
         if (chunk?.kind === "end") return;
-        if (over && message.info.pending === 0) break;
+        if (isLast) break;
       }
     } finally {
       signal.removeEventListener("abort", close);
       await messages.close();
     }
-    if (over && count < BATCH) return;
+    if (isLast || (over && count === 0)) return;
   }
 }
 

@@ -100,6 +100,11 @@ export function withStage(before: BuildSummary, id: StageId, stage: Stage, seq: 
   return { ...before, problems, stages };
 }
 
+/** The same for a build whose stages left more than one message holds. What they left is in their own logs. */
+export function withoutOutputs(summary: BuildSummary): BuildSummary {
+  return { ...summary, stages: summary.stages.map((one) => ({ ...one, outputs: {} })) };
+}
+
 function shownStatus(status: StageStatus): StageSummary["status"] {
   return status === "absent" ? "waiting" : status;
 }

@@ -47,8 +47,25 @@ export class ImageStore {
         return this.#named(image.name, signal);
       case "directory":
       case "tar":
-        return this.#at(await placeOf(image.path, checkout), image.path, signal);
+        return this.#at(await this.#placeOf(image.path, checkout), image.path, signal);
     }
+  }
+
+  /**
+   * A push chooses its image, so it may only choose from its own checkout and from the operator's store: `/` would
+   * show it the host without a mask.
+   */
+  async #placeOf(path: string, checkout: string): Promise<string> {
+    const root = await realpath(isAbsolute(path) ? this.#o.imagesDir : checkout).catch(() => null);
+    const real = await realpath(isAbsolute(path) ? path : join(checkout, path)).catch(() => null);
+    const inside = root !== null && real !== null && (real === root || real.startsWith(root + sep));
+    if (isAbsolute(path)) {
+      if (inside) return real;
+      throw missing(path, "a path on the executor must lie in its image store (TOROID_IMAGES)");
+    }
+    if (real === null) throw missing(path, "there is nothing at that path in the checkout");
+    if (!inside) throw missing(path, "it leads out of the checkout");
+    return real;
   }
 
   #default(signal: AbortSignal): Promise<RootImage> | RootImage {
@@ -77,16 +94,6 @@ export class ImageStore {
     if (found.isFile()) return { root: await this.#tars.unpacked(path, shown, signal), shown };
     throw missing(shown, "it is neither a directory nor an archive");
   }
-}
-
-/** @throws {ToroidError} TOR_IMAGE_MISSING when a relative path leads out of the checkout. */
-async function placeOf(path: string, checkout: string): Promise<string> {
-  if (isAbsolute(path)) return path;
-  const root = await realpath(checkout);
-  const real = await realpath(join(root, path)).catch(() => null);
-  if (real === null) throw missing(path, "there is nothing at that path in the checkout");
-  if (real !== root && !real.startsWith(root + sep)) throw missing(path, "it leads out of the checkout");
-  return real;
 }
 
 function missing(shown: string, why: string): ToroidError {

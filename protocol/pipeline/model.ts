@@ -76,6 +76,8 @@ export interface StagePlan {
   readonly timeoutMs: number;
   /** May be run again unasked after an attempt was lost half way. A build stage is, unless it would publish. */
   readonly idempotent: boolean;
+  /** Of what waits for the environment: the newest goes and the older are superseded, or every one goes. */
+  readonly queue: "newest" | "every";
 }
 
 export interface Plan {

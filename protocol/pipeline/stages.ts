@@ -82,6 +82,7 @@ function buildStage(config: Config, variant: Variant, env: Readonly<Record<strin
     network: networkOf(config.network),
     timeoutMs: config.timeout ?? DEFAULT_TIMEOUT_MS,
     idempotent: true,
+    queue: "newest",
   };
 }
 
@@ -114,6 +115,7 @@ function environmentStage(
     network: networkOf(said.network ?? config.network),
     timeoutMs: said.timeout ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
     idempotent: said.idempotent ?? false,
+    queue: said.queue ?? "newest",
   };
 }
 

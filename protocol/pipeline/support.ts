@@ -15,12 +15,6 @@ const NOT_YET: readonly Row[] = [
   { key: "artifact.ami", cannot: "bake an AMI", always: true },
   { key: "environments.*.approval", cannot: "wait for an approval", always: true },
   { key: "environments.*.check", cannot: "check an environment after its stage" },
-  {
-    key: "environments.*.queue",
-    cannot: "pass over older requests of a lane",
-    fine: "every",
-    hint: "write `queue: every`, which is what happens: each request runs, in order",
-  },
   { key: "network", cannot: "limit the network to some hosts", fine: "text", hint: "write `full` or `none`" },
   {
     key: "environments.*.network",

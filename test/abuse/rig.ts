@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rmdir, stat, statfs } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { execa } from "execa";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { until } from "../support/until.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 /** `TOROID_SANDBOX_BIN=sandbox/build/san/toroid-sandbox` runs the same tests over the sanitized build. */
-export const HELPER = join(ROOT, process.env["TOROID_SANDBOX_BIN"] ?? "sandbox/build/toroid-sandbox");
+export const HELPER = resolve(ROOT, process.env["TOROID_SANDBOX_BIN"] ?? "sandbox/build/toroid-sandbox");
 export const NEEDS = { root: true, path: HELPER } as const;
 const CGROUP2_MAGIC = 0x63677270;
 

@@ -160,6 +160,31 @@ test("of what waits, the newest goes and the older is superseded, visibly", LIMI
   assert.equal((await rig.ended(3, fullName)).outcome, "passed");
 });
 
+test(
+  "somebody who asks for an older build in an environment gets it, and the next push goes on from there",
+  LIMIT,
+  async () => {
+    const repo = await rig.repo(APPLICATION);
+    const fullName = "acme/back";
+    const first = await rig.push(repo, { fullName });
+    await rig.ended(await numberOf(fullName, first), fullName);
+    const second = await repo.commit({ files: { more: "1" } });
+    await rig.push(repo, { fullName });
+    await rig.ended(await numberOf(fullName, second), fullName);
+    await rig.post(`/api/v1/builds/${fullName}/1/environments/prod`, { params: { WHY: "it broke" } });
+    await until(
+      "the old build to be live again",
+      async () => (await rig.environment("prod", fullName))?.live?.number === 1,
+    );
+    const back = await rig.ended(1, fullName);
+    assert.deepEqual(Rig.outcomes(back), { build: "passed", stage: "passed", prod: "passed", "prod (2)": "passed" });
+    const third = await repo.commit({ files: { more: "2" } });
+    await rig.push(repo, { fullName });
+    assert.equal((await rig.ended(await numberOf(fullName, third), fullName)).outcome, "passed");
+    assert.equal((await rig.environment("prod", fullName))?.live?.number, 3);
+  },
+);
+
 test("a script asks for an environment through TOROID_QUEUE, with parameters", LIMIT, async () => {
   const repo = await rig.repo({
     ".toroid.yml": `kind: application

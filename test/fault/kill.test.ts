@@ -173,3 +173,19 @@ test("nothing is lost when nats-server is killed and comes back", LIMIT, async (
   await rig.nats.restart();
   await assertWentThrough(rig);
 });
+
+test("a build killed while it publishes does not publish twice", LIMIT, async () => {
+  await using rig = await Rig.start();
+  await rig.coordinator();
+  const repo = await rig.repo({
+    ".toroid.yml": "script: echo tested\npublish: { run: [echo published, sleep 600], on: { branches: [main] } }\n",
+  });
+  const doomed = rig.executor();
+  await rig.push(repo);
+  await until("it to publish", async () => (await rig.log(1, "build")).includes("published"), { withinMs: 20_000 });
+  await doomed.kill("SIGKILL");
+  rig.executor();
+  const build = await rig.ended(1, REPOSITORY, TAKEOVER_MS);
+  assert.deepEqual(Rig.outcomes(build), { build: "unknown" });
+  assert.equal((await eventsOf(rig, 1, "build")).filter((type) => type === "claimed").length, 1);
+});

@@ -112,7 +112,7 @@ function unlessAbandoned(fate: Promise<Fate>, hard: AbortSignal): Promise<Fate> 
 
 /** Whatever is done, this message would be refused again. */
 function isAboutTheMessage(error: unknown): boolean {
-  return error instanceof ToroidError && (error.code === "TOR_INVALID_INPUT" || error.code === "TOR_NOT_FOUND");
+  return error instanceof ToroidError && ["TOR_INVALID_INPUT", "TOR_NOT_FOUND", "TOR_REFUSED"].includes(error.code);
 }
 
 function pauseSeconds(delivery: Delivery): number {

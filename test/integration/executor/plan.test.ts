@@ -92,7 +92,7 @@ test("a commit without the file is invalid, and says how to start", T, async () 
   assert.equal(planned.kind, "invalid");
   const [problem] = planned.kind === "invalid" ? planned.problems : [];
   assert.equal(problem?.message, "this commit has no .toroid.yml");
-  assert.match(problem?.hint ?? "", /toroid init/);
+  assert.match(problem?.hint ?? "", /begin with one line/);
   await repo.branch("main");
 });
 

@@ -51,6 +51,7 @@ export const PLAIN_STAGE: StagePlan = {
   network: "none",
   timeoutMs: 60_000,
   idempotent: true,
+  queue: "newest",
 };
 
 export const NO_CONTEXT: StageContext = {

@@ -87,6 +87,17 @@ test("an image in the checkout may not lead out of it", T, async (t) => {
   await rig.repo.commit();
 });
 
+test("a push may not choose a directory of the host as its image", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  for (const path of ["/", "/etc", join(rig.dir.path, "images", "..")]) {
+    const work = stageThatRuns(["cat /etc/shadow"]);
+    const id = await rig.queue(await rig.stageWork({ ...work, image: { kind: "directory", path } }));
+    const error = await rig.error(id);
+    assert.equal(error.code, "TOR_IMAGE_MISSING");
+    assert.match(error.message, /must lie in its image store/);
+  }
+});
+
 test("an archive that is none errors the attempt with tar's words", T, async (t) => {
   if (!needs(t, NEEDS)) return;
   await mkdir(join(rig.dir.path, "images"), { recursive: true });

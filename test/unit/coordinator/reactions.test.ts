@@ -141,7 +141,11 @@ const OF_BUILDS: readonly (readonly [string, readonly BuildCommand[], readonly s
   ],
   [
     "a request for a further round enters the lane beside the first",
-    [PLANNED, settle("build"), { kind: "request", key: "k", environment: "prod", params: {}, by: "ada" }],
+    [
+      PLANNED,
+      settle("build"),
+      { kind: "request", key: "k", environment: "prod", params: {}, by: "ada", byScript: false },
+    ],
     ["tell-lane enter", "tell-lane enter", "summarize-build"],
   ],
 ];

@@ -62,6 +62,7 @@ export function stagePlan(name: string, changes: Partial<StagePlan> = {}): Stage
     network: "none",
     timeoutMs: 60_000,
     idempotent: true,
+    queue: "newest",
     ...changes,
   };
 }
@@ -96,7 +97,16 @@ export function workFor(stage: StagePlan, changes: Partial<Extract<Work, { kind:
 export const ARTIFACT: Artifact = { kind: "files", digest: `sha256:${"ab".repeat(32)}`, bytes: 10, files: 1 };
 
 export function laneEntry(number: number, changes: Partial<LaneEntry> = {}): LaneEntry {
-  return { number, stage: "prod", round: 1, commit: commitOf(number), policy: "newest", enteredAtMs: 0, ...changes };
+  return {
+    number,
+    stage: "prod",
+    round: 1,
+    commit: commitOf(number),
+    policy: "newest",
+    asked: (changes.round ?? 1) > 1,
+    enteredAtMs: 0,
+    ...changes,
+  };
 }
 
 /** An actor with a log of its own, decided and applied as a mailbox does, without one. */

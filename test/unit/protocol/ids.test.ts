@@ -63,7 +63,10 @@ test("a token that no name escapes to is refused, never guessed at", () => {
   for (const token of ["", "_", "a_", "_5", "_5f", "_zz", "_41", "_2F", "a.b", "a b", "ü", "_FF", "_ED_A0_80"]) {
     assert.throws(() => unescapeToken(token), isDecodeError, token);
   }
-  const tokenLike = fc.string({ unit: fc.constantFrom(..."_-aZ09AFf."), maxLength: 8 });
+  const tokenLike = fc.string({
+    unit: fc.constantFrom("_", "-", "a", "Z", "0", "9", "A", "F", "f", "."),
+    maxLength: 8,
+  });
   fc.assert(
     fc.property(tokenLike, (token) => {
       try {

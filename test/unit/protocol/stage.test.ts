@@ -230,6 +230,15 @@ const CASES: readonly Case[] = [
     ruling: { kind: "give-up", outcome: "errored", message: `${LOST}, and this was attempt 3 of 3` },
   },
   {
+    title: "an environment that was cancelled and then lost may have acted all the same",
+    stage: after(queued(PROD), claimed(), started, cancel),
+    ruling: {
+      kind: "give-up",
+      outcome: "unknown",
+      message: "executor one was lost while this stage ran; it may have acted, so it is not repeated by itself",
+    },
+  },
+  {
     title: "a stage that was cancelled and then lost is cancelled",
     stage: after(queued(BUILD), claimed(), started, cancel),
     ruling: { kind: "give-up", outcome: "cancelled", message: "wrong branch" },

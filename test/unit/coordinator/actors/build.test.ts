@@ -33,7 +33,7 @@ function settle(stage: string, outcome: StageOutcome = "passed", round = 1): Ext
 }
 
 function request(environment: string, key = environment): BuildCommand {
-  return { kind: "request", key, environment, params: {}, by: "ada" };
+  return { kind: "request", key, environment, params: {}, by: "ada", byScript: false };
 }
 
 const named = (rounds: readonly { readonly stage: StagePlan; readonly round: number }[]): readonly string[] =>
@@ -187,9 +187,26 @@ test("what an environment needs holds for a request too", () => {
   assert.deepEqual(stuck(failed), ["prod"]);
 });
 
+test("a stage that failed and was asked for again counts as it ended the last time", () => {
+  const build = buildWith(BUILD, STAGE);
+  build.tell(settle("build"));
+  build.tell(settle("stage", "failed"));
+  assert.deepEqual(verdict(build), ["failed", "stage failed"]);
+  build.tell(request("stage"));
+  build.tell(settle("stage", "passed", 2));
+  assert.deepEqual(verdict(build), ["passed", ""]);
+});
+
 test("a request for what the plan brings anyway meets that round, with its parameters", () => {
   const build = buildWith(BUILD, STAGE);
-  build.tell({ kind: "request", key: "k", environment: "stage", params: { REGION: "eu" }, by: "build of #1" });
+  build.tell({
+    kind: "request",
+    key: "k",
+    environment: "stage",
+    params: { REGION: "eu" },
+    by: "build of #1",
+    byScript: true,
+  });
   assert.deepEqual(named(roundsOf(build.state)), ["build", "stage"]);
   build.tell(settle("build"));
   const work = workOf(build.state, { stage: STAGE, round: 1 }, null);
@@ -268,11 +285,11 @@ test("a request that cannot be met says why", () => {
   assert.equal(decided.why, "the build has no environment named prood: it has stage");
   const cancelled = buildWith(BUILD, STAGE);
   cancelled.tell(CANCEL);
-  assert.equal(cancelled.tell(request("stage")), "TOR_CONFLICT");
+  assert.equal(cancelled.tell(request("stage")), "TOR_REFUSED");
   const skipped = new Lived(buildActor);
   skipped.tell(CREATE);
   skipped.tell({ kind: "abandon", outcome: "skipped", message: "[skip ci]" });
-  assert.equal(skipped.tell(request("stage")), "TOR_NOT_FOUND", "it will never have one");
+  assert.equal(skipped.tell(request("stage")), "TOR_REFUSED", "it will never have one");
 });
 
 test("a cancelled build starts nothing more", () => {

@@ -48,7 +48,7 @@ test("two repositories know nothing of each other", () => {
 
 test("whatever arrives how often, numbers have no gaps and no repeats, and each push has one", () => {
   fc.assert(
-    fc.property(fc.array(fc.constantFrom(..."abcdefgh"), { maxLength: 40 }), (keys) => {
+    fc.property(fc.array(fc.constantFrom("a", "b", "c", "d", "e", "f"), { maxLength: 40 }), (keys) => {
       const repository = new Lived(repositoryActor);
       for (const key of keys) repository.tell(accept(key));
       assert.deepEqual(

@@ -29,7 +29,7 @@ function buildVersions(): readonly Version<Build>[] {
     { kind: "settle", stage: "build", ...ended, artifact: ARTIFACT },
     { kind: "settle", stage: "prod", ...ended },
     { kind: "conclude" },
-    { kind: "request", key: "k", environment: "prod", params: {}, by: "ada" },
+    { kind: "request", key: "k", environment: "prod", params: {}, by: "ada", byScript: false },
     { kind: "settle", stage: "prod", ...ended, round: 2, outcome: "failed" },
     { kind: "conclude" },
   ];

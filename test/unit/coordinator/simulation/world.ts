@@ -184,7 +184,8 @@ export class World {
     this.#random
       .pick(wishes)()
       .catch((error: unknown) => {
-        const refused = error instanceof ToroidError && ["TOR_NOT_FOUND", "TOR_CONFLICT"].includes(error.code);
+        const refused =
+          error instanceof ToroidError && ["TOR_NOT_FOUND", "TOR_CONFLICT", "TOR_REFUSED"].includes(error.code);
         if (!refused) this.failures.push(error);
       });
   }

@@ -61,6 +61,7 @@ test("an environment stage without phases calls its entry point", () => {
     network: "none",
     timeoutMs: 1,
     idempotent: false,
+    queue: "newest",
   } as const;
   const phases = mainPhases(stage);
   assert.deepEqual(

@@ -34,6 +34,7 @@ const work: StageWork = {
     network: "none",
     timeoutMs: 1,
     idempotent: false,
+    queue: "newest",
   },
   context: {
     artifact: { kind: "files", digest: `sha256:${"c".repeat(64)}`, bytes: 1, files: 1 },

@@ -43,6 +43,7 @@ test("the smallest library is one build stage with every default filled in", () 
         network: "full",
         timeoutMs: 3_600_000,
         idempotent: true,
+        queue: "newest",
       },
     ],
   });

@@ -12,7 +12,6 @@ const ASKS: Readonly<Record<string, string>> = {
   "artifact.ami": "artifact: { ami: {} }",
   "environments.prod.approval": "environments: { prod: { run: ./deploy, approval: {} } }",
   "environments.prod.check": "environments: { prod: { run: ./deploy, check: ./smoke } }",
-  "environments.prod.queue": "environments: { prod: { run: ./deploy, queue: newest } }",
   network: "network: [registry.example]",
   "environments.prod.network": "environments: { prod: { run: ./deploy, network: [registry.example] } }",
   retry: "retry: 2",

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { configFrom } from "../../../coordinator/config.ts";
+import { ToroidError } from "../../../protocol/errors.ts";
+import { DEFAULT_STORE_BYTES } from "../../../protocol/streams.ts";
+
+test("nothing has to be set", () => {
+  assert.deepEqual(configFrom({}), {
+    natsUrl: "nats://127.0.0.1:4222",
+    storeBytes: DEFAULT_STORE_BYTES,
+    replicas: 1,
+    pool: "default",
+    queue: null,
+    http: { host: "127.0.0.1", port: 7433 },
+  });
+});
+
+test("a variable that is set to nothing is not set", () => {
+  assert.deepEqual(configFrom({ TOROID_NATS_URL: "", TOROID_HTTP_PORT: "", TOROID_QUEUE_URL: "" }), configFrom({}));
+});
+
+test("what is set is used", () => {
+  const config = configFrom({
+    TOROID_NATS_URL: "nats://nats.internal:4222",
+    TOROID_STORE_BYTES: "1000000",
+    TOROID_REPLICAS: "3",
+    TOROID_POOL: "arm",
+    TOROID_QUEUE_URL: "https://sqs.eu-west-1.amazonaws.com/1/pushes",
+    AWS_REGION: "eu-west-1",
+    TOROID_HTTP_HOST: "::1",
+    TOROID_HTTP_PORT: "0",
+  });
+  assert.deepEqual(config.queue, {
+    url: "https://sqs.eu-west-1.amazonaws.com/1/pushes",
+    deadLetterUrl: null,
+    endpoint: null,
+    region: "eu-west-1",
+    credentials: null,
+  });
+  assert.deepEqual(config.http, { host: "::1", port: 0 });
+  assert.deepEqual([config.storeBytes, config.replicas, config.pool], [1_000_000, 3, "arm"]);
+});
+
+const WRONG: readonly (readonly [string, string, RegExp])[] = [
+  ["TOROID_HTTP_PORT", "70000", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
+  ["TOROID_HTTP_PORT", "-1", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
+  ["TOROID_HTTP_PORT", "http", /^TOROID_HTTP_PORT must be a whole number/],
+  ["TOROID_HTTP_HOST", "0.0.0.0", /^TOROID_HTTP_HOST must be a loopback address .*: this version knows no sign-in/],
+  ["TOROID_REPLICAS", "2", /^TOROID_REPLICAS must be 1, 3 or 5$/],
+  ["TOROID_QUEUE_URL", "pushes", /^TOROID_QUEUE_URL must be the http or https URL that SQS returned$/],
+  ["TOROID_QUEUE_URL", "file:///etc/passwd", /^TOROID_QUEUE_URL must be the http or https URL/],
+  ["TOROID_POOL", "x".repeat(65), /^TOROID_POOL must have 64 characters at most$/],
+  ["TOROID_STORE_BYTES", "8GiB", /^TOROID_STORE_BYTES must be a whole number/],
+];
+
+for (const [name, value, sentence] of WRONG) {
+  test(`${name}=${value.slice(0, 30)} is refused with its name and what it must be`, () => {
+    assert.throws(
+      () => configFrom({ [name]: value }),
+      (error) => error instanceof ToroidError && error.code === "TOR_CONFIG_INVALID" && sentence.test(error.message),
+    );
+  });
+}
+
+test("everything that is wrong is said at once", () => {
+  assert.throws(
+    () => configFrom({ TOROID_HTTP_PORT: "x", TOROID_REPLICAS: "x" }),
+    /TOROID_REPLICAS must be 1, 3 or 5; TOROID_HTTP_PORT must be a whole number/,
+  );
+});

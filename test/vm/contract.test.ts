@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import { BOOT, Machine, SLOW, summary } from "./rig.ts";
+
+/** Of `attempts.c`: what is meant to work, what needs more than the sandbox to stand on, and what does not answer. */
+const NO_ATTEMPTS = /^(null_device|tty_size|host_.*|escape_session|forks|zombies)$/;
+
+/** What `test/integration/sandbox.test.ts` proves on the machine it runs on, in short on the oldest kernel we promise. */
+describe("on Linux 6.1 the helper", () => {
+  let machine: Machine;
+  before(async () => {
+    machine = await Machine.boot();
+  }, BOOT);
+  afterEach(() => machine.assertClean());
+  after(() => machine[Symbol.asyncDispose]());
+
+  test("finds everything it can use", async (t) => {
+    if (!machine.ready(t)) return;
+    assert.match(machine.release, /^6\.1\./);
+    const done = await machine.sh("toroid-sandbox check --json; toroid-sandbox check --cgroup $DELEGATED");
+    assert.equal(done.stdout, '{"ok":true,"lacks":[],"weak":[]}\ntoroid-sandbox run works here.\n', done.stderr);
+  });
+
+  test("tells every way to end apart", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`run zero -- true; run one -- false; run last -- sh -c 'exit 255'
+      run segv -- sh -c 'kill -SEGV $$'
+      run not-executable -- /etc/passwd; run not-there -- no-such-program
+      run late --wall-ms 500 -- sleep 1000; run ours --cwd /no/such -- true`);
+    assert.deepEqual(summary(run("zero")), [0, 0, null, "exit"]);
+    assert.deepEqual(summary(run("one")), [1, 1, null, "exit"]);
+    assert.deepEqual(summary(run("last")), [255, 255, null, "exit"]);
+    assert.deepEqual(summary(run("segv")), [139, null, 11, "signal"]);
+    assert.deepEqual(summary(run("not-executable")), [126, 126, null, "exit"]);
+    assert.deepEqual(summary(run("not-there")), [127, 127, null, "exit"]);
+    assert.deepEqual(summary(run("late")), [124, null, 15, "timeout"]);
+    assert.deepEqual(summary(run("ours")), [125, 125, null, "setup"]);
+  });
+
+  test("keeps what is written, changed and removed inside away from the image", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`find /image -exec stat -c '%n %u %a %s %y' {} + | md5sum > before
+      run change -- sh -c 'rm -r /bin/wc /etc/passwd; rm /bin/cat; echo new > /bin/cat; mkdir /etc/passwd; chown 7:8 /var; chmod 4755 /bin/busybox
+        stat -c "%u:%g %a" /var /bin/busybox; ls -A /etc/passwd; ls /bin/wc'
+      find /image -exec stat -c '%n %u %a %s %y' {} + | md5sum | cmp - before && echo same`);
+    assert.equal(done.stdout, "same\n");
+    const { stdout, stderr } = done.run("change");
+    assert.deepEqual([stdout, stderr], ["7:8 755\n0:0 4755\n", "ls: /bin/wc: No such file or directory\n"]);
+  });
+
+  test("makes a root of several layers, and goes on in a scratch that was kept", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`mkdir -p /top/etc; echo top > /top/etc/passwd; echo top > /top/only
+      IMAGE=/top run first --image /image --keep-scratch -- sh -c 'cat /etc/passwd /only; echo kept > /var/x; rm /only'
+      stat -c %u $STATE/first/upper/var/x
+      mv first.out one.out
+      IMAGE=/top run first --image /image -- sh -c 'cat /var/x; ls /only'
+      rm -r /top`);
+    assert.deepEqual([done.run("one").stdout, done.run("first").stdout], ["top\ntop\n", "kept\n"]);
+    assert.equal(Number(done.stdout), done.run("first").created?.uidBase, done.stderr);
+  });
+
+  test("hides the secrets of the host as an image", async (t) => {
+    if (!machine.ready(t)) return;
+    const done =
+      await machine.sh(`echo secret > /root/key; echo secret > /home/key; echo secret > /var/log/x; echo secret > /opt
+      IMAGE=host run host --mask /opt -- sh -c 'ls -A /root /home /var/log; cat /etc/shadow; ls -d /opt /bin/load'
+      rm /root/key /home/key /var/log/x /opt`);
+    const { stdout, created } = done.run("host");
+    assert.equal(stdout, "/home:\n\n/root:\n\n/var/log:\nroot:*:19000:0:99999:7:::\n/bin/load\n");
+    assert.deepEqual(created?.weak, ["image-host"]);
+  });
+
+  const WAY = { todo: "the way to it is made anew in the layer that empties /var/tmp" };
+  test("shows nothing of where its scratch lies in the host's emptied directories", WAY, async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh("IMAGE=host run host -- find /var/tmp");
+    assert.equal(run("host").stdout, "/var/tmp\n");
+  });
+
+  test("binds with owners as they are, read-only when that is said, and mounts memory as large as is said", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`mkdir /given; touch /given/theirs; chown 12:34 /given/theirs
+      run binds --bind /given:/src --bind /given:/etc/given:ro --tmpfs /cache:524288 -- sh -c 'stat -c %u:%g /src/theirs
+        touch /src/ours; chown 56:78 /src/theirs; touch /etc/given/no; head -c 1000000 /dev/zero > /cache/x; stat -c %s /cache/x'
+      stat -c "%n %u:%g" /given/*
+      rm -r /given`);
+    assert.equal(done.run("binds").stdout, "12:34\n524288\n");
+    assert.match(done.run("binds").stderr, /\/etc\/given\/no: Read-only file system/);
+    assert.equal(done.stdout, "/given/ours 0:0\n/given/theirs 56:78\n");
+  });
+
+  test("gives a network of its own with nothing but a loopback, a /proc and a /dev of its own", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`sleep 1000 & run alone -- sh -c 'ls /sys; echo /proc/[0-9]*; cat /proc/self/cgroup
+        tail -n +3 /proc/net/dev | cut -d : -f 1; ping -c 1 -W 1 127.0.0.1 > /dev/null && echo answers; wc -c < /proc/kallsyms
+        cat /proc/1/comm; hostname; id -u; echo x > /dev/null; head -c 8 /dev/urandom | wc -c'; kill %1`);
+    const said = run("alone")
+      .stdout.split("\n")
+      .map((line) => line.trim());
+    assert.deepEqual(
+      said.slice(1),
+      ["0::/", "lo", "answers", "0", "init", "toroid", "0", "8", ""],
+      run("alone").stderr,
+    );
+    assert.match(said[0] ?? "", /^\/proc\/1 \/proc\/2( \/proc\/\d+)?$/);
+  });
+
+  test("says which file system cannot map owners", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh("mkdir /tmp/image; IMAGE=/tmp/image run memory -- true; rmdir /tmp/image");
+    assert.deepEqual(summary(run("memory")), [125, 125, null, "setup"]);
+    assert.match(
+      run("memory").stderr,
+      /^toroid-sandbox: image: the file system of the image \/tmp\/image cannot map owners/,
+    );
+    assert.equal(run("memory").started, undefined);
+  });
+
+  for (const [who, options] of [
+    ["root", ""],
+    ["root on the host's network", "--network host"],
+    ["a user who is not root", "--user 1000:1000"],
+  ] as const) {
+    test(`lets no attempt of test/abuse succeed, made by ${who}`, SLOW, async (t) => {
+      if (!machine.ready(t)) return;
+      const source = await readFile(join(import.meta.dirname, "..", "abuse", "attempts.c"), "utf8");
+      const all = [...source.matchAll(/ATTEMPT\((\w+)\)[,}]/g)].map(([, name = ""]) => name);
+      const names = all.filter((name) => !NO_ATTEMPTS.test(name));
+      assert.ok(names.length > 90, `${names.length} attempts`);
+      const { run } = await machine.sh(`run hostile ${options} -- attempts ${names.join(" ")}`);
+      const answers = run("hostile").stdout.trim().split("\n");
+      assert.deepEqual(
+        answers.filter((answer) => /done|\?/.test(answer)),
+        [],
+      );
+      assert.equal(answers.length, names.length, run("hostile").stderr);
+    });
+  }
+
+  test("leaves nothing after sixty runs", SLOW, async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`cat /proc/net/unix | wc -l > before
+      for n in $(seq 15); do for name in a b c d; do start $name -- true; done; wait; cat ?.code; done | sort | uniq -c
+      traces; cat /proc/net/unix | wc -l | cmp - before`);
+    assert.deepEqual([done.stdout.trim(), done.stderr], ["60 0", ""]);
+  });
+});

@@ -1,0 +1,250 @@
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import { BOOT, Machine, SLOW, stat, summary } from "./rig.ts";
+
+const MIB = 1024 * 1024;
+const MEMORY = 64 * MIB;
+/** Somebody else's build beside it: busy, below its own limits, and to end as if nothing had been. */
+const NEIGHBOUR = `start neighbour --memory-bytes ${MEMORY} --pids 20 --cpu-milli 500 --wall-ms 30000 -- \
+  sh -c 'echo up; for n in $(seq 15); do sleep 0.1; true | true; done; load memory 16; exit 7'
+  printed neighbour up`;
+
+describe("on a host with every cgroup v2 controller", () => {
+  let machine: Machine;
+  before(async () => {
+    machine = await Machine.boot();
+  }, BOOT);
+  afterEach(() => machine.assertClean());
+  after(() => machine[Symbol.asyncDispose]());
+
+  const BOMBS: readonly (readonly [string, string])[] = [
+    ["one process", "load memory 200"],
+    ["many processes together", "load memory 4 40"],
+    ["/dev/shm", "dd if=/dev/zero of=/dev/shm/x bs=1M count=200"],
+    ["/tmp", "dd if=/dev/zero of=/tmp/x bs=1M count=200"],
+    ["--tmpfs", "dd if=/dev/zero of=/cache/x bs=1M count=200"],
+  ];
+  for (const [where, line] of BOMBS) {
+    test(`memory in ${where} ends the whole run as oom, and the neighbour does not notice`, SLOW, async (t) => {
+      if (!machine.ready(t)) return;
+      const done = await machine.sh(`${NEIGHBOUR}
+        run bomb --memory-bytes ${MEMORY} --tmpfs /cache --wall-ms 30000 -- sh -c '(${line}); echo survived; exit 0'
+        wait`);
+      const bomb = done.run("bomb");
+      assert.deepEqual([...summary(bomb), bomb.stdout.includes("survived")], [137, null, 9, "oom", false], bomb.stderr);
+      assert.equal(bomb.exit?.message, `it was killed because it used more than its ${MEMORY} bytes of memory`);
+      assert.ok(stat(bomb, "oomKills") >= 1);
+      const peak = stat(bomb, "memoryPeakBytes");
+      assert.ok(peak > MEMORY * 0.9 && peak <= MEMORY * 1.02, `${peak}`);
+      const neighbour = done.run("neighbour");
+      assert.deepEqual([...summary(neighbour), stat(neighbour, "oomKills")], [7, 7, null, "exit", 0], neighbour.stderr);
+    });
+  }
+
+  test("memory of a scratch that lies in memory is the run's own", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`mkdir -m 711 /tmp/state; STATE=/tmp/state
+      run bomb --memory-bytes ${MEMORY} --wall-ms 30000 -- sh -c 'dd if=/dev/zero of=/var/x bs=1M count=200; echo survived'
+      until rmdir /tmp/state; do sleep 0.05; done`);
+    assert.deepEqual(summary(done.run("bomb")), [137, null, 9, "oom"]);
+    assert.equal(done.run("bomb").stdout, "");
+  });
+
+  test("memory does not grow into swap", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`fallocate -l 200M /swap; mkswap /swap > /dev/null
+      swapon /swap && grep -c /swap /proc/swaps
+      run bomb --memory-bytes ${MEMORY} --wall-ms 30000 -- load memory 128
+      swapoff /swap; rm /swap`);
+    assert.equal(done.stdout, "1\n", done.stderr);
+    assert.deepEqual(summary(done.run("bomb")), [137, null, 9, "oom"]);
+  });
+
+  test("files larger than the memory limit can be written to disk and read", SLOW, async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`run big --memory-bytes ${24 * MIB} -- \
+      sh -c 'dd if=/dev/zero of=/var/x bs=1M count=40 && cat /var/x | wc -c'`);
+    assert.deepEqual([...summary(done.run("big")), done.run("big").stdout], [0, 0, null, "exit", `${40 * MIB}\n`]);
+    assert.equal(stat(done.run("big"), "oomKills"), 0);
+  });
+
+  test("memory below the limit is had, and its peak is told", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`run fits --memory-bytes ${MEMORY} -- load memory 40`);
+    assert.deepEqual([...summary(run("fits")), run("fits").stdout], [0, 0, null, "exit", "has it\n"]);
+    const peak = stat(run("fits"), "memoryPeakBytes");
+    assert.ok(peak >= 40 * MIB && peak < MEMORY, `${peak}`);
+  });
+
+  test("a signal 9 that the kernel's memory did not send is not called oom", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`run killed --memory-bytes ${MEMORY} --pids 20 -- sh -c 'kill -9 $$'`);
+    assert.deepEqual(summary(run("killed")), [137, null, 9, "signal"]);
+  });
+
+  const ANCESTOR = { todo: "without --memory-bytes the counters are not there, with it the sentence blames the run" };
+  test("memory that DIR itself has no more of is told as oom, and not as the run's own limit", ANCESTOR, async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`mkdir $CGROUPS/slice; echo ${MEMORY} > $CGROUPS/slice/memory.max
+      CGROUP=$CGROUPS/slice run unlimited -- load memory 200
+      CGROUP=$CGROUPS/slice run limited --memory-bytes ${8 * MEMORY} -- load memory 200
+      rmdir $CGROUPS/slice`);
+    assert.deepEqual(summary(run("limited")), [137, null, 9, "oom"]);
+    assert.doesNotMatch(run("limited").exit?.message ?? "", /its \d+ bytes of memory/);
+    assert.deepEqual(summary(run("unlimited")), [137, null, 9, "oom"]);
+  });
+
+  for (const kind of ["forks", "threads"]) {
+    test(`${kind} beyond --pids are refused, and a command that fails by it has the reason pids`, SLOW, async (t) => {
+      if (!machine.ready(t)) return;
+      const done = await machine.sh(`${NEIGHBOUR}
+        run many --pids 30 --wall-ms 30000 -- load ${kind} 100
+        wait`);
+      const many = done.run("many");
+      assert.match(many.stdout, /^2\d, then EAGAIN\n$/);
+      assert.deepEqual(summary(many), [1, 1, null, "pids"], many.stderr);
+      assert.equal(many.exit?.message, "it failed after it was refused more than its 30 processes");
+      assert.equal(stat(many, "pidsPeak"), 30);
+      assert.deepEqual(summary(done.run("neighbour")), [7, 7, null, "exit"]);
+    });
+  }
+
+  test("pids: a command that was refused a process and goes on well has no such reason", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh("run well --pids 30 -- sh -c 'load forks 100; exit 0'");
+    assert.deepEqual(summary(run("well")), [0, 0, null, "exit"]);
+    assert.ok((run("well").gone?.leftoverProcesses ?? 0) >= 25, JSON.stringify(run("well").gone));
+  });
+
+  test("pids: a fork bomb is held for as long as it may run, then ended while it forks", SLOW, async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`${NEIGHBOUR}
+      run bomb --pids 60 --cpu-milli 500 --wall-ms 1500 --grace-ms 200 -- load bomb
+      wait`);
+    const bomb = done.run("bomb");
+    assert.deepEqual([bomb.code, bomb.exit?.reason], [124, "timeout"], bomb.stderr);
+    assert.equal(stat(bomb, "pidsPeak"), 60);
+    assert.ok((bomb.gone?.leftoverProcesses ?? 61) <= 60);
+    assert.deepEqual(summary(done.run("neighbour")), [7, 7, null, "exit"]);
+  });
+
+  test("processor time of eight busy threads is held to --cpu-milli, and the time they waited is told", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh("run busy --cpu-milli 200 --wall-ms 30000 -- load spin 8 3000");
+    const busy = run("busy");
+    assert.deepEqual(summary(busy), [0, 0, null, "exit"]);
+    const share = stat(busy, "cpuUs") / (stat(busy, "wallMs") * 1000);
+    assert.ok(share > 0.05 && share < 0.3, `${share} of a processor`);
+    assert.ok(stat(busy, "throttledUs") > 500_000, `${stat(busy, "throttledUs")} µs`);
+  });
+
+  test("processor time without a limit is not held, and counted all the same", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh("run busy --wall-ms 30000 -- load spin 2 1500");
+    assert.equal(stat(run("busy"), "throttledUs"), 0);
+    assert.ok(stat(run("busy"), "cpuUs") > 500_000, `${stat(run("busy"), "cpuUs")} µs`);
+    assert.deepEqual(run("busy").created?.limits, { wallMs: "enforced" });
+  });
+  const ALL = `--memory-bytes ${MEMORY} --pids 50 --cpu-milli 1500 --wall-ms 30000`;
+
+  test("what is called enforced is written in the cgroup", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`start all ${ALL} -- sleep 1000
+      heard all started
+      cd $(cgroup_of all)
+      cat memory.max memory.swap.max memory.oom.group pids.max cpu.max
+      grep -c . cgroup.procs
+      kill $(helper_of all); wait`);
+    assert.equal(done.stdout, `${MEMORY}\n0\n1\n50\n150000 100000\n2\n`, done.stderr);
+    const limits = { memoryBytes: "enforced", pids: "enforced", cpuMilli: "enforced", wallMs: "enforced" };
+    assert.deepEqual([done.run("all").created?.limits, done.run("all").created?.weak], [limits, []]);
+  });
+
+  test("a controller that DIR was not given makes its limit unsupported, with a sentence, and the others hold", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`mkdir $DELEGATED/some
+      echo +pids > $DELEGATED/cgroup.subtree_control; mkdir $DELEGATED/some/base
+      echo +pids > $DELEGATED/some/cgroup.subtree_control
+      CGROUP=$DELEGATED/some/base run some ${ALL} -- load forks 100
+      rmdir $DELEGATED/some/base $DELEGATED/some; echo -pids > $DELEGATED/cgroup.subtree_control`);
+    const { created, exit, stdout } = done.run("some");
+    assert.equal(created?.limits["pids"], "enforced");
+    assert.match(created?.limits["memoryBytes"] ?? "", /^unsupported: .*some\/base.* memory/);
+    assert.match(created?.limits["cpuMilli"] ?? "", /^unsupported: .*some\/base.* cpu/);
+    assert.deepEqual(created?.weak, ["no-limit-memoryBytes", "no-limit-cpuMilli"]);
+    assert.deepEqual([exit?.reason, exit?.stats["memoryPeakBytes"]], ["pids", null], stdout);
+  });
+
+  test("a DIR that has processes of its own is refused", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`mkdir $DELEGATED/busy; echo "+memory +pids +cpu" > $DELEGATED/cgroup.subtree_control
+      sleep 1000 & echo $! > $DELEGATED/busy/cgroup.procs
+      CGROUP=$DELEGATED/busy run busy ${ALL} -- true
+      kill %1; until rmdir $DELEGATED/busy; do sleep 0.05; done 2> /dev/null
+      echo "-memory -pids -cpu" > $DELEGATED/cgroup.subtree_control`);
+    const busy = done.run("busy");
+    assert.deepEqual([...summary(busy), busy.started], [125, 125, null, "setup", undefined]);
+    assert.notEqual(busy.created?.limits["memoryBytes"], "enforced");
+  });
+
+  test("a host without cgroup v2 limits nothing and says so, and the run is ended all the same", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`cat > without <<'END'
+        umount /sys/fs/cgroup
+        exec toroid-sandbox run --image /image --scratch /var/tmp/state/without --json-status-fd 3 ${ALL} -- \
+          sh -c 'setsid sleep 1000 & echo up' 3> without.status > without.out 2> without.err
+END
+      mkdir -m 700 $STATE/without
+      unshare -m sh ./without; echo $? > without.code`);
+    const { created, code, stdout } = done.run("without");
+    assert.deepEqual([code, stdout, created?.cgroup], [0, "up\n", null], done.stderr);
+    assert.deepEqual(created?.weak, ["no-cgroup", "no-limit-memoryBytes", "no-limit-pids", "no-limit-cpuMilli"]);
+    for (const limit of ["memoryBytes", "pids", "cpuMilli"])
+      assert.match(created?.limits[limit] ?? "", /^unsupported: /, limit);
+  });
+
+  test("a --cgroup that is none is refused", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`CGROUP=/var/tmp run none -- true; CGROUP=$CGROUPS/no/such run absent -- true`);
+    assert.deepEqual(summary(run("none")), [125, 125, null, "setup"]);
+    assert.match(run("none").stderr, /--cgroup \/var\/tmp is not in a cgroup v2 hierarchy/);
+    assert.deepEqual(summary(run("absent")), [125, 125, null, "setup"]);
+    assert.match(run("absent").stderr, /cannot open --cgroup \/sys\/fs\/cgroup\/no\/such: ENOENT/);
+  });
+
+  test("outside of DIR no cgroup is made and no file is changed, and of DIR's own only subtree_control", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`mkdir $CGROUPS/given
+      look() {
+        find $CGROUPS -path "$CGROUPS/given/*" -prune -o -type d -print
+        for file in $CGROUPS/cgroup.subtree_control $CGROUPS/*/*; do
+          case $file in
+            $CGROUPS/given/cgroup.subtree_control | */cgroup.procs | */cgroup.threads | *.stat | *.events | *.events.local) ;;
+            *.current | *.peak | *.pressure | *.kill | *.reclaim | *.numa_stat | */toroid-*) ;;
+            *) set -- "$@" "$file" ;;
+          esac
+        done
+        grep . "$@"
+      }
+      look > $JOB/before
+      CGROUP=$CGROUPS/given start all ${ALL} -- sleep 1000
+      heard all started
+      look > $JOB/during
+      cat $CGROUPS/given/cgroup.subtree_control; ls -d $CGROUPS/given/*/ | wc -l
+      kill $(helper_of all); wait
+      look > $JOB/after
+      grep -c . $JOB/before; cmp $JOB/before $JOB/during && cmp $JOB/before $JOB/after && echo same
+      rmdir $CGROUPS/given`);
+    const [controllers, cgroups, things, same] = done.stdout.split("\n");
+    assert.deepEqual([controllers, cgroups, same], ["cpu memory pids", "1", "same"], done.stdout + done.stderr);
+    assert.ok(Number(things) > 40, `only ${things} things were looked at`);
+  });
+
+  test("without --cgroup a directory in the root of the hierarchy is made, limits hold in it, and it is removed", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`CGROUP= run default ${ALL} -- load memory 200; ls -d $CGROUPS/toroid`);
+    assert.match(done.run("default").created?.cgroup ?? "", /^\/sys\/fs\/cgroup\/toroid\/toroid-[0-9a-f]{16}$/);
+    assert.equal(done.run("default").exit?.reason, "oom");
+    assert.equal(done.stdout, "");
+  });
+});

@@ -1,0 +1,106 @@
+/* What a build may do to the machine, one burden a call; the tests of this folder run it inside the sandbox.
+ *
+ *   load memory MIB [PROCESSES]   takes MIB in each of so many processes, then holds it
+ *   load forks N                  N processes that sleep; says how many there are, fails when refused
+ *   load threads N                the same with threads
+ *   load bomb                     processes that make processes, for ever
+ *   load spin THREADS MS          keeps so many threads busy for so long */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+static long number(char **argv, int argc, int at, long otherwise) { return at < argc ? atol(argv[at]) : otherwise; }
+
+static void take(long mib) {
+  size_t bytes = (size_t)mib << 20;
+  char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED) exit(2);
+  for (size_t i = 0; i < bytes; i += 4096) at[i] = 1;
+}
+
+static int memory(long mib, long processes) {
+  for (long i = 1; i < processes; i++) {
+    if (fork() == 0) {
+      take(mib);
+      for (;;) pause();
+    }
+  }
+  take(mib);
+  printf("has it\n");
+  fflush(stdout);
+  if (processes > 1) sleep(2); /* the others are as slow as the machine is */
+  return 0;
+}
+
+static int forks(long count) {
+  for (long i = 0; i < count; i++) {
+    pid_t pid = fork();
+    if (pid < 0) {
+      printf("%ld, then %s\n", i, strerrorname_np(errno));
+      return 1;
+    }
+    if (pid == 0)
+      for (;;) pause();
+  }
+  printf("%ld\n", count);
+  return 0;
+}
+
+static void *sleep_on(void *nothing) {
+  for (;;) pause();
+  return nothing;
+}
+
+static int threads(long count) {
+  for (long i = 0; i < count; i++) {
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, sleep_on, NULL);
+    if (error == 0) continue;
+    printf("%ld, then %s\n", i, strerrorname_np(error));
+    return 1;
+  }
+  printf("%ld\n", count);
+  return 0;
+}
+
+static long now_ms(void) {
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  return at.tv_sec * 1000 + at.tv_nsec / 1000000;
+}
+
+static void *spin_until(void *end) {
+  while (now_ms() < *(long *)end) continue;
+  return NULL;
+}
+
+static int spin(long count, long ms) {
+  static pthread_t all[64];
+  static long end;
+  end = now_ms() + ms;
+  for (long i = 0; i < count && i < 64; i++) {
+    if (pthread_create(&all[i], NULL, spin_until, &end) != 0) return 2;
+  }
+  for (long i = 0; i < count && i < 64; i++) pthread_join(all[i], NULL);
+  return 0;
+}
+
+static int bomb(void) {
+  for (;;) (void)!fork();
+}
+
+int main(int argc, char **argv) {
+  const char *what = argc > 1 ? argv[1] : "";
+  long first = number(argv, argc, 2, 1), second = number(argv, argc, 3, 1);
+  if (strcmp(what, "memory") == 0) return memory(first, second);
+  if (strcmp(what, "forks") == 0) return forks(first);
+  if (strcmp(what, "threads") == 0) return threads(first);
+  if (strcmp(what, "spin") == 0) return spin(first, second);
+  if (strcmp(what, "bomb") == 0) return bomb();
+  return 125;
+}
