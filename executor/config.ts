@@ -95,7 +95,7 @@ const environment = z.object({
     .refine((all) => all.length <= 64 && all.every((word) => isNetwork(word, 0, 32)), {
       error: "must be IPv4 networks such as `10.1.0.0/16`, 64 at most, with nothing set behind the prefix",
     })
-    .default([]),
+    .optional(),
   TOROID_NETWORK_SUBNET: z
     .string()
     .refine(
@@ -105,7 +105,7 @@ const environment = z.object({
     .optional(),
   TOROID_NETWORK_DNS: words
     .refine((all) => all.length <= 8 && all.every(isIPv4), { error: "must be IPv4 addresses, 8 at most" })
-    .default([]),
+    .optional(),
   TOROID_NETWORK_FORWARD: flag.default("0"),
   TOROID_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
 });
@@ -146,9 +146,9 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     },
     network: {
       mode: e.TOROID_NETWORK ?? "auto",
-      open: e.TOROID_NETWORK_OPEN,
+      open: e.TOROID_NETWORK_OPEN ?? [],
       subnet: e.TOROID_NETWORK_SUBNET ?? null,
-      dns: e.TOROID_NETWORK_DNS,
+      dns: e.TOROID_NETWORK_DNS ?? [],
       forward: e.TOROID_NETWORK_FORWARD === "1",
     },
     publicUrl: e.TOROID_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
