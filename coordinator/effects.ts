@@ -11,6 +11,7 @@ import type { Stage } from "../protocol/stage.ts";
 import { BUILD } from "../protocol/streams.ts";
 import { CANCEL_SIGNAL, commandSubject, summarySubject } from "../protocol/subjects.ts";
 import { type BuildSummary, buildSummary } from "../protocol/summary.ts";
+import { accept } from "./accept.ts";
 import { workOf } from "./actors/build.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
@@ -120,26 +121,9 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
       return;
     }
     const hash = createHash("sha256").update(key).digest("hex");
-    await actors.repository.tell(asked.repository, {
-      kind: "accept",
-      key: `queue-${hash}`,
-      by: formatStage(by),
-      push: {
-        repository: asked.repository,
-        repositoryId: null,
-        remote: known.remote,
-        ref: asked.ref,
-        before: null,
-        commit: null,
-        created: false,
-        forced: false,
-        defaultBranch: known.defaultBranch,
-        message: "",
-        author: "",
-        deliveryId: null,
-        params: asked.params,
-      },
-    });
+    const { repository, ref, params } = asked;
+    const wanted = { what: "build", repository, ref, remote: known.remote, params } as const;
+    await accept(actors, { kind: "request", key: `queue-${hash}`, request: wanted }, formatStage(by));
   }
 
   async function refused(id: BuildId, eventId: string, error: unknown): Promise<void> {
