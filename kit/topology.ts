@@ -21,9 +21,7 @@ import {
   type StreamSpec,
 } from "../protocol/streams.ts";
 import type { Jet } from "./jetstream.ts";
-
-/** Atomic guarantees that we use were settled in this release. */
-export const MINIMUM_SERVER = "2.12.3";
+import { isOlder, MINIMUM_VERSION } from "./nats-server/version.ts";
 
 const NANOS_PER_MS = 1_000_000;
 
@@ -45,13 +43,13 @@ export async function ensureTopology(jet: Jet, consumers: readonly ConsumerSpec[
   for (const spec of consumers) await ensureConsumer(jet, spec);
 }
 
-/** @throws {ToroidError} TOR_STREAM_MISMATCH for a server older than {@link MINIMUM_SERVER}. */
+/** @throws {ToroidError} TOR_STREAM_MISMATCH for a server older than {@link MINIMUM_VERSION}. */
 export function checkServer(jet: Jet): void {
   const version = jet.nc.info?.version ?? "0.0.0";
-  if (isOlder(version, MINIMUM_SERVER)) {
+  if (isOlder(version, MINIMUM_VERSION)) {
     throw new ToroidError(
       "TOR_STREAM_MISMATCH",
-      `nats-server ${version} is too old: Toroid needs ${MINIMUM_SERVER} or newer, because older ones ignore settings that it relies on`,
+      `nats-server ${version} is too old: Toroid needs ${MINIMUM_VERSION} or newer, because older ones ignore settings that it relies on`,
       { version },
     );
   }
@@ -64,18 +62,6 @@ export function checkServer(jet: Jet): void {
       },
     );
   }
-}
-
-/** Is `version` before `minimum`? Both `major.minor.patch`; what follows a `-` or `+` is ignored. */
-export function isOlder(version: string, minimum: string): boolean {
-  const numbers = (text: string): number[] =>
-    (text.split(/[-+]/)[0] ?? "").split(".").map((part) => Number.parseInt(part, 10) || 0);
-  const [have, want] = [numbers(version), numbers(minimum)];
-  for (let at = 0; at < 3; at += 1) {
-    const difference = (have[at] ?? 0) - (want[at] ?? 0);
-    if (difference !== 0) return difference < 0;
-  }
-  return false;
 }
 
 function streamConfig(spec: StreamSpec, o: TopologyOptions): Partial<StreamConfig> & { name: string } {

@@ -18,12 +18,19 @@ export async function versionOf(binary: string): Promise<string | undefined> {
   }
 }
 
-/** True when `version` (`1.2.3`) is not older than `least`. */
-export function atLeast(version: string, least: string = MINIMUM_VERSION): boolean {
-  const [have, want] = [version, least].map((text) => text.split(".").map(Number));
-  for (let i = 0; i < 3; i++) {
-    const difference = (have?.[i] ?? 0) - (want?.[i] ?? 0);
-    if (difference !== 0) return difference > 0;
+/** Is `version` before `minimum`? Both `major.minor.patch`; what follows a `-` or `+` is ignored. */
+export function isOlder(version: string, minimum: string): boolean {
+  const numbers = (text: string): number[] =>
+    (text.split(/[-+]/)[0] ?? "").split(".").map((part) => Number.parseInt(part, 10) || 0);
+  const [have, want] = [numbers(version), numbers(minimum)];
+  for (let at = 0; at < 3; at += 1) {
+    const difference = (have[at] ?? 0) - (want[at] ?? 0);
+    if (difference !== 0) return difference < 0;
   }
-  return true;
+  return false;
+}
+
+/** True when `version` is not older than `least`. */
+export function atLeast(version: string, least: string = MINIMUM_VERSION): boolean {
+  return !isOlder(version, least);
 }

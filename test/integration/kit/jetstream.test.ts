@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { append, connectJet, readLast, readSubject } from "../../../kit/jetstream.ts";
-import { ensureTopology, isOlder } from "../../../kit/topology.ts";
+import { isOlder } from "../../../kit/nats-server/version.ts";
+import { ensureTopology } from "../../../kit/topology.ts";
 import { ToroidError } from "../../../protocol/errors.ts";
 import { REACTORS, RUN, RUN_REACTOR, STREAMS } from "../../../protocol/streams.ts";
 import { NatsServer } from "../../support/nats.ts";
