@@ -1,5 +1,5 @@
 /** A small application with every kind of stage, and the repository it is pushed to. */
-import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 
@@ -103,10 +103,6 @@ export async function pushSample({
   const pushed = await run(workTree, "push", "--quiet", "origin", "main");
   const told = /told the queue .* at (\S+)/.exec(pushed.stderr)?.[1];
   return { commit, toldAtMs: told === undefined ? Date.now() : Date.parse(told) };
-}
-
-export async function removeSample(dir: string): Promise<void> {
-  await rm(dir, { recursive: true, force: true });
 }
 
 /** Quoted for sh: everything between single quotes is itself. */

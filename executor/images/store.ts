@@ -1,5 +1,5 @@
 /** From what a stage names as its image to a root file system on this host. */
-import { lstat, mkdir, readdir, realpath, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
 import { ToroidError } from "../../protocol/errors.ts";
 import type { Image } from "../../protocol/pipeline/plan.ts";
@@ -98,10 +98,4 @@ export class ImageStore {
 
 function missing(shown: string, why: string): ToroidError {
   return new ToroidError("TOR_IMAGE_MISSING", `the image ${shown} cannot be used: ${why}`, { image: shown });
-}
-
-/** For start-up: the store's directory, made when missing. */
-export async function prepareImagesDir(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
-  await lstat(dir);
 }
