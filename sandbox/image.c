@@ -24,9 +24,11 @@ struct layers {
   size_t count;
 };
 
-static int open_lower(const char *path, int userns, struct failure *failure) {
+static int open_lower(const struct plan *plan, size_t at, int userns, struct failure *failure) {
+  const char *path = plan->lowers.at[at];
   bool host = strcmp(path, "host") == 0;
-  int fd = sys_open_tree(AT_FDCWD, host ? "/" : path, OPEN_TREE_CLONE);
+  int fd = plan->lower_fds[at] > 0 ? sys_open_tree(plan->lower_fds[at], "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
+                                   : sys_open_tree(AT_FDCWD, host ? "/" : path, OPEN_TREE_CLONE);
   if (fd < 0) return failed(failure, STEP, "cannot open the image %s", path);
   struct stat root;
   if (fstat(fd, &root) != 0 || !S_ISDIR(root.st_mode)) {
@@ -36,7 +38,7 @@ static int open_lower(const char *path, int userns, struct failure *failure) {
   }
   struct mount_attr attr = {
       .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
-      .userns_fd = (uint64_t)userns,
+      .userns_fd = (uint64_t)(plan->lower_shared[at] ? plan->bind_userns : userns),
   };
   if (sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr) == 0) return fd;
   int error = errno;
@@ -46,9 +48,11 @@ static int open_lower(const char *path, int userns, struct failure *failure) {
 }
 
 /* Looks at an image by its own path, not through its layer, where the owners are already moved. */
-static int mask_one(const struct plan *plan, int layer, const char *image, uint64_t uid_base, struct failure *failure) {
+static int mask_one(const struct plan *plan, int layer, size_t at, uint64_t uid_base, struct failure *failure) {
+  const char *image = plan->lowers.at[at];
   bool host = strcmp(image, "host") == 0;
-  int lower = open(host ? "/" : image, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int lower = plan->lower_fds[at] > 0 ? openat(plan->lower_fds[at], ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                                      : open(host ? "/" : image, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (lower < 0) return failed(failure, STEP, "cannot open the image %s", image);
   int result = mask_build(layer, lower, host, plan, uid_base, failure);
   close(lower);
@@ -60,7 +64,7 @@ static int make_mask(const struct plan *plan, uint64_t uid_base, struct failure 
   int layer = fs_make("tmpfs", options, LAYER, failure, STEP);
   if (layer < 0) return -1;
   for (size_t i = 0; i < plan->lowers.count; i++) {
-    if (mask_one(plan, layer, plan->lowers.at[i], uid_base, failure) == 0) continue;
+    if (mask_one(plan, layer, i, uid_base, failure) == 0) continue;
     close(layer);
     return -1;
   }
@@ -138,7 +142,7 @@ int image_mount(const struct plan *plan, const struct scratch *scratch, int user
   }
   step_done(steps, "masks", &mark);
   for (size_t i = 0; i < plan->lowers.count; i++) {
-    layers.fds[layers.count] = open_lower(plan->lowers.at[i], userns, failure);
+    layers.fds[layers.count] = open_lower(plan, i, userns, failure);
     if (layers.fds[layers.count++] < 0) return -1;
   }
   step_done(steps, "layers", &mark);

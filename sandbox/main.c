@@ -19,7 +19,7 @@ static int run_main(int argc, char **argv) {
   for (int i = 0; i < argc; i++) {
     if (list_add(&words, strdup(argv[i])) != 0) return EXIT_OURS;
   }
-  if (parse_run(&plan, &words, &why) == 0) return run_command(&plan);
+  if (parse_run(&plan, &words, &why) == 0) return run_command(&plan, -1);
   complain("%s", why.text);
   refuse_run(&plan, &why);
   return EXIT_OURS;
@@ -29,6 +29,7 @@ static int help(int argc, char **argv) {
   (void)argc, (void)argv;
   puts("toroid-sandbox runs one command inside walls and says how it ended.\n\n"
        "  toroid-sandbox run [options] -- CMD [ARG...]\n"
+       "  toroid-sandbox serve [options]                  do that for a caller without privilege, who asks at a socket\n"
        "  toroid-sandbox check [--json]                   what this host lacks, found by trying\n"
        "  toroid-sandbox gc --state DIR [--cgroup DIR] [--net DIR]    remove what a dead host left\n"
        "  toroid-sandbox net up --state DIR --slots N [options]       make network namespaces DIR/0, DIR/1, ...\n"
@@ -37,6 +38,8 @@ static int help(int argc, char **argv) {
        "  toroid-sandbox --help | --version\n\n"
        "options of run:");
   print_run_options();
+  puts("\noptions of serve:");
+  print_serve_options();
   puts("\noptions of net up:");
   print_net_options();
   puts("\nexit: the command's code, 128+signal, 124 out of time, 125 ours, 126 not executable, 127 not found.");
@@ -53,7 +56,7 @@ static const struct {
   const char *name;
   int (*main)(int argc, char **argv);
 } COMMANDS[] = {
-    {"run", run_main}, {"check", check_command}, {"gc", gc_command}, {"net", net_command}, {"--help", help},
+    {"run", run_main}, {"serve", serve_command}, {"check", check_command}, {"gc", gc_command}, {"net", net_command}, {"--help", help},
     {"-h", help},      {"--version", version},
 };
 

@@ -90,9 +90,10 @@ int path_in_root(int root, const char *path, bool directory, struct failure *fai
   return fd;
 }
 
-/* Root outside is root inside: what the caller's root owns is owned by uid 0 in the sandbox, both ways. */
+/* Root outside is root inside (or whoever --bind-owner names): what it owns is owned by uid 0 inside, both ways. */
 int bind_open(const struct op *op, int userns, struct failure *failure) {
-  int fd = sys_open_tree(AT_FDCWD, op->source, OPEN_TREE_CLONE);
+  int fd = op->source_fd > 0 ? sys_open_tree(op->source_fd, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
+                             : sys_open_tree(AT_FDCWD, op->source, OPEN_TREE_CLONE);
   if (fd < 0) return failed(failure, "bind", "cannot open %s", op->source);
   struct mount_attr attr = {
       .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (op->read_only ? MOUNT_ATTR_RDONLY : 0),

@@ -56,7 +56,7 @@ static int refuse_value(const char *name, const char *what, const char *value) {
   return -1;
 }
 
-static int take_option(struct pool_plan *plan, const char *name, const char *value) {
+int net_option(struct pool_plan *plan, const char *name, const char *value) {
   static const char NETWORK[] = "an IPv4 network such as 10.1.0.0/16, with nothing set behind the prefix";
   if (strcmp(name, "--state") == 0) {
     plan->state = value;
@@ -105,11 +105,19 @@ static int find_resolvers(struct pool_plan *plan, struct failure *failure) {
              : failed(failure, "net", "the host's resolver cannot be reached from a slot: name one by --dns");
 }
 
+void net_defaults(struct pool_plan *plan) {
+  (void)read_cidr(DEFAULT_SUBNET, &plan->subnet);
+}
+
+int net_up(struct pool_plan *plan, struct pool *pool, struct failure *failure) {
+  return find_resolvers(plan, failure) != 0 ? -1 : pool_up(plan, pool, failure);
+}
+
 static int up(struct pool_plan *plan) {
   struct failure failure = {0};
   static struct pool pool;
   if (plan->state == NULL || plan->slots == 0) return usage();
-  if (find_resolvers(plan, &failure) != 0 || pool_up(plan, &pool, &failure) != 0) return fail(&failure);
+  if (net_up(plan, &pool, &failure) != 0) return fail(&failure);
   struct json json;
   char text[32];
   json_begin(&json);
@@ -136,7 +144,7 @@ static int try_pool(struct failure *failure) {
   struct pool_plan plan = {.state = "/run", .slots = 1, .dns = {0x01010101}, .dns_count = 1, .forward = true};
   static struct pool pool;
   const struct fs_option options[] = {{"source", "tmpfs"}, {"mode", "0700"}, {NULL, NULL}};
-  (void)read_cidr(DEFAULT_SUBNET, &plan.subnet);
+  net_defaults(&plan);
   if (unshare(CLONE_NEWNET | CLONE_NEWNS) != 0 || sys_make_private("/") != 0)
     return failed(failure, "net", "cannot make a network namespace");
   int fs = fs_make("tmpfs", options, 0, failure, "net");
@@ -208,7 +216,7 @@ int net_command(int argc, char **argv) {
   static struct pool_plan plan;
   bool json = false;
   if (argc == 0) return usage();
-  (void)read_cidr(DEFAULT_SUBNET, &plan.subnet);
+  net_defaults(&plan);
   bool is_up = strcmp(argv[0], "up") == 0, is_check = strcmp(argv[0], "check") == 0;
   if (!is_up && !is_check && strcmp(argv[0], "down") != 0) return usage();
   for (int i = 1; i < argc; i++) {
@@ -218,7 +226,7 @@ int net_command(int argc, char **argv) {
       plan.forward = true;
     else if (is_check || i + 1 == argc || (!is_up && strcmp(argv[i], "--state") != 0))
       return usage();
-    else if (take_option(&plan, argv[i], argv[i + 1]) != 0)
+    else if (net_option(&plan, argv[i], argv[i + 1]) != 0)
       return EXIT_OURS;
     else
       i++;

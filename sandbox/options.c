@@ -24,7 +24,7 @@ struct option {
   const char *value, *help;
 };
 
-__attribute__((format(printf, 2, 3))) static int refuse(struct sentence *why, const char *format, ...) {
+int refuse(struct sentence *why, const char *format, ...) {
   va_list rest;
   va_start(rest, format);
   vsnprintf(why->text, sizeof why->text, format, rest);
@@ -166,6 +166,18 @@ static int parse_hostname(struct plan *plan, char *value, struct sentence *why) 
   return 0;
 }
 
+/* A path, or for a client the name of a directory that `serve` makes. */
+static int parse_scratch(struct plan *plan, char *value, struct sentence *why) {
+  size_t length = strlen(value);
+  bool is_name = length > 0 && length <= 64 && value[0] != '.' &&
+                 strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == length;
+  plan->scratch = value;
+  if (plan->is_client)
+    return is_name ? 0 : refuse(why, "--scratch wants a name of letters, digits, dots and dashes, not `%.100s`", value);
+  return is_plain_path(value) && value[1] != '\0' ? 0
+                                                  : refuse(why, "--scratch wants an absolute path, not `%s`", value);
+}
+
 #define AT(member) offsetof(struct plan, member)
 #define DAY_MS 86400000ull
 
@@ -173,10 +185,12 @@ static const struct option OPTIONS[] = {
     {"--image", PARSED, 0, parse_image, 0, 0, "host|DIR",
      "a read-only root file system; again for more layers, topmost first"},
     {"--mask", PARSED, 0, parse_mask, 0, 0, "PATH", "hide PATH of the image; repeatable"},
-    {"--scratch", PATH, AT(scratch), NULL, 0, 0, "DIR", "a directory of the caller's, mode 0700, for what is written"},
+    {"--scratch", PARSED, 0, parse_scratch, 0, 0, "DIR", "a directory of the caller's, mode 0700, for what is written"},
     {"--keep-scratch", FLAG, AT(keep_scratch), NULL, 0, 0, NULL, "leave DIR for another run on what this one wrote"},
     {"--bind", PARSED, 0, parse_bind, 0, 0, "SRC:DST[:ro]",
      "show SRC at DST, root outside being root inside; repeatable"},
+    {"--bind-owner", NUMBER, AT(bind_owner), NULL, 1, UINT32_MAX - 2ull, "UID",
+     "in binds this uid outside, not root, is root inside; who else writes there stays in the range"},
     {"--tmpfs", PARSED, 0, parse_tmpfs, 0, 0, "DST[:BYTES]", "an empty file system in memory at DST; repeatable"},
     {"--env", PARSED, 0, parse_env, 0, 0, "KEY=VALUE", "set a variable; nothing else is inherited; repeatable"},
     {"--cwd", PATH, AT(cwd), NULL, 0, 0, "DIR", "where CMD starts (default /)"},
@@ -197,7 +211,26 @@ static const struct option OPTIONS[] = {
     {"--json-status-fd", NUMBER, AT(status_fd), NULL, 3, INT32_MAX, "FD", "write the verdict there as JSON lines"},
     {"--parent-pid", NUMBER, AT(parent_pid), NULL, 1, INT32_MAX, "N", "end at once unless our parent is N"},
     {"--args", NUMBER, AT(args_fd), NULL, 0, INT32_MAX, "FD", "read more of these options from FD, each ended by NUL"},
+    {"--slot", NUMBER, AT(slot), NULL, 0, MAX_SLOTS - 1, "N", "for clients of serve: whose uids and network"},
+    {"--output", PATH, AT(output), NULL, 0, 0, "FIFO", "for clients of serve: where stdout and stderr go"},
 };
+/* What a client of `serve` may ask for; the rest is the host's to say. */
+static const char *const FOR_CLIENTS[] = {
+    "--image",        "--mask", "--scratch",   "--keep-scratch", "--bind",     "--tmpfs",
+    "--env",          "--cwd",  "--hostname",  "--user",         "--network",  "--slot",
+    "--memory-bytes", "--pids", "--cpu-milli", "--wall-ms",      "--grace-ms", "--output",
+};
+static const char *const ONLY_FOR_CLIENTS[] = {"--slot", "--output"};
+
+#define HAS(names, name) has_name(names, sizeof(names) / sizeof(names)[0], name)
+
+static bool has_name(const char *const *names, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(names[i], name) == 0) return true;
+  }
+  return false;
+}
+
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof OPTIONS[0] };
 
 void print_run_options(void) {
@@ -283,6 +316,8 @@ static int parse_words(struct plan *plan, struct list *words, size_t *next, stru
       if (strcmp(OPTIONS[i].name, name) == 0) option = &OPTIONS[i];
     }
     if (option == NULL) return refuse(why, "there is no option `%.100s`; see toroid-sandbox --help", name);
+    if (plan->is_client ? !HAS(FOR_CLIENTS, name) : HAS(ONLY_FOR_CLIENTS, name))
+      return refuse(why, "%s is not for %s serve", name, plan->is_client ? "clients of" : "who is no client of");
     if (option->kind != FLAG) {
       if (*next == words->count) return refuse(why, "%s wants a value: %s", name, option->value);
       value = words->at[(*next)++];
@@ -295,12 +330,13 @@ static int parse_words(struct plan *plan, struct list *words, size_t *next, stru
   return 0;
 }
 
-int parse_run(struct plan *plan, struct list *words, struct sentence *why) {
+int parse_run_words(struct plan *plan, struct list *words, struct sentence *why) {
   size_t next = 0;
   plan->cwd = "/";
   plan->hostname = "toroid";
   plan->grace_ms = 5000;
   plan->status_fd = plan->args_fd = NO_FD;
+  plan->slot = NO_SLOT;
   if (parse_words(plan, words, &next, why) != 0) return -1;
   if (next == words->count || strcmp(words->at[next], "--") != 0)
     return refuse(why, "a command is missing: toroid-sandbox run [options] -- CMD [ARG...]");
@@ -309,6 +345,10 @@ int parse_run(struct plan *plan, struct list *words, struct sentence *why) {
   for (; next < words->count; next++) {
     if (add(&plan->argv, words->at[next], why) != 0) return -1;
   }
+  return 0;
+}
+
+int check_run_plan(struct plan *plan, struct sentence *why) {
   if (plan->lowers.count == 0) return refuse(why, "--image is missing");
   if (plan->scratch == NULL) return refuse(why, "--scratch is missing");
   if (plan->image_is_host && strcmp(plan->lowers.at[plan->lowers.count - 1], "host") != 0)
@@ -321,4 +361,8 @@ int parse_run(struct plan *plan, struct list *words, struct sentence *why) {
   static char path[] = DEFAULT_PATH;
   if (!has_path) return add(&plan->env, path, why);
   return 0;
+}
+
+int parse_run(struct plan *plan, struct list *words, struct sentence *why) {
+  return parse_run_words(plan, words, why) != 0 ? -1 : check_run_plan(plan, why);
 }

@@ -129,6 +129,21 @@ static int collect_one(int state, const char *name) {
   return removed;
 }
 
+int scratch_discard(const char *state, const char *name, struct failure *failure) {
+  errno = EINVAL;
+  if (name[0] == '.' || name[0] == '\0' || strchr(name, '/') != NULL)
+    return failed(failure, STEP, "%.100s is no name of a scratch", name);
+  struct scratch scratch = {.parent_fd = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (scratch.parent_fd < 0) return failed(failure, STEP, "cannot open %s", state);
+  snprintf(scratch.name, sizeof scratch.name, "%s", name);
+  scratch.fd = openat(scratch.parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (scratch.fd < 0 && errno == ENOENT) return 0;
+  scratch.lock_fd = scratch.fd < 0 ? -1 : openat(scratch.fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (scratch.lock_fd < 0) return failed(failure, STEP, "cannot open %s/%.100s", state, name);
+  if (flock(scratch.lock_fd, LOCK_EX | LOCK_NB) != 0) return failed(failure, STEP, "%.100s is in use by a run", name);
+  return scratch_remove(&scratch) == 0 ? 1 : failed(failure, STEP, "cannot remove %s/%.100s", state, name);
+}
+
 int scratch_collect(const char *path, struct failure *failure) {
   int state = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *entries = state < 0 ? NULL : fdopendir(state);

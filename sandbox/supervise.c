@@ -112,9 +112,14 @@ static int make_mounts(struct run *run, uint64_t *mark) {
 
   int fds[MAX_OPS + 2];
   size_t count = 2;
+  if (run->plan.bind_userns == 0) {
+    uint64_t owner = run->plan.bind_owner;
+    run->plan.bind_userns = owner == 0 ? userns : userns_for_owner(run->uid_base, owner, owner, &run->failure);
+    if (run->plan.bind_userns < 0) return -1;
+  }
   for (size_t i = 0; i < run->plan.op_count; i++) {
     if (run->plan.ops[i].kind != OP_BIND) continue;
-    fds[count] = bind_open(&run->plan.ops[i], userns, &run->failure);
+    fds[count] = bind_open(&run->plan.ops[i], run->plan.bind_userns, &run->failure);
     if (fds[count++] < 0) return -1;
   }
   step_done(&run->steps, "binds", mark);
@@ -145,7 +150,7 @@ static int read_resolver(struct plan *plan, struct failure *failure) {
 
 static int prepare(struct run *run) {
   uint64_t mark = run->began;
-  run->status_fd = run->plan.status_fd == NO_FD ? -1 : (int)run->plan.status_fd;
+  run->status_fd = run->client >= 0 ? run->client : run->plan.status_fd == NO_FD ? -1 : (int)run->plan.status_fd;
   struct stat status;
   if (run->status_fd >= 0 && (fstat(run->status_fd, &status) != 0 || fcntl(run->status_fd, F_SETFD, FD_CLOEXEC) != 0)) {
     int fd = run->status_fd;
@@ -157,7 +162,7 @@ static int prepare(struct run *run) {
     return failed(&run->failure, "privilege", "toroid-sandbox has to be started by root");
   }
   if (run->plan.network != NETWORK_NONE && read_resolver(&run->plan, &run->failure) != 0) return -1;
-  watch_parent(run);
+  if (run->client < 0) watch_parent(run); /* else the client is who waits */
   if (watch_signals(run) != 0) return -1;
   if (scratch_open(&run->scratch, &run->plan, &run->failure) != 0) return -1;
   run->has_scratch = true;
@@ -181,6 +186,20 @@ static void begin_end(struct run *run, enum reason reason, bool at_once) {
   struct message term = {.kind = MESSAGE_TERM};
   (void)message_send(run->socket, &term, NULL, 0);
   run->kill_at = now + run->plan.grace_ms * 1000;
+}
+
+/* A client of `serve` says how its run is to end; when it is gone, nobody waits for it any more. */
+static void hear_client(struct run *run, bool *is_there) {
+  char words[16];
+  ssize_t got = recv(run->client, words, sizeof words, MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  for (ssize_t i = 0; i < got; i++) {
+    if (words[i] == 'T' || words[i] == 'K') begin_end(run, REASON_CANCELLED, words[i] == 'K');
+  }
+  if (got > 0) return;
+  *is_there = false;
+  run->orphan = true;
+  begin_end(run, REASON_CANCELLED, true);
 }
 
 static void hear_init(struct run *run) {
@@ -233,6 +252,7 @@ static int poll_timeout(uint64_t until) {
 static void watch(struct run *run) {
   uint64_t wall = run->plan.wall_ms == 0 ? NEVER : run->began + run->plan.wall_ms * 1000;
   if (run->orphan) begin_end(run, REASON_CANCELLED, true);
+  bool client_is_there = run->client >= 0;
   while (!run->over) {
     uint64_t now = now_us();
     if (now >= run->kill_at) return;
@@ -243,12 +263,12 @@ static void watch(struct run *run) {
     }
     struct pollfd on[] = {{.fd = run->socket, .events = POLLIN},
                           {.fd = run->signal_fd, .events = POLLIN},
-                          {.fd = run->parent_fd, .events = POLLIN}};
-    if (poll(on, 3, poll_timeout(run->kill_at < wall ? run->kill_at : wall)) < 0) continue;
+                          {.fd = run->parent_fd, .events = POLLIN},
+                          {.fd = client_is_there ? run->client : -1, .events = POLLIN}};
+    if (poll(on, 4, poll_timeout(run->kill_at < wall ? run->kill_at : wall)) < 0) continue;
     if (on[0].revents != 0) hear_init(run);
-    if (on[1].revents != 0) {
-      hear_signals(run);
-    }
+    if (on[1].revents != 0) hear_signals(run);
+    if (on[3].revents != 0) hear_client(run, &client_is_there);
     if (on[2].revents != 0) {
       run->orphan = true;
       run->parent_fd = -1;
@@ -296,7 +316,7 @@ static int fill_standard_descriptors(void) {
   return fd >= 0 ? 0 : -1;
 }
 
-int run_command(const struct plan *plan) {
+int run_command(const struct plan *plan, int client) {
   static struct run run;
   run = (struct run){.plan = *plan,
                      .began = now_us(),
@@ -306,6 +326,7 @@ int run_command(const struct plan *plan) {
                      .parent_fd = -1,
                      .status_fd = -1,
                      .uids_fd = -1,
+                     .client = client,
                      .kill_at = NEVER,
                      .cgroup = {.fd = -1, .base_fd = -1},
                      .slot = {.netns = -1, .conntrack = -1}};

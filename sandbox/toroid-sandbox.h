@@ -5,7 +5,10 @@
  * from within and then only reaps. The command is pid 1's child and the only one that runs foreign code.
  *
  * Everything is read into a `struct plan` first, and only then done. What is done lives in a
- * `struct run`. There is no other state. */
+ * `struct run`. There is no other state.
+ *
+ * `serve` (serve.c) is for callers without privilege: it checks what they ask for against what it was started with, and
+ * a child of it becomes the supervisor. */
 #ifndef TOROID_SANDBOX_H
 #define TOROID_SANDBOX_H
 
@@ -43,6 +46,7 @@ enum op_kind { OP_BIND, OP_TMPFS };
 struct op {
   enum op_kind kind;
   const char *source, *target;
+  int source_fd; /* O_PATH, what `serve` found at source; 0: by its path */
   bool read_only;
   uint64_t bytes;
 };
@@ -51,13 +55,20 @@ enum network { NETWORK_NONE, NETWORK_HOST, NETWORK_FULL };
 
 struct plan {
   struct list lowers, masks, env, argv;
+  int lower_fds[MAX_LOWERS];     /* O_PATH, what `serve` found at each; 0: by its path */
+  bool lower_shared[MAX_LOWERS]; /* its owners are mapped as those of binds are */
   struct op ops[MAX_OPS];
   size_t op_count;
   const char *scratch, *cwd, *hostname, *cgroup;
   const char *netns, *resolver_file; /* for --network full */
   bool image_is_host, keep_scratch;
   enum network network;
-  uint64_t uid_base; /* 0: choose one */
+  uint64_t uid_base;   /* 0: choose one */
+  uint64_t bind_owner; /* the uid outside that is uid 0 inside in binds */
+  int bind_userns;     /* maps so; 0: made for the run when bind_owner asks for it */
+  bool is_client;      /* asked for by a client of `serve` */
+  uint64_t slot;       /* of `serve`, for a client */
+  const char *output;  /* a named pipe of the client's for stdout and stderr */
   uint64_t user, group, parent_pid;
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
   uint64_t status_fd, args_fd;                               /* NO_FD: none */
@@ -67,6 +78,7 @@ struct plan {
 };
 
 #define NO_FD UINT64_MAX
+#define NO_SLOT UINT64_MAX
 
 struct sentence {
   char text[512];
@@ -75,6 +87,11 @@ struct sentence {
 bool read_number(const char *text, uint64_t least, uint64_t most, uint64_t *into);
 /* Into a plan of zeros. Answers 0, or -1 after writing one sentence into `why`. */
 int parse_run(struct plan *plan, struct list *words, struct sentence *why);
+/* The same in two halves, for what a client of `serve` asks for: options that are not for clients are refused, and what
+ * only the host knows (--netns and the like) is put in between. */
+int parse_run_words(struct plan *plan, struct list *words, struct sentence *why);
+int check_run_plan(struct plan *plan, struct sentence *why);
+__attribute__((format(printf, 2, 3))) int refuse(struct sentence *why, const char *format, ...);
 void print_run_options(void);
 int list_add(struct list *list, char *text);
 
@@ -164,10 +181,16 @@ int scratch_open(struct scratch *scratch, struct plan *plan, struct failure *fai
 int scratch_prepare(struct scratch *scratch, uint64_t uid_base, struct failure *failure);
 int scratch_remove(const struct scratch *scratch);
 int scratch_collect(const char *state, struct failure *failure);
+/* Removes the one of that name below `state`; 0 when there is none, -1 when a run is on it. */
+int scratch_discard(const char *state, const char *name, struct failure *failure);
 /* Removes `name` below `dir` and all in it; follows nothing, bounded in descriptors whatever the depth. */
 int tree_remove(int dir, const char *name);
 /* Locks a range nobody else on this host has; `wanted` 0 chooses. Held until the descriptor is closed. */
 int uids_lock(uint64_t *base, uint64_t wanted, struct failure *failure);
+/* Sets `count` ranges aside for one `serve`, from the top down. They are locked run by run all the same. */
+int uids_reserve(uint64_t *bases, size_t count, struct failure *failure);
+/* A user namespace that maps `owner` to uid 0 of the range and the rest of the range to itself. */
+int userns_for_owner(uint64_t uid_base, uint64_t owner, uint64_t group, struct failure *failure);
 
 /* ---- the network: slot.c for a run, pool.c and net.c to set up and take down ---- */
 
@@ -222,6 +245,11 @@ void print_links(FILE *out, const struct pool_plan *plan, const struct pool *poo
 void print_links_up(FILE *out, const struct pool_plan *plan, const struct pool *pool);
 void print_inside(FILE *out, const struct pool *pool, uint64_t slot);
 
+/* The options of `net up` that make a plan. */
+void net_defaults(struct pool_plan *plan);
+int net_option(struct pool_plan *plan, const char *name, const char *value);
+/* With the host's resolvers when no other was named. */
+int net_up(struct pool_plan *plan, struct pool *pool, struct failure *failure);
 /* Makes the pool of `plan->state`, or takes away what it made and answers -1. */
 int pool_up(const struct pool_plan *plan, struct pool *pool, struct failure *failure);
 /* Removes all of it, whatever is there. Answers how many things there were, or -1. With `unless_used`, leaves a pool
@@ -309,6 +337,7 @@ struct run {
   uint64_t uid_base, began, started_at, ended_at, kill_at;
   bool has_scratch, orphan, interrupted, started, over, has_status;
   int status_fd, uids_fd, init_fd, socket, signal_fd, parent_fd;
+  int client; /* of `serve`: T and K end the run, so does its end; -1: there is none */
   pid_t init;
   int status, init_status; /* of the command, of pid 1 */
   enum reason reason;      /* why we ended it, if we did */
@@ -324,9 +353,56 @@ int exit_code(const struct run *run);
 /* For a command line that is no plan: the same exit event, as far as a status descriptor was read. */
 void refuse_run(const struct plan *plan, const struct sentence *why);
 
+/* ---- for callers without privilege: serve.c, client.c, share.c, adopt.c ---- */
+
+enum { MAX_SHARES = 16 };
+
+/* A directory that clients may name things in. */
+struct share {
+  const char *path; /* without links */
+  int fd;
+};
+
+struct shares {
+  struct share at[MAX_SHARES];
+  size_t count;
+};
+
+int shares_add(struct shares *shares, const char *path, struct failure *failure);
+/* What lies at `path` in one of them, reached without following anything. O_PATH; -1 with errno, EPERM when it lies in
+ * none. */
+int shares_open(const struct shares *shares, const char *path, uint64_t flags);
+/* The directory that `path` is in, and its last name. */
+int shares_open_parent(const struct shares *shares, const char *path, const char **name);
+
+struct serve {
+  const char *socket, *state, *cgroup, *net;
+  struct shares shares, images;
+  struct pool_plan pool;
+  uint64_t client_uid, client_gid, parent_pid, slots;
+  uint64_t uid_bases[MAX_SLOTS];
+  int owner_userns[MAX_SLOTS];
+  bool may_share_network; /* --network host is for clients as well */
+  bool has_pool;
+  char why_no_pool[640];
+  char *command_line;
+  size_t command_line_bytes;
+};
+
+/* One request, in a process of its own; answers the exit code of that process. */
+int client_serve(const struct serve *serve, int client);
+/* Gives the client all below `dir` that a build's uids own, so that it can read and remove it. Answers how many things
+ * changed hands, or -1. */
+long adopt_tree(const struct serve *serve, int dir, struct failure *failure);
+/* What `hello` is answered with, and what is said once all is ready. */
+void tell_ready(const struct serve *serve, int fd);
+
 /* ---- commands ---- */
 
-int run_command(const struct plan *plan);
+/* @param client a client of `serve`, who also gets the verdict; -1: none */
+int run_command(const struct plan *plan, int client);
+int serve_command(int argc, char **argv);
+void print_serve_options(void);
 int check_command(int argc, char **argv);
 int gc_command(int argc, char **argv);
 int net_command(int argc, char **argv);

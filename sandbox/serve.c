@@ -1,0 +1,267 @@
+/* `serve`: does for a caller without privilege what needs it. The one process of an executor that stays root: it holds
+ * no state of a run, makes a child for each request (client.c) and reaps it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "toroid-sandbox.h"
+
+#define STEP "serve"
+enum { MAX_CLIENTS = 1024, BACKLOG = 128 };
+
+/* ---- options ---- */
+
+static int take_text(const char **into, const char *value) {
+  *into = value;
+  return 0;
+}
+
+static int take_number(uint64_t *into, const char *name, const char *value, uint64_t least, uint64_t most) {
+  if (read_number(value, least, most, into)) return 0;
+  complain("%s wants a whole number from %llu to %llu, not `%.100s`", name, (unsigned long long)least,
+           (unsigned long long)most, value);
+  return -1;
+}
+
+static int take_share(struct shares *shares, const char *value) {
+  struct failure failure = {0};
+  char sentence[640];
+  if (shares_add(shares, value, &failure) == 0) return 0;
+  failure_sentence(&failure, sentence, sizeof sentence);
+  complain("%s", sentence);
+  return -1;
+}
+
+static int take_option(struct serve *serve, const char *name, const char *value) {
+  if (strcmp(name, "--socket") == 0) return take_text(&serve->socket, value);
+  if (strcmp(name, "--state") == 0) return take_text(&serve->state, value);
+  if (strcmp(name, "--cgroup") == 0) return take_text(&serve->cgroup, value);
+  if (strcmp(name, "--net") == 0) return take_text(&serve->net, value);
+  if (strcmp(name, "--share") == 0) return take_share(&serve->shares, value);
+  if (strcmp(name, "--images") == 0) return take_share(&serve->images, value);
+  if (strcmp(name, "--slots") == 0) return take_number(&serve->slots, name, value, 1, MAX_SLOTS);
+  if (strcmp(name, "--client-uid") == 0) return take_number(&serve->client_uid, name, value, 1, UINT32_MAX - 2ull);
+  if (strcmp(name, "--client-gid") == 0) return take_number(&serve->client_gid, name, value, 1, UINT32_MAX - 2ull);
+  if (strcmp(name, "--parent-pid") == 0) return take_number(&serve->parent_pid, name, value, 1, INT32_MAX);
+  return net_option(&serve->pool, name, value);
+}
+
+static int usage(void) {
+  complain("usage: toroid-sandbox serve --socket PATH --state DIR --client-uid UID --slots N [options]; "
+           "see toroid-sandbox --help");
+  return -1;
+}
+
+void print_serve_options(void) {
+  puts("  --socket PATH               where clients connect; made anew, for the client alone\n"
+       "  --client-uid UID            who the client is; also --client-gid GID (default UID)\n"
+       "  --state DIR                 of root, mode 0700: the scratches of runs are made in it\n"
+       "  --slots N                   how many runs at once; each slot has uids and a network of its own\n"
+       "  --share DIR                 the client's: binds and pipes must lie in one; repeatable\n"
+       "  --images DIR                images must lie in one, or in a share; repeatable\n"
+       "  --net DIR                   make a pool of networks there (with the options of net up) for --network full\n"
+       "  --may-share-network         clients may have --network host\n"
+       "  --cgroup DIR                as for run\n"
+       "  --parent-pid N              end when that process, our parent, does");
+}
+
+static int read_options(struct serve *serve, int argc, char **argv) {
+  net_defaults(&serve->pool);
+  for (int i = 0; i < argc; i++) {
+    if (strcmp(argv[i], "--may-share-network") == 0)
+      serve->may_share_network = true;
+    else if (strcmp(argv[i], "--forward") == 0)
+      serve->pool.forward = true;
+    else if (i + 1 == argc)
+      return usage();
+    else if (take_option(serve, argv[i], argv[i + 1]) != 0)
+      return -1;
+    else
+      i++;
+  }
+  if (serve->socket == NULL || serve->state == NULL || serve->client_uid == 0 || serve->slots == 0) return usage();
+  if (serve->client_gid == 0) serve->client_gid = serve->client_uid;
+  return 0;
+}
+
+/* ---- getting ready ---- */
+
+static int check_state(const struct serve *serve, struct failure *failure) {
+  struct stat dir;
+  if (lstat(serve->state, &dir) != 0) return failed(failure, STEP, "cannot look at --state %s", serve->state);
+  errno = 0;
+  if (S_ISDIR(dir.st_mode) && dir.st_uid == 0 && (dir.st_mode & 077) == 0) return 0;
+  return failed(failure, STEP, "--state %s must be a directory of root's with mode 0700", serve->state);
+}
+
+/* A socket that nobody listens on any more is in the way; one that somebody does stays. */
+static int listen_at(const struct serve *serve, struct failure *failure) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  errno = ENAMETOOLONG;
+  if (strlen(serve->socket) >= sizeof address.sun_path) return failed(failure, STEP, "--socket %s", serve->socket);
+  strcpy(address.sun_path, serve->socket);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
+    errno = 0;
+    return failed(failure, STEP, "somebody serves at %s already", serve->socket);
+  }
+  if (errno == ECONNREFUSED) (void)unlink(serve->socket);
+  mode_t before = umask(0177);
+  int bound = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&address, sizeof address);
+  umask(before);
+  if (bound == 0 && lchown(serve->socket, (uid_t)serve->client_uid, (gid_t)serve->client_gid) == 0 &&
+      listen(fd, BACKLOG) == 0)
+    return fd;
+  return failed(failure, STEP, "cannot listen at %s", serve->socket);
+}
+
+static int make_slots(struct serve *serve, struct failure *failure) {
+  if (uids_reserve(serve->uid_bases, serve->slots, failure) != 0) return -1;
+  for (uint64_t i = 0; i < serve->slots; i++) {
+    serve->owner_userns[i] = userns_for_owner(serve->uid_bases[i], serve->client_uid, serve->client_gid, failure);
+    if (serve->owner_userns[i] < 0) return -1;
+  }
+  return 0;
+}
+
+/* Without one, --network full is refused with this reason; whether that will do is the client's to say. */
+static void make_pool(struct serve *serve) {
+  struct failure failure = {0};
+  static struct pool pool;
+  if (serve->net == NULL) {
+    snprintf(serve->why_no_pool, sizeof serve->why_no_pool, "serve was started without --net");
+    return;
+  }
+  serve->pool.state = serve->net;
+  serve->pool.slots = serve->slots;
+  serve->has_pool = pool_down(serve->net, true, &failure) >= 0 && net_up(&serve->pool, &pool, &failure) == 0;
+  if (!serve->has_pool) failure_sentence(&failure, serve->why_no_pool, sizeof serve->why_no_pool);
+}
+
+void tell_ready(const struct serve *serve, int fd) {
+  struct json json;
+  json_begin(&json);
+  json_string(&json, "event", "ready");
+  json_string(&json, "version", TOROID_VERSION);
+  json_number(&json, "slots", serve->slots);
+  json_raw(&json, "pool", serve->has_pool ? "true" : "false");
+  json_string(&json, "poolMessage", serve->has_pool ? NULL : serve->why_no_pool);
+  json_raw(&json, "mayShareNetwork", serve->may_share_network ? "true" : "false");
+  json_send(&json, fd);
+}
+
+/* ---- at work ---- */
+
+static bool is_allowed(const struct serve *serve, int client) {
+  struct ucred who;
+  socklen_t length = sizeof who;
+  if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &who, &length) != 0) return false;
+  return who.uid == serve->client_uid || who.uid == 0;
+}
+
+static pid_t take_client(const struct serve *serve, int listener, int signals) {
+  int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  if (client < 0) return -1;
+  pid_t pid = is_allowed(serve, client) ? fork() : -1;
+  if (pid == 0) {
+    sigset_t none;
+    sigemptyset(&none);
+    close(listener);
+    close(signals);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    _exit(client_serve(serve, client));
+  }
+  close(client);
+  return pid;
+}
+
+/* Also what clients' processes left to us: deletions in the background. */
+static void reap(pid_t *clients, size_t *count) {
+  for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;) {
+    for (size_t i = 0; i < *count; i++) {
+      if (clients[i] == pid) clients[i] = clients[--*count];
+    }
+  }
+}
+
+/* Until told to stop or alone; then until the last run is over, for what runs is the clients' to end. */
+static int serve_clients(const struct serve *serve, int listener, int signals, int parent) {
+  struct pollfd on[] = {
+      {.fd = signals, .events = POLLIN}, {.fd = parent, .events = POLLIN}, {.fd = listener, .events = POLLIN}};
+  static pid_t clients[MAX_CLIENTS];
+  size_t count = 0;
+  for (bool stopping = false; !stopping || count > 0;) {
+    on[2].fd = stopping || count == MAX_CLIENTS ? -1 : listener;
+    if (poll(on, 3, -1) < 0 && errno != EINTR) return EXIT_OURS;
+    struct signalfd_siginfo info;
+    while (on[0].revents != 0 && read(signals, &info, sizeof info) == sizeof info)
+      stopping |= info.ssi_signo != SIGCHLD;
+    if (on[1].revents != 0) {
+      stopping = true;
+      on[1].fd = -1;
+    }
+    reap(clients, &count);
+    if (on[2].fd < 0 || on[2].revents == 0) continue;
+    clients[count] = take_client(serve, listener, signals);
+    if (clients[count] > 0) count++;
+  }
+  return 0;
+}
+
+static int watch_signals(struct failure *failure) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int *number = (const int[]){SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGCHLD, 0}; *number != 0; number++)
+    sigaddset(&set, *number);
+  signal(SIGPIPE, SIG_IGN);
+  if (sigprocmask(SIG_SETMASK, &set, NULL) != 0) return failed(failure, STEP, "cannot block signals");
+  int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  return fd >= 0 ? fd : failed(failure, STEP, "cannot watch signals");
+}
+
+static int get_ready(struct serve *serve, int *listener, int *signals, struct failure *failure) {
+  if (geteuid() != 0) return failed(failure, STEP, "it has to be started by root");
+  if (check_state(serve, failure) != 0 || scratch_collect(serve->state, failure) < 0) return -1;
+  if (make_slots(serve, failure) != 0) return -1;
+  make_pool(serve);
+  *signals = watch_signals(failure);
+  if (*signals < 0) return -1;
+  *listener = listen_at(serve, failure);
+  return *listener < 0 ? -1 : 0;
+}
+
+int serve_command(int argc, char **argv) {
+  static struct serve serve;
+  struct failure failure = {0};
+  int listener = -1, signals = -1, status = EXIT_OURS;
+  serve.command_line = argv[-2];
+  for (int i = -2; i < argc; i++) serve.command_line_bytes += strlen(argv[i]) + 1;
+  if (read_options(&serve, argc, argv) != 0) return EXIT_OURS;
+  (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+  (void)setsid(); /* what a terminal sends its group is for the client to hear, who ends its runs in order */
+  int parent = serve.parent_pid == 0 ? -1 : sys_pidfd_open(getppid());
+  if (serve.parent_pid != 0 && (parent < 0 || (uint64_t)getppid() != serve.parent_pid)) return EXIT_OURS;
+  if (get_ready(&serve, &listener, &signals, &failure) == 0) {
+    tell_ready(&serve, STDOUT_FILENO);
+    status = serve_clients(&serve, listener, signals, parent);
+    (void)unlink(serve.socket);
+  }
+  if (serve.has_pool && pool_down(serve.net, false, &failure) < 0) status = EXIT_OURS;
+  if (failure.step[0] == '\0') return status;
+  char sentence[640];
+  failure_sentence(&failure, sentence, sizeof sentence);
+  complain("%s", sentence);
+  return EXIT_OURS;
+}
