@@ -3,24 +3,16 @@
  * All names come from the state directory's: so what a dead host left can be found and removed without a record, at
  * whatever point it died. Namespaces are pinned by files in the state directory, links are in one device group, rules
  * are in tables of their own. */
-#include <linux/mount.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <limits.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "toroid-sandbox.h"
@@ -49,188 +41,7 @@ static int name_pool(struct pool *pool, const char *state, struct failure *failu
   return 0;
 }
 
-/* ---- programs ---- */
-
-/* In the child: `ip` or `nft` on the script in `input`, in the namespace `netns` unless that is -1. */
-__attribute__((noreturn)) static void exec_tool(const char *const *argv, int input, int output, int netns) {
-  if (netns >= 0 && setns(netns, CLONE_NEWNET) != 0) _exit(EXIT_OURS);
-  static char path[] = DEFAULT_PATH, language[] = "LC_ALL=C";
-  if (clearenv() != 0 || putenv(path) != 0 || putenv(language) != 0) _exit(EXIT_OURS);
-  if (dup2(input, 0) != 0 || dup2(output, 1) != 1 || dup2(output, 2) != 2) _exit(EXIT_OURS);
-  execvp(argv[0], (char *const *)argv);
-  _exit(EXIT_NOT_FOUND);
-}
-
-static int memory_file(const char *text) {
-  int fd = memfd_create("script", MFD_CLOEXEC);
-  size_t length = strlen(text);
-  if (fd >= 0 && (write(fd, text, length) != (ssize_t)length || lseek(fd, 0, SEEK_SET) != 0)) {
-    close(fd);
-    return -1;
-  }
-  return fd;
-}
-
-static int tool_failed(const char *const *argv, int code, int output, struct failure *failure) {
-  char said[256] = "";
-  ssize_t got = pread(output, said, sizeof said - 1, 0);
-  said[got > 0 ? got : 0] = '\0';
-  said[strcspn(said, "\n")] = '\0';
-  errno = 0;
-  if (code == EXIT_NOT_FOUND)
-    return failed(failure, STEP, "`%s` is not installed: it is in the package %s", argv[0],
-                  strcmp(argv[0], "ip") == 0 ? "iproute2" : "nftables");
-  return failed(failure, STEP, "`%s` failed with %d: %s", argv[0], code, said);
-}
-
-/* Runs a program on `script` and waits. */
-static int tool(const char *const *argv, const char *script, int netns, struct failure *failure) {
-  int input = memory_file(script), output = memory_file("");
-  pid_t pid = input < 0 || output < 0 ? -1 : fork();
-  if (pid == 0) exec_tool(argv, input, output, netns);
-  int status = -1, result = -1;
-  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  if (pid < 0)
-    failed(failure, STEP, "cannot start `%s`", argv[0]);
-  else if (status == 0)
-    result = 0;
-  else
-    tool_failed(argv, WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SIGNAL + WTERMSIG(status), output, failure);
-  if (input >= 0) close(input);
-  if (output >= 0) close(output);
-  return result;
-}
-
-static int run_ip(const char *script, int netns, struct failure *failure) {
-  static const char *const ARGV[] = {"ip", "-batch", "-", NULL};
-  return tool(ARGV, script, netns, failure);
-}
-
-static int run_nft(const char *script, struct failure *failure) {
-  static const char *const ARGV[] = {"nft", "-f", "-", NULL};
-  return tool(ARGV, script, -1, failure);
-}
-
-/* ---- where in the subnet ---- */
-
-static uint32_t mask_of(unsigned prefix) {
-  return prefix == 0 ? 0 : UINT32_MAX << (32 - prefix);
-}
-
-static bool overlap(const struct cidr *a, const struct cidr *b) {
-  uint32_t mask = mask_of(a->prefix < b->prefix ? a->prefix : b->prefix);
-  return (a->network & mask) == (b->network & mask);
-}
-
-static bool is_routed(const struct cidr *block) {
-  FILE *routes = fopen("/proc/net/route", "re");
-  char line[256];
-  bool taken = false;
-  while (!taken && routes != NULL && fgets(line, sizeof line, routes) != NULL) {
-    unsigned to, mask;
-    if (sscanf(line, "%*s %x %*x %*x %*d %*d %*d %x", &to, &mask) != 2 || mask == 0) continue;
-    struct cidr route = {ntohl(to), (unsigned)__builtin_popcount(mask)};
-    taken = overlap(&route, block);
-  }
-  if (routes != NULL) fclose(routes);
-  return taken;
-}
-
-static bool is_addressed(const struct cidr *block) {
-  struct ifaddrs *all = NULL;
-  bool taken = false;
-  if (getifaddrs(&all) != 0) return false;
-  for (const struct ifaddrs *at = all; at != NULL && !taken; at = at->ifa_next) {
-    if (at->ifa_addr == NULL || at->ifa_addr->sa_family != AF_INET) continue;
-    struct sockaddr_in address;
-    memcpy(&address, at->ifa_addr, sizeof address);
-    struct cidr one = {ntohl(address.sin_addr.s_addr), 32};
-    taken = overlap(&one, block);
-  }
-  freeifaddrs(all);
-  return taken;
-}
-
-/* The first part of the subnet that is large enough and that the host has no address in and no route to. */
-static int choose_block(const struct pool_plan *plan, struct pool *pool, struct failure *failure) {
-  struct cidr block = {plan->subnet.network, 29};
-  while (block.prefix > plan->subnet.prefix && (1ull << (32 - block.prefix)) < plan->slots + 3) block.prefix--;
-  uint64_t size = 1ull << (32 - block.prefix),
-           end = (uint64_t)plan->subnet.network + (1ull << (32 - plan->subnet.prefix));
-  errno = 0;
-  if (block.prefix < plan->subnet.prefix || size < plan->slots + 3)
-    return failed(failure, STEP, "the subnet is too small for %llu slots", (unsigned long long)plan->slots);
-  for (uint64_t at = plan->subnet.network; at + size <= end; at += size) {
-    block.network = (uint32_t)at;
-    if (is_routed(&block) || is_addressed(&block)) continue;
-    pool->block = block;
-    pool->gateway = block.network + 1;
-    return 0;
-  }
-  return failed(failure, STEP, "the host uses all of the subnet; give another one");
-}
-
-/* ---- the namespaces ---- */
-
-static const struct {
-  const char *path, *value;
-  bool must;
-} KNOBS[] = {
-    {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647", true},
-    {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0", true},
-    {"/proc/sys/net/ipv4/ip_forward", "0", true}, /* a new namespace has the host's */
-    {"/proc/sys/net/ipv4/tcp_no_metrics_save", "1", false},
-    {"/proc/sys/net/ipv6/conf/default/disable_ipv6", "1", false}, /* for the link that comes; lo keeps ::1 */
-};
-
-/* In a child: makes a namespace, sets its knobs and pins it to the file. */
-static int make_namespace(int target, struct failure *failure) {
-  if (unshare(CLONE_NEWNET) != 0) return failed(failure, STEP, "cannot make a network namespace");
-  for (size_t i = 0; i < sizeof KNOBS / sizeof KNOBS[0]; i++) {
-    if (!write_text(AT_FDCWD, KNOBS[i].path, KNOBS[i].value) && KNOBS[i].must)
-      return failed(failure, STEP, "cannot write %s", KNOBS[i].path);
-  }
-  int own = sys_open_tree(AT_FDCWD, "/proc/self/ns/net", OPEN_TREE_CLONE);
-  if (own >= 0 && sys_move_mount(own, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0) return 0;
-  return failed(failure, STEP, "cannot pin a network namespace");
-}
-
-/* Answers a descriptor of it, which the programs inherit. */
-static int pin_namespace(int state, const char *name, struct failure *failure) {
-  int target = openat(state, name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  struct failure *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (target < 0 || shared == MAP_FAILED) return failed(failure, STEP, "cannot make %s in the state directory", name);
-  pid_t pid = fork();
-  if (pid == 0) _exit(make_namespace(target, shared) == 0 ? 0 : 1);
-  int status = -1;
-  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  if (status != 0 && shared->step[0] != '\0') *failure = *shared;
-  (void)munmap(shared, sizeof *shared);
-  close(target);
-  if (status != 0) return failed(failure, STEP, "cannot make a network namespace");
-  int fd = openat(state, name, O_RDONLY);
-  return fd >= 0 ? fd : failed(failure, STEP, "cannot open %s in the state directory", name);
-}
-
 /* ---- up ---- */
-
-struct script {
-  char *text;
-  size_t size;
-  FILE *out;
-};
-
-static FILE *script_begin(struct script *script) {
-  *script = (struct script){0};
-  script->out = open_memstream(&script->text, &script->size);
-  return script->out;
-}
-
-/* The text, or NULL when there was no memory for it. */
-static const char *script_end(struct script *script) {
-  bool whole = script->out != NULL && ferror(script->out) == 0;
-  return fclose(script->out) == 0 && whole ? script->text : NULL;
-}
 
 static int no_ipv6(const char *link, struct failure *failure) {
   char path[96];
@@ -241,12 +52,9 @@ static int no_ipv6(const char *link, struct failure *failure) {
 
 static int make_links(const struct pool_plan *plan, const struct pool *pool, const int *fds, struct failure *failure) {
   struct script script;
-  if (script_begin(&script) == NULL) return failed(failure, STEP, "no memory");
+  if (script_begin(&script, failure) != 0) return -1;
   print_links(script.out, plan, pool, fds);
-  const char *text = script_end(&script);
-  int result = text == NULL ? failed(failure, STEP, "no memory") : run_ip(text, -1, failure);
-  free(script.text);
-  if (result != 0 || no_ipv6(pool->bridge, failure) != 0) return -1;
+  if (script_ip(&script, -1, failure) != 0 || no_ipv6(pool->bridge, failure) != 0) return -1;
   for (uint64_t i = 0; i < plan->slots; i++) {
     char link[16];
     slot_link(pool, i, link);
@@ -257,29 +65,22 @@ static int make_links(const struct pool_plan *plan, const struct pool *pool, con
 
 static int make_rules(const struct pool_plan *plan, const struct pool *pool, struct failure *failure) {
   struct script script;
-  if (script_begin(&script) == NULL) return failed(failure, STEP, "no memory");
+  if (script_begin(&script, failure) != 0) return -1;
   print_rules(script.out, plan, pool);
-  const char *text = script_end(&script);
-  int result = text == NULL ? failed(failure, STEP, "no memory") : run_nft(text, failure);
-  free(script.text);
-  return result;
+  return script_nft(&script, failure);
 }
 
+/* The host's end last, so that all is ready when the first packet can pass. */
 static int bring_up(const struct pool_plan *plan, const struct pool *pool, const int *fds, struct failure *failure) {
   struct script script;
-  for (uint64_t i = 0; i <= plan->slots; i++) {
-    bool host = i == plan->slots; /* last, so that all is ready when the first packet can pass */
-    if (script_begin(&script) == NULL) return failed(failure, STEP, "no memory");
-    if (host)
-      print_links_up(script.out, plan, pool);
-    else
-      print_inside(script.out, pool, i);
-    const char *text = script_end(&script);
-    int result = text == NULL ? failed(failure, STEP, "no memory") : run_ip(text, host ? -1 : fds[i], failure);
-    free(script.text);
-    if (result != 0) return -1;
+  for (uint64_t i = 0; i < plan->slots; i++) {
+    if (script_begin(&script, failure) != 0) return -1;
+    print_inside(script.out, pool, i);
+    if (script_ip(&script, fds[i], failure) != 0) return -1;
   }
-  return 0;
+  if (script_begin(&script, failure) != 0) return -1;
+  print_links_up(script.out, plan, pool);
+  return script_ip(&script, -1, failure);
 }
 
 /* What every run will do. */
@@ -406,40 +207,17 @@ static int remove_links(const struct pool *pool, struct failure *failure) {
   return failed(failure, STEP, "the link %s cannot be removed", pool->bridge);
 }
 
-static int remove_namespaces(const struct pool *pool, int state, struct failure *failure) {
-  int removed = 0;
-  for (uint64_t i = 0; i < MAX_SLOTS; i++) {
-    char name[16], path[PATH_MAX + 24];
-    snprintf(name, sizeof name, "%llu", (unsigned long long)i);
-    if (faccessat(state, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    snprintf(path, sizeof path, "%s/%s", pool->state, name);
-    while (sys_umount(path, 2 | 8 /* MNT_DETACH | UMOUNT_NOFOLLOW */) == 0) continue;
-    if (unlinkat(state, name, 0) != 0) return failed(failure, STEP, "cannot remove %s", path);
-    removed++;
-  }
-  if (unlinkat(state, RESOLVER, 0) != 0 && errno != ENOENT)
-    return failed(failure, STEP, "cannot remove " RESOLVER " in %s", pool->state);
-  return removed;
+static int remove_resolver(const struct pool *pool, int state, struct failure *failure) {
+  if (unlinkat(state, RESOLVER, 0) == 0 || errno == ENOENT) return 0;
+  return failed(failure, STEP, "cannot remove " RESOLVER " in %s", pool->state);
 }
 
 /* Links first: with them gone, nothing passes, rules or not. */
 static int remove_all(const struct pool *pool, int state, struct failure *failure) {
   int links = remove_links(pool, failure), tables = remove_tables(pool, failure);
-  int namespaces = remove_namespaces(pool, state, failure);
-  return links < 0 || tables < 0 || namespaces < 0 ? -1 : links + tables + namespaces;
-}
-
-static bool is_used(int state) {
-  for (uint64_t i = 0; i < MAX_SLOTS; i++) {
-    char name[16];
-    snprintf(name, sizeof name, "%llu", (unsigned long long)i);
-    int fd = openat(state, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) continue;
-    bool used = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    close(fd);
-    if (used) return true;
-  }
-  return false;
+  int namespaces = unpin_namespaces(pool, state, failure);
+  int resolver = remove_resolver(pool, state, failure);
+  return links < 0 || tables < 0 || namespaces < 0 || resolver < 0 ? -1 : links + tables + namespaces;
 }
 
 int pool_down(const char *path, bool unless_used, struct failure *failure) {
@@ -448,7 +226,7 @@ int pool_down(const char *path, bool unless_used, struct failure *failure) {
   int state = open_state(pool.state, failure);
   int lock = state < 0 ? -1 : lock_host(failure);
   if (lock < 0) return -1;
-  int removed = unless_used && is_used(state) ? 0 : remove_all(&pool, state, failure);
+  int removed = unless_used && is_any_namespace_locked(state) ? 0 : remove_all(&pool, state, failure);
   close(lock);
   close(state);
   return removed;

@@ -238,12 +238,34 @@ struct pool {
 uint32_t pool_group(const struct pool *pool);
 void slot_link(const struct pool *pool, uint64_t slot, char into[16]);
 uint32_t slot_address(const struct pool *pool, uint64_t slot);
-/* Scripts for `ip` and `nft`: rules.c. */
+
+/* Where in the subnet: block.c. */
+int choose_block(const struct pool_plan *plan, struct pool *pool, struct failure *failure);
+
+/* The namespaces: namespaces.c. The descriptor is one that programs inherit. */
+int pin_namespace(int state, const char *name, struct failure *failure);
+/* Removes all that are there. Answers how many, or -1. */
+int unpin_namespaces(const struct pool *pool, int state, struct failure *failure);
+bool is_any_namespace_locked(int state);
+
+/* What is to be done, as text for `ip` and `nft`: rules.c, links.c. */
 void print_address(FILE *out, uint32_t address);
 void print_rules(FILE *out, const struct pool_plan *plan, const struct pool *pool);
 void print_links(FILE *out, const struct pool_plan *plan, const struct pool *pool, const int *fds);
 void print_links_up(FILE *out, const struct pool_plan *plan, const struct pool *pool);
 void print_inside(FILE *out, const struct pool *pool, uint64_t slot);
+
+/* `ip` and `nft` on such a text: tools.c. `netns` -1: where we are. */
+int run_ip(const char *text, int netns, struct failure *failure);
+int run_nft(const char *text, struct failure *failure);
+struct script {
+  char *text;
+  size_t size;
+  FILE *out; /* what is printed here is run by script_ip or script_nft, which also free it */
+};
+int script_begin(struct script *script, struct failure *failure);
+int script_ip(struct script *script, int netns, struct failure *failure);
+int script_nft(struct script *script, struct failure *failure);
 
 /* The options of `net up` that make a plan. */
 void net_defaults(struct pool_plan *plan);
