@@ -127,6 +127,25 @@ static int make_all(const struct pool_plan *plan, const struct pool *pool, int s
   return try_cleaning(pool, failure);
 }
 
+static int remove_all(const struct pool *pool, int state, struct failure *failure);
+
+/* With the lock held; what was made is taken away again when not all could be. */
+static int make_or_remove(const struct pool_plan *plan, struct pool *pool, int state, struct failure *failure) {
+  int fds[MAX_SLOTS];
+  errno = 0;
+  if (if_nametoindex(pool->bridge) != 0 || faccessat(state, "0", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    errno = 0;
+    return failed(failure, STEP, "a pool of %s is up, or was left: net down first", pool->state);
+  }
+  if (choose_block(plan, pool, failure) != 0) return -1;
+  for (size_t i = 0; i < MAX_SLOTS; i++) fds[i] = -1;
+  int result = make_all(plan, pool, state, fds, failure);
+  for (size_t i = 0; i < MAX_SLOTS && fds[i] >= 0; i++) close(fds[i]);
+  struct failure ignored = {0};
+  if (result != 0) (void)remove_all(pool, state, &ignored);
+  return result;
+}
+
 static int check_forwarding(const struct pool_plan *plan, struct failure *failure) {
   static const char PATH[] = "/proc/sys/net/ipv4/ip_forward";
   char text[8] = "";
@@ -156,25 +175,14 @@ static int lock_host(struct failure *failure) {
   return failed(failure, STEP, "cannot lock " LOCK_FILE);
 }
 
-static int remove_all(const struct pool *pool, int state, struct failure *failure);
-
 int pool_up(const struct pool_plan *plan, struct pool *pool, struct failure *failure) {
-  int fds[MAX_SLOTS];
   if (name_pool(pool, plan->state, failure) != 0) return -1;
   int state = open_state(pool->state, failure);
-  if (state < 0 || check_forwarding(plan, failure) != 0) return -1;
-  int lock = lock_host(failure);
-  if (lock < 0) return -1;
-  errno = 0;
-  if (if_nametoindex(pool->bridge) != 0 || faccessat(state, "0", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-    errno = 0;
-    return failed(failure, STEP, "a pool of %s is up, or was left: net down first", pool->state);
-  }
-  if (choose_block(plan, pool, failure) != 0) return -1;
-  if (make_all(plan, pool, state, fds, failure) == 0) return 0;
-  struct failure ignored = {0};
-  (void)remove_all(pool, state, &ignored);
-  return -1;
+  int lock = state < 0 || check_forwarding(plan, failure) != 0 ? -1 : lock_host(failure);
+  int result = lock < 0 ? -1 : make_or_remove(plan, pool, state, failure);
+  if (lock >= 0) close(lock);
+  if (state >= 0) close(state);
+  return result;
 }
 
 /* ---- down ---- */
@@ -224,10 +232,9 @@ int pool_down(const char *path, bool unless_used, struct failure *failure) {
   struct pool pool = {0};
   if (name_pool(&pool, path, failure) != 0) return -1;
   int state = open_state(pool.state, failure);
-  int lock = state < 0 ? -1 : lock_host(failure);
-  if (lock < 0) return -1;
-  int removed = unless_used && is_any_namespace_locked(state) ? 0 : remove_all(&pool, state, failure);
-  close(lock);
-  close(state);
+  int lock = state < 0 ? -1 : lock_host(failure), removed = -1;
+  if (lock >= 0) removed = unless_used && is_any_namespace_locked(state) ? 0 : remove_all(&pool, state, failure);
+  if (lock >= 0) close(lock);
+  if (state >= 0) close(state);
   return removed;
 }

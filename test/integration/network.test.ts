@@ -119,6 +119,29 @@ describe("the pool of networks", () => {
     await assertClean();
   });
 
+  test("one that serves a client keeps nobody from making another, and goes with who made it", T, async (t) => {
+    if (!needs(t, NETWORK_NEEDS)) return;
+    const rig = theRig();
+    const [own, other] = [`${rig.state}-served`, `${rig.state}-2`];
+    const scratches = join(rig.sandbox.dir, "scratches");
+    for (const dir of [own, other, scratches]) await mkdir(dir, { mode: 0o700 });
+    const options = ["--state", scratches, "--net", own, "--dns", RESOLVER, "--slots", "2", "--client-uid", "1000"];
+    const words = [HELPER, "serve", "--socket", join(rig.sandbox.dir, "socket"), ...options];
+    const serve = spawn("nsenter", [...rig.host.enter.slice(1), ...words], { stdio: ["ignore", "pipe", "inherit"] });
+    const ended = once(serve, "close");
+    try {
+      const [ready] = await once(serve.stdout, "data");
+      assert.match(String(ready), /"pool":true/);
+      await rig.up(2, [], other);
+      await rig.down(other);
+    } finally {
+      serve.kill("SIGTERM");
+    }
+    assert.deepEqual(await ended, [0, null]);
+    for (const dir of [own, other, scratches]) await rm(dir, { recursive: true });
+    await assertClean();
+  });
+
   describe("that is up", () => {
     before(async () => made?.up(4));
     after(async () => {
