@@ -1,64 +1,85 @@
 /* Writes the seccomp filter of one architecture as a C header: seccomp-gen ARCH < seccomp.policy > header.
+ * Run by `make policy`, with libseccomp, which makes a binary tree of the numbers. Not part of the helper.
  *
- * The numbers are cut into ranges with one answer each, and a binary tree finds the range: about 9
- * comparisons instead of one for every call known. Not part of the helper; run by `make policy`. */
+ * libseccomp knows no order of rules and no "otherwise", and takes one comparison of an argument a rule. So the lines
+ * of a call are turned into cases that exclude each other: each argument is cut into the values that its lines name and
+ * the rest, the lines are asked what they say to every combination, and each combination that matters is one rule. "The
+ * rest" is a comparison that always holds (>= 0), which the library asks after the comparisons for equality. That it
+ * does is nothing it promises: test/unit/sandbox/seccomp.test.ts runs the filter over every call and says whether it
+ * answers as the policy does. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <seccomp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-enum { MAX_RULES = 512, MAX_RANGES = 1100, MAX_VALUES = 16, MAX_CODE = 4000, MAX_NUMBER = 1024 };
+enum { MAX_RULES = 512, MAX_VALUES = 16, MAX_NUMBER = 1024, ARGUMENTS = 6, MAX_CODE = 4096, ALLOW = 0 };
 
 enum test { ALWAYS, BITS, ONEOF, MASKED };
 
 struct rule {
+  char name[64];
   unsigned number;
-  int allow, only; /* only: the errno is the answer unless the test holds */
+  bool allow, only; /* only: the errno is the answer unless the test holds */
   int error;
   enum test test;
   unsigned argument, mask, values[MAX_VALUES], count;
-  int has_when;
+  bool has_when;
   unsigned when_argument, when_value;
 };
 
-struct range {
-  unsigned first;
-  int answer; /* ALLOW, or -errno, or the number of a call whose arguments decide */
+/* How one argument of a call is told apart: (argument & mask) is one of the values, or it is none of them. */
+struct cut {
+  unsigned mask, values[MAX_VALUES], count; /* mask 0: nobody asks */
+  unsigned none;                            /* one that is none of them */
 };
-
-enum { ALLOW = 1 << 20 };
 
 static struct rule rules[MAX_RULES];
 static size_t rule_count;
-static struct range ranges[MAX_RANGES];
-static size_t range_count;
-static struct { unsigned code, jt, jf, k; } code[MAX_CODE];
-static size_t code_count;
-static size_t block_at[MAX_NUMBER];
+static scmp_filter_ctx filter;
 
-static void stop(const char *why, const char *line) {
-  fprintf(stderr, "seccomp-gen: %s: %s\n", why, line);
+static void stop(const char *why, const char *where) {
+  fprintf(stderr, "seccomp-gen: %s: %s\n", why, where);
   exit(1);
 }
 
-static const struct {
-  const char *name;
-  int error;
-} ERRORS[] = {{"EPERM", 1}, {"EINVAL", 22}, {"ENOSYS", 38}, {"EPROTONOSUPPORT", 93}, {"EAFNOSUPPORT", 97}};
+/* Every answer of the library's counts: a rule that it refused would be a hole, or a wall in the wrong place. */
+static void must(int result, const char *what) {
+  if (result < 0) stop(strerror(-result), what);
+}
 
 static int error_of(const char *name) {
+  static const struct {
+    const char *name;
+    int error;
+  } ERRORS[] = {{"EPERM", EPERM},
+                {"EINVAL", EINVAL},
+                {"ENOSYS", ENOSYS},
+                {"EPROTONOSUPPORT", EPROTONOSUPPORT},
+                {"EAFNOSUPPORT", EAFNOSUPPORT}};
   for (size_t i = 0; name != NULL && i < sizeof ERRORS / sizeof ERRORS[0]; i++) {
     if (strcmp(ERRORS[i].name, name) == 0) return ERRORS[i].error;
   }
   return 0;
 }
 
-static unsigned number_of(char *word, const char *line) {
+static unsigned number_of(const char *word, unsigned most, const char *line) {
   char *end;
   if (word == NULL) stop("a number is missing", line);
   unsigned long value = strtoul(word, &end, 0);
-  if (*end != '\0' || end == word || value > UINT32_MAX) stop("not a number", line);
+  if (*end != '\0' || end == word || value > most) stop("not a number here", line);
   return (unsigned)value;
+}
+
+static unsigned argument_of(const char *word, const char *line) {
+  return number_of(word, ARGUMENTS - 1, line);
 }
 
 static void read_values(struct rule *rule, char *list, const char *line) {
@@ -66,21 +87,22 @@ static void read_values(struct rule *rule, char *list, const char *line) {
   if (list == NULL) stop("values are missing", line);
   for (char *one; (one = strsep(&rest, ",")) != NULL;) {
     if (rule->count == MAX_VALUES) stop("too many values", line);
-    rule->values[rule->count++] = number_of(one, line);
+    rule->values[rule->count++] = number_of(one, UINT32_MAX, line);
   }
 }
 
 static void read_action(struct rule *rule, char **rest, const char *line) {
-  char *verb = strsep(rest, " ");
-  if (verb != NULL && strcmp(verb, "allow") == 0) rule->allow = 1;
+  const char *verb = strsep(rest, " ");
+  rule->allow = verb != NULL && strcmp(verb, "allow") == 0;
   if (rule->allow) return;
   if (verb == NULL || (strcmp(verb, "deny") != 0 && strcmp(verb, "only") != 0)) stop("not an action", line);
   rule->only = strcmp(verb, "only") == 0;
   rule->error = error_of(strsep(rest, " "));
   if (rule->error == 0) stop("not an errno known here", line);
-  char *test = strsep(rest, " ");
+  const char *test = strsep(rest, " ");
   if (test == NULL) return;
-  rule->argument = number_of(strsep(rest, " "), line);
+  rule->argument = argument_of(strsep(rest, " "), line);
+  rule->mask = UINT32_MAX; /* of 64 bits: the high half of a register is nothing that the kernel looks at */
   if (strcmp(test, "oneof") == 0)
     rule->test = ONEOF;
   else if (strcmp(test, "bits") == 0)
@@ -89,17 +111,17 @@ static void read_action(struct rule *rule, char **rest, const char *line) {
     rule->test = MASKED;
   else
     stop("not a test", line);
-  if (rule->test != ONEOF) rule->mask = number_of(strsep(rest, " "), line);
+  if (rule->test != ONEOF) rule->mask = number_of(strsep(rest, " "), UINT32_MAX, line);
   if (rule->test != BITS) read_values(rule, strsep(rest, " "), line);
-  char *when = strsep(rest, " ");
+  const char *when = strsep(rest, " ");
   if (when == NULL) return;
   if (strcmp(when, "when") != 0) stop("words too many", line);
-  rule->has_when = 1;
-  rule->when_argument = number_of(strsep(rest, " "), line);
-  rule->when_value = number_of(strsep(rest, " "), line);
+  rule->has_when = true;
+  rule->when_argument = argument_of(strsep(rest, " "), line);
+  rule->when_value = number_of(strsep(rest, " "), UINT32_MAX, line);
 }
 
-static void read_policy(int column) {
+static void read_policy(bool second_column) {
   char line[256], whole[256];
   while (fgets(line, sizeof line, stdin) != NULL) {
     line[strcspn(line, "\n")] = '\0';
@@ -109,154 +131,187 @@ static void read_policy(int column) {
     int used = 0;
     if (sscanf(line, "%63s %15s %15s %n", name, numbers[0], numbers[1], &used) < 3 || used == 0)
       stop("not a line", whole);
-    if (strcmp(numbers[column], "-") == 0) continue;
+    const char *number = numbers[second_column];
+    if (strcmp(number, "-") == 0) continue;
     if (rule_count == MAX_RULES) stop("too many lines", whole);
     struct rule *rule = &rules[rule_count++];
     char *rest = line + used;
-    rule->number = number_of(numbers[column], whole);
-    if (rule->number >= MAX_NUMBER) stop("the number is too high", whole);
+    strcpy(rule->name, name);
+    rule->number = number_of(number, MAX_NUMBER - 1, whole);
     read_action(rule, &rest, whole);
   }
 }
 
-static int answer_of(unsigned number) {
+/* The table against the library's own, as far as that knows the call: half of these are newer than it. */
+static void check_numbers(uint32_t arch) {
   for (size_t i = 0; i < rule_count; i++) {
-    if (rules[i].number != number) continue;
-    if (rules[i].allow) return ALLOW;
-    return rules[i].test == ALWAYS ? -rules[i].error : (int)number;
-  }
-  return -error_of("ENOSYS");
-}
-
-static void make_ranges(void) {
-  for (unsigned number = 0; number <= MAX_NUMBER; number++) {
-    int answer = number == MAX_NUMBER ? -error_of("ENOSYS") : answer_of(number);
-    if (range_count > 0 && ranges[range_count - 1].answer == answer) continue;
-    ranges[range_count].first = number;
-    ranges[range_count++].answer = answer;
+    int known = seccomp_syscall_resolve_name_arch(arch, rules[i].name);
+    if (known >= 0 && (unsigned)known != rules[i].number) stop("it has another number", rules[i].name);
   }
 }
 
-enum {
-  LOAD = 0x20,
-  AND = 0x54,
-  JUMP = 0x05,
-  JUMP_EQUAL = 0x15,
-  JUMP_NOT_BELOW = 0x35,
-  JUMP_BITS = 0x45,
-  RETURN = 0x06
-};
-static const unsigned RETURN_ALLOW = 0x7fff0000, RETURN_ERRNO = 0x00050000;
-
-static void emit(unsigned operation, unsigned jt, unsigned jf, unsigned k) {
-  if (code_count == MAX_CODE || jt > 255 || jf > 255) stop("the filter is too long", "");
-  code[code_count].code = operation;
-  code[code_count].jt = jt;
-  code[code_count].jf = jf;
-  code[code_count++].k = k;
+static bool says_no(const struct rule *rule, const unsigned *arguments) {
+  if (rule->allow) return false;
+  if (rule->has_when && arguments[rule->when_argument] != rule->when_value) return false;
+  unsigned masked = arguments[rule->argument] & rule->mask;
+  bool holds = rule->test == ALWAYS || (rule->test == BITS && masked != 0);
+  for (unsigned i = 0; i < rule->count; i++) holds |= masked == rule->values[i];
+  return holds != rule->only;
 }
 
-static size_t tree_size(size_t first, size_t count) {
-  if (count == 1) return 1;
-  size_t left = tree_size(first, count / 2);
-  return 1 + (left > 255) + left + tree_size(first + count / 2, count - count / 2);
+/* ALLOW, or an errno: the first line that says no. */
+static int answer_to(unsigned number, const unsigned *arguments) {
+  for (size_t i = 0; i < rule_count; i++) {
+    if (rules[i].number == number && says_no(&rules[i], arguments)) return rules[i].error;
+  }
+  return ALLOW;
 }
 
-/* A leaf whose arguments decide is a jump; where to is filled in when the blocks are there. */
-static void emit_tree(size_t first, size_t count) {
-  if (count == 1) {
-    int answer = ranges[first].answer;
-    if (answer == ALLOW)
-      emit(RETURN, 0, 0, RETURN_ALLOW);
-    else if (answer < 0)
-      emit(RETURN, 0, 0, RETURN_ERRNO | (unsigned)-answer);
-    else
-      emit(JUMP, 0, 0, (unsigned)answer);
+static void add_value(struct cut *cut, unsigned mask, unsigned value, const char *name) {
+  if (cut->mask != 0 && cut->mask != mask) stop("two masks for one argument", name);
+  cut->mask = mask;
+  for (unsigned i = 0; i < cut->count; i++) {
+    if (cut->values[i] == value) return;
+  }
+  if (cut->count == MAX_VALUES) stop("too many values", name);
+  cut->values[cut->count++] = value;
+}
+
+static bool is_among(const struct cut *cut, unsigned value) {
+  for (unsigned i = 0; i < cut->count; i++) {
+    if (cut->values[i] == value) return true;
+  }
+  return false;
+}
+
+static void cut_arguments(unsigned number, struct cut *cuts) {
+  memset(cuts, 0, ARGUMENTS * sizeof *cuts);
+  for (size_t i = 0; i < rule_count; i++) {
+    const struct rule *rule = &rules[i];
+    if (rule->number != number || rule->allow || rule->test == ALWAYS) continue;
+    if (rule->test == BITS) add_value(&cuts[rule->argument], rule->mask, 0, rule->name);
+    for (unsigned j = 0; j < rule->count; j++)
+      add_value(&cuts[rule->argument], rule->mask, rule->values[j], rule->name);
+    if (rule->has_when) add_value(&cuts[rule->when_argument], UINT32_MAX, rule->when_value, rule->name);
+  }
+  for (struct cut *cut = cuts; cut < cuts + ARGUMENTS; cut++) {
+    /* counts through the values that the mask lets through */
+    while (is_among(cut, cut->none)) cut->none = ((cut->none | ~cut->mask) + 1) & cut->mask;
+  }
+}
+
+static void add_rule(unsigned number, int answer, const struct scmp_arg_cmp *cases, unsigned count) {
+  char what[32];
+  snprintf(what, sizeof what, "call %u", number);
+  if (answer == ENOSYS && count > 0) stop("ENOSYS depends on an argument, and is what falls through", what);
+  if (answer == ENOSYS) return; /* the library takes no rule that says what it says anyway */
+  uint32_t action = answer == ALLOW ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint32_t)answer);
+  must(seccomp_rule_add_exact_array(filter, action, (int)number, count, cases), what);
+}
+
+static const struct cut *next_cut(const struct cut *cuts, unsigned *argument) {
+  while (*argument < ARGUMENTS && cuts[*argument].mask == 0) ++*argument;
+  return *argument < ARGUMENTS ? &cuts[*argument] : NULL;
+}
+
+static unsigned value_in(const struct cut *cut, unsigned at) {
+  return at < cut->count ? cut->values[at] : cut->none;
+}
+
+/* Whether the arguments from `argument` on make no difference to what `answer` says. */
+static bool is_settled(unsigned number, const struct cut *cuts, unsigned argument, unsigned *arguments, int answer) {
+  const struct cut *cut = next_cut(cuts, &argument);
+  if (cut == NULL) return answer_to(number, arguments) == answer;
+  for (unsigned i = 0; i <= cut->count; i++) {
+    arguments[argument] = value_in(cut, i);
+    if (!is_settled(number, cuts, argument + 1, arguments, answer)) return false;
+  }
+  return true;
+}
+
+static void add_cases(unsigned number, const struct cut *cuts, unsigned argument, const unsigned *before,
+                      struct scmp_arg_cmp *cases, unsigned count) {
+  unsigned arguments[ARGUMENTS];
+  memcpy(arguments, before, sizeof arguments);
+  for (unsigned i = argument; i < ARGUMENTS; i++) arguments[i] = cuts[i].none;
+  int answer = answer_to(number, arguments);
+  if (is_settled(number, cuts, argument, arguments, answer)) {
+    add_rule(number, answer, cases, count);
     return;
   }
-  size_t half = count / 2, left = tree_size(first, half);
-  unsigned from = ranges[first + half].first;
-  if (left <= 255)
-    emit(JUMP_NOT_BELOW, (unsigned)left, 0, from);
-  else {
-    emit(JUMP_NOT_BELOW, 0, 1, from);
-    emit(JUMP, 0, 0, (unsigned)left);
+  const struct cut *cut = next_cut(cuts, &argument);
+  for (unsigned i = 0; i <= cut->count; i++) {
+    struct scmp_arg_cmp *one = &cases[count];
+    *one = (struct scmp_arg_cmp){.arg = argument, .op = SCMP_CMP_GE, .datum_a = 0};
+    if (i < cut->count)
+      *one = (struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, .datum_a = cut->mask, .datum_b = cut->values[i]};
+    arguments[argument] = value_in(cut, i);
+    add_cases(number, cuts, argument + 1, arguments, cases, count + 1);
   }
-  emit_tree(first, half);
-  emit_tree(first + half, count - half);
 }
 
-static unsigned low_half_of(unsigned argument) {
-  return 16 + 8 * argument;
-}
-
-/* Falls through when the rule has nothing to say. */
-static void emit_rule(const struct rule *rule) {
-  size_t when = 0;
-  if (rule->has_when) {
-    emit(LOAD, 0, 0, low_half_of(rule->when_argument));
-    when = code_count;
-    emit(JUMP_EQUAL, 0, 0, rule->when_value);
-  }
-  emit(LOAD, 0, 0, low_half_of(rule->argument));
-  if (rule->test == BITS)
-    emit(JUMP_BITS, 0, 1, rule->mask);
-  else {
-    if (rule->test == MASKED) emit(AND, 0, 0, rule->mask);
-    for (unsigned i = 0; i < rule->count; i++) {
-      unsigned after = rule->count - 1 - i; /* values still to compare */
-      int last = after == 0;
-      if (rule->only)
-        emit(JUMP_EQUAL, after + 1, 0, rule->values[i]);
-      else
-        emit(JUMP_EQUAL, after, (unsigned)last, rule->values[i]);
-    }
-  }
-  emit(RETURN, 0, 0, RETURN_ERRNO | (unsigned)rule->error);
-  if (rule->has_when) code[when].jf = (unsigned)(code_count - when - 1);
-}
-
-static void emit_blocks(void) {
+static void make_filter(void) {
+  static bool done[MAX_NUMBER];
+  const uint32_t unknown = SCMP_ACT_ERRNO(ENOSYS);
+  filter = seccomp_init(unknown);
+  if (filter == NULL) stop("no memory", "seccomp_init");
+  must(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2), "a binary tree"); /* needs 2.5 */
+  must(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, unknown), "foreign architectures");
   for (size_t i = 0; i < rule_count; i++) {
-    unsigned number = rules[i].number;
-    if (rules[i].allow || rules[i].test == ALWAYS || block_at[number] != 0) continue;
-    block_at[number] = code_count;
-    for (size_t j = i; j < rule_count; j++) {
-      if (rules[j].number == number) emit_rule(&rules[j]);
-    }
-    emit(RETURN, 0, 0, RETURN_ALLOW);
+    struct cut cuts[ARGUMENTS];
+    struct scmp_arg_cmp cases[ARGUMENTS];
+    const unsigned none[ARGUMENTS] = {0};
+    if (done[rules[i].number]) continue;
+    done[rules[i].number] = true;
+    cut_arguments(rules[i].number, cuts);
+    add_cases(rules[i].number, cuts, 0, none, cases, 0);
   }
+}
+
+static size_t export_filter(struct sock_filter *code) {
+  int fd = memfd_create("filter", MFD_CLOEXEC);
+  if (fd < 0) stop(strerror(errno), "memfd_create");
+  must(seccomp_export_bpf(filter, fd), "the filter cannot be written");
+  ssize_t bytes = pread(fd, code, MAX_CODE * sizeof *code, 0);
+  close(fd);
+  if (bytes <= 0 || (size_t)bytes % sizeof *code != 0) stop("the filter cannot be read", "memfd");
+  return (size_t)bytes / sizeof *code;
+}
+
+/* The filter was made from bare numbers for the machine that we run on, for the library translates numbers for another
+ * one by names, and does not know the newest. The one place where the architecture stands is set here. */
+static void set_architecture(struct sock_filter *code, size_t count, uint32_t arch) {
+  size_t places = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (code[i].k != seccomp_arch_native() || BPF_CLASS(code[i].code) != BPF_JMP) continue;
+    code[i].k = arch;
+    places++;
+  }
+  if (places != 1) stop("the filter does not ask for the architecture once", "export");
 }
 
 int main(int argc, char **argv) {
   static const struct {
-    const char *name, *audit;
-  } ARCHES[] = {{"x86_64", "AUDIT_ARCH_X86_64"}, {"aarch64", "AUDIT_ARCH_AARCH64"}};
-  int column = argc == 2 && strcmp(argv[1], "aarch64") == 0;
-  if (argc != 2 || strcmp(argv[1], ARCHES[column].name) != 0)
+    const char *name;
+    uint32_t arch;
+  } ARCHES[] = {{"x86_64", AUDIT_ARCH_X86_64}, {"aarch64", AUDIT_ARCH_AARCH64}};
+  static struct sock_filter code[MAX_CODE];
+  bool second = argc == 2 && strcmp(argv[1], ARCHES[1].name) == 0;
+  if (argc != 2 || strcmp(argv[1], ARCHES[second].name) != 0)
     stop("usage", "seccomp-gen x86_64|aarch64 < seccomp.policy");
-  read_policy(column);
-  make_ranges();
-
-  emit(LOAD, 0, 0, 4); /* the ABI: another one has other numbers */
-  emit(JUMP_EQUAL, 1, 0, column == 0 ? 0xc000003e : 0xc00000b7);
-  emit(RETURN, 0, 0, RETURN_ERRNO | (unsigned)error_of("ENOSYS"));
-  emit(LOAD, 0, 0, 0);
-  size_t tree = code_count;
-  emit_tree(0, range_count);
-  size_t end = code_count;
-  emit_blocks();
-  for (size_t i = tree; i < end; i++) {
-    int is_leaf =
-        code[i].code == JUMP && !(code[i - 1].code == JUMP_NOT_BELOW && code[i - 1].jt == 0 && code[i - 1].jf == 1);
-    if (is_leaf) code[i].k = (unsigned)(block_at[code[i].k] - i - 1);
-  }
-
-  printf("/* Written by seccomp-gen from seccomp.policy for %s. Do not edit: `make -C sandbox policy`. */\n",
-         ARCHES[column].audit);
+  read_policy(second);
+  check_numbers(ARCHES[second].arch);
+  make_filter();
+  size_t count = export_filter(code);
+  set_architecture(code, count, ARCHES[second].arch);
+  const struct scmp_version *version = seccomp_version();
+  printf("/* Written by seccomp-gen from seccomp.policy for %s, with libseccomp %u.%u.%u.\n"
+         " * Do not edit: `make -C sandbox policy`. */\n",
+         ARCHES[second].name, version->major, version->minor, version->micro);
   printf("static const struct sock_filter FILTER[] = {\n");
-  for (size_t i = 0; i < code_count; i++)
+  for (size_t i = 0; i < count; i++)
     printf("    {0x%02x, %u, %u, 0x%08x},\n", code[i].code, code[i].jt, code[i].jf, code[i].k);
   printf("};\n");
+  seccomp_release(filter);
   return 0;
 }
