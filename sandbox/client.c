@@ -157,6 +157,7 @@ static int set_slot(const struct serve *serve, struct plan *plan, struct sentenc
   plan->uid_base = serve->uid_bases[plan->slot];
   plan->bind_owner = serve->client_uid;
   plan->bind_userns = serve->owner_userns[plan->slot];
+  plan->alone_netns = serve->alone_netns[plan->slot];
   plan->cgroup = serve->cgroup;
   plan->command_line = serve->command_line;
   plan->command_line_bytes = serve->command_line_bytes;
@@ -239,10 +240,9 @@ static int do_hello(const struct serve *serve, int client, struct list *words) {
 
 static const struct {
   const char *name, *usage;
-  size_t words; /* how many it wants; ANY: it looks itself */
+  size_t words; /* how many it wants */
   int (*serve)(const struct serve *serve, int client, struct list *words);
 } VERBS[] = {
-    {"run", "run [options] -- CMD [ARG...]", SIZE_MAX, do_run},
     {"adopt", "adopt PATH", 1, do_adopt},
     {"remove", "remove PATH", 1, do_remove},
     {"discard", "discard NAME", 1, do_discard},
@@ -254,10 +254,11 @@ int client_serve(const struct serve *serve, int client) {
   struct list words = {0};
   struct sentence why = {""};
   if (read_request(client, &words, &why) != 0) return answer_refused(client, why.text);
+  struct list rest = {.at = words.at + 1, .count = words.count - 1, .room = words.room - 1};
+  if (strcmp(words.at[0], "run") == 0) return do_run(serve, client, &rest);
   for (size_t i = 0; i < sizeof VERBS / sizeof VERBS[0]; i++) {
     if (strcmp(VERBS[i].name, words.at[0]) != 0) continue;
-    struct list rest = {.at = words.at + 1, .count = words.count - 1, .room = words.room - 1};
-    if (VERBS[i].words == SIZE_MAX || VERBS[i].words == rest.count) return VERBS[i].serve(serve, client, &rest);
+    if (VERBS[i].words == rest.count) return VERBS[i].serve(serve, client, &rest);
     refuse(&why, "usage: %s", VERBS[i].usage);
     return answer_refused(client, why.text);
   }

@@ -7,14 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,6 +45,42 @@ static int setup_death_signal(struct inside *inside) {
 static int setup_propagation(struct inside *inside) {
   if (sys_make_private("/") == 0) return 0;
   return failed(&inside->failure, "propagation", "cannot make the mounts private");
+}
+
+static int make_tmpfs(struct inside *inside, const char *step, const char *mode, const char *bytes) {
+  const struct fs_option options[] = {{"source", "tmpfs"}, {"mode", mode}, {"size", bytes},
+                                      {"uid", "0"},        {"gid", "0"},   {NULL, NULL}};
+  return fs_make("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &inside->failure, step);
+}
+
+static int make_proc(struct inside *inside) {
+  const struct fs_option options[] = {{"source", "proc"}, {NULL, NULL}};
+  return fs_make("proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &inside->failure, "proc");
+}
+
+static int make_pts(struct inside *inside) {
+  const struct fs_option options[] = {{"source", "devpts"}, {"newinstance", NULL}, {"ptmxmode", "0666"},
+                                      {"mode", "0620"},     {"gid", "5"},          {NULL, NULL}};
+  return fs_make("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &inside->failure, "dev");
+}
+
+static bool caller_mounts(const struct plan *plan, const char *path) {
+  for (size_t i = 0; i < plan->op_count; i++) {
+    if (strcmp(plan->ops[i].target, path) == 0) return true;
+  }
+  return false;
+}
+
+/* All that needs no root to be made: the time in which the supervisor makes one. */
+static int setup_filesystems(struct inside *inside) {
+  inside->tmp = inside->run = -1;
+  inside->proc = make_proc(inside);
+  inside->pts = inside->proc < 0 ? -1 : make_pts(inside);
+  inside->shm = inside->pts < 0 ? -1 : make_tmpfs(inside, "dev", "1777", DEFAULT_SHM_BYTES);
+  if (inside->shm < 0) return -1;
+  bool tmp = !caller_mounts(inside->plan, "/tmp"), run = !caller_mounts(inside->plan, "/run");
+  if (tmp && (inside->tmp = make_tmpfs(inside, "tmp", "1777", DEFAULT_TMP_BYTES)) < 0) return -1;
+  return run && (inside->run = make_tmpfs(inside, "tmp", "0755", DEFAULT_RUN_BYTES)) < 0 ? -1 : 0;
 }
 
 /* The overlay is attached where the caller's scratch is, the one place we know to be a directory of ours. */
@@ -84,17 +117,6 @@ static int setup_hostname(struct inside *inside) {
   return failed(&inside->failure, "hostname", "cannot set %s", name);
 }
 
-static int setup_loopback(struct inside *inside) {
-  if (inside->plan->network != NETWORK_NONE) return 0;
-  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  int result = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &request);
-  int error = errno;
-  if (fd >= 0) close(fd);
-  errno = error;
-  return result == 0 ? 0 : failed(&inside->failure, "loopback", "cannot bring lo up");
-}
-
 /* A part of /proc as a mount of its own over itself: read-only, or hidden behind /dev/null. */
 static int mask_proc(struct inside *inside, int proc, const char *name, const char *over) {
   int target = openat(proc, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -112,12 +134,8 @@ static int mask_proc(struct inside *inside, int proc, const char *name, const ch
 /* After dev: the masks are binds of its null device. Before pivot: the kernel wants to see the old /proc. */
 static int setup_proc(struct inside *inside) {
   static const char *const HIDDEN[] = {"kallsyms", "keys"}; /* the others worth hiding are root's outside: EACCES */
-  const struct fs_option options[] = {{"source", "proc"}, {NULL, NULL}};
-  int target = plain_directory(inside->root, "proc", &inside->failure, "proc");
-  int proc = target < 0 ? -1
-                        : fs_make("proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-                                  &inside->failure, "proc");
-  if (proc < 0 || attach(inside, "proc", proc, target) != 0) return -1;
+  int target = plain_directory(inside->root, "proc", &inside->failure, "proc"), proc = inside->proc;
+  if (target < 0 || attach(inside, "proc", proc, target) != 0) return -1;
   for (size_t i = 0; i < sizeof HIDDEN / sizeof HIDDEN[0]; i++) {
     if (mask_proc(inside, proc, HIDDEN[i], "dev/null") != 0) return -1;
   }
@@ -126,44 +144,21 @@ static int setup_proc(struct inside *inside) {
   return 0;
 }
 
-static int mount_tmpfs(struct inside *inside, const char *step, int target, const char *mode, const char *bytes,
-                       unsigned attributes) {
-  const struct fs_option options[] = {{"source", "tmpfs"}, {"mode", mode}, {"size", bytes},
-                                      {"uid", "0"},        {"gid", "0"},   {NULL, NULL}};
-  if (target < 0) return -1;
-  int fs = fs_make("tmpfs", options, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &inside->failure, step);
-  if (fs < 0) return -1;
-  int result = attach(inside, step, fs, target);
-  close(fs);
-  return result;
-}
-
 static int setup_dev(struct inside *inside) {
   int target = plain_directory(inside->root, "dev", &inside->failure, "dev");
   if (target < 0 || attach(inside, "dev", inside->dev, target) != 0) return -1;
-  const struct fs_option options[] = {{"source", "devpts"}, {"newinstance", NULL}, {"ptmxmode", "0666"},
-                                      {"mode", "0620"},     {"gid", "5"},          {NULL, NULL}};
-  int pts = fs_make("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &inside->failure, "dev");
-  if (pts < 0 || attach(inside, "dev", pts, openat(inside->dev, "pts", O_PATH | O_CLOEXEC)) != 0) return -1;
-  close(pts);
-  return mount_tmpfs(inside, "dev", openat(inside->dev, "shm", O_PATH | O_CLOEXEC), "1777", DEFAULT_SHM_BYTES, 0);
+  if (attach(inside, "dev", inside->pts, openat(inside->dev, "pts", O_PATH | O_CLOEXEC)) != 0) return -1;
+  return attach(inside, "dev", inside->shm, openat(inside->dev, "shm", O_PATH | O_CLOEXEC));
 }
 
-static bool caller_mounts(const struct plan *plan, const char *path) {
-  for (size_t i = 0; i < plan->op_count; i++) {
-    if (strcmp(plan->ops[i].target, path) == 0) return true;
-  }
-  return false;
+static int attach_in_root(struct inside *inside, int mount, const char *name) {
+  if (mount < 0) return 0;
+  int target = plain_directory(inside->root, name, &inside->failure, "tmp");
+  return target < 0 ? -1 : attach(inside, "tmp", mount, target);
 }
 
 static int setup_tmp(struct inside *inside) {
-  struct failure *failure = &inside->failure;
-  if (!caller_mounts(inside->plan, "/tmp") &&
-      mount_tmpfs(inside, "tmp", plain_directory(inside->root, "tmp", failure, "tmp"), "1777", DEFAULT_TMP_BYTES, 0) !=
-          0)
-    return -1;
-  if (caller_mounts(inside->plan, "/run")) return 0;
-  return mount_tmpfs(inside, "tmp", plain_directory(inside->root, "run", failure, "tmp"), "0755", DEFAULT_RUN_BYTES, 0);
+  return attach_in_root(inside, inside->tmp, "tmp") != 0 ? -1 : attach_in_root(inside, inside->run, "run");
 }
 
 /* In the order given, so that a later one may lie inside an earlier one. */
@@ -175,7 +170,8 @@ static int setup_mounts(struct inside *inside) {
       char bytes[24];
       snprintf(bytes, sizeof bytes, "%llu", (unsigned long long)op->bytes);
       int target = path_in_root(inside->root, op->target, true, &inside->failure, "mounts");
-      if (mount_tmpfs(inside, "mounts", target, "1777", op->bytes == 0 ? DEFAULT_TMP_BYTES : bytes, 0) != 0) return -1;
+      int fs = target < 0 ? -1 : make_tmpfs(inside, "mounts", "1777", op->bytes == 0 ? DEFAULT_TMP_BYTES : bytes);
+      if (fs < 0 || attach(inside, "mounts", fs, target) != 0) return -1;
       continue;
     }
     struct stat source;
@@ -225,9 +221,9 @@ static const struct {
     {"identity", setup_identity},                 /* all that follows is done as uid 0 inside */
     {"cgroup-namespace", setup_cgroup_namespace}, /* clone3 would root it at the supervisor's cgroup */
     {"hostname", setup_hostname},
-    {"loopback", setup_loopback},
     {"rlimits", setup_rlimits},
-    {"root", setup_root}, /* what the supervisor made meanwhile */
+    {"filesystems", setup_filesystems}, /* made here, attached below: the supervisor makes the root meanwhile */
+    {"root", setup_root},
     {"dev", setup_dev},
     {"proc", setup_proc},
     {"tmp", setup_tmp},

@@ -27,16 +27,17 @@ static int run_main(int argc, char **argv) {
 
 static int help(int argc, char **argv) {
   (void)argc, (void)argv;
-  puts("toroid-sandbox runs one command inside walls and says how it ended.\n\n"
-       "  toroid-sandbox run [options] -- CMD [ARG...]\n"
-       "  toroid-sandbox serve [options]                  do that for a caller without privilege, who asks at a socket\n"
-       "  toroid-sandbox check [--json]                   what this host lacks, found by trying\n"
-       "  toroid-sandbox gc --state DIR [--cgroup DIR] [--net DIR]    remove what a dead host left\n"
-       "  toroid-sandbox net up --state DIR --slots N [options]       make network namespaces DIR/0, DIR/1, ...\n"
-       "  toroid-sandbox net down --state DIR             remove them and all that belongs to them\n"
-       "  toroid-sandbox net check [--json]               what this host lacks for them, found by trying\n"
-       "  toroid-sandbox --help | --version\n\n"
-       "options of run:");
+  puts(
+      "toroid-sandbox runs one command inside walls and says how it ended.\n\n"
+      "  toroid-sandbox run [options] -- CMD [ARG...]\n"
+      "  toroid-sandbox serve [options]                  do that for a caller without privilege, who asks at a socket\n"
+      "  toroid-sandbox check [--json]                   what this host lacks, found by trying\n"
+      "  toroid-sandbox gc --state DIR [--cgroup DIR] [--net DIR]    remove what a dead host left\n"
+      "  toroid-sandbox net up --state DIR --slots N [options]       make network namespaces DIR/0, DIR/1, ...\n"
+      "  toroid-sandbox net down --state DIR             remove them and all that belongs to them\n"
+      "  toroid-sandbox net check [--json]               what this host lacks for them, found by trying\n"
+      "  toroid-sandbox --help | --version\n\n"
+      "options of run:");
   print_run_options();
   puts("\noptions of serve:");
   print_serve_options();
@@ -56,8 +57,9 @@ static const struct {
   const char *name;
   int (*main)(int argc, char **argv);
 } COMMANDS[] = {
-    {"run", run_main}, {"serve", serve_command}, {"check", check_command}, {"gc", gc_command}, {"net", net_command}, {"--help", help},
-    {"-h", help},      {"--version", version},
+    {"run", run_main},  {"serve", serve_command}, {"check", check_command},
+    {"gc", gc_command}, {"net", net_command},     {"--help", help},
+    {"-h", help},       {"--version", version},
 };
 
 int main(int argc, char **argv) {

@@ -88,6 +88,23 @@ int scratch_prepare(struct scratch *scratch, uint64_t uid_base, struct failure *
   return 0;
 }
 
+int scratch_put_aside(const struct scratch *scratch, char *trash, size_t room) {
+  struct stat there, ours;
+  if (fstatat(scratch->parent_fd, scratch->name, &there, AT_SYMLINK_NOFOLLOW) != 0 || fstat(scratch->fd, &ours) != 0)
+    return -1;
+  errno = ESTALE; /* somebody put another directory in its place: that one is not ours to remove */
+  if (there.st_dev != ours.st_dev || there.st_ino != ours.st_ino) return -1;
+  snprintf(trash, room, TRASH "%s", scratch->name);
+  if (renameat2(scratch->parent_fd, scratch->name, scratch->parent_fd, trash, RENAME_NOREPLACE) == 0) return 0;
+  trash[0] = '\0';
+  return tree_remove(scratch->parent_fd, scratch->name);
+}
+
+void scratch_delete(const struct scratch *scratch, const char *trash) {
+  (void)setpriority(PRIO_PROCESS, 0, 10);
+  if (tree_remove(scratch->parent_fd, trash) != 0) complain("%s cannot be deleted: %s", trash, strerror(errno));
+}
+
 /* A process of its own that holds nothing of the caller's. */
 static void remove_in_background(const struct scratch *scratch, const char *trash) {
   pid_t pid = fork();
@@ -102,16 +119,9 @@ static void remove_in_background(const struct scratch *scratch, const char *tras
 
 /* Out of the way at once, deleted in the background: a build leaves tens of thousands of files. */
 int scratch_remove(const struct scratch *scratch) {
-  struct stat there, ours;
-  char trash[sizeof scratch->name + sizeof TRASH];
-  if (fstatat(scratch->parent_fd, scratch->name, &there, AT_SYMLINK_NOFOLLOW) != 0 || fstat(scratch->fd, &ours) != 0)
-    return -1;
-  errno = ESTALE; /* somebody put another directory in its place: that one is not ours to remove */
-  if (there.st_dev != ours.st_dev || there.st_ino != ours.st_ino) return -1;
-  snprintf(trash, sizeof trash, TRASH "%s", scratch->name);
-  if (renameat2(scratch->parent_fd, scratch->name, scratch->parent_fd, trash, RENAME_NOREPLACE) != 0)
-    return tree_remove(scratch->parent_fd, scratch->name);
-  remove_in_background(scratch, trash);
+  char trash[TRASH_NAME_BYTES];
+  if (scratch_put_aside(scratch, trash, sizeof trash) != 0) return -1;
+  if (trash[0] != '\0') remove_in_background(scratch, trash);
   return 0;
 }
 

@@ -112,7 +112,7 @@ static int listen_at(const struct serve *serve, struct failure *failure) {
   errno = ENAMETOOLONG;
   if (strlen(serve->socket) >= sizeof address.sun_path) return failed(failure, STEP, "--socket %s", serve->socket);
   strcpy(address.sun_path, serve->socket);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
     errno = 0;
     return failed(failure, STEP, "somebody serves at %s already", serve->socket);
@@ -131,7 +131,8 @@ static int make_slots(struct serve *serve, struct failure *failure) {
   if (uids_reserve(serve->uid_bases, serve->slots, failure) != 0) return -1;
   for (uint64_t i = 0; i < serve->slots; i++) {
     serve->owner_userns[i] = userns_for_owner(serve->uid_bases[i], serve->client_uid, serve->client_gid, failure);
-    if (serve->owner_userns[i] < 0) return -1;
+    serve->alone_netns[i] = serve->owner_userns[i] < 0 ? -1 : network_alone_keep(failure);
+    if (serve->alone_netns[i] < 0) return -1;
   }
   return 0;
 }
@@ -164,6 +165,21 @@ void tell_ready(const struct serve *serve, int fd) {
 
 /* ---- at work ---- */
 
+enum { IDLE_AHEAD = 2 };
+
+/* A process for a client that is to come: it has what does not depend on what will be asked. */
+struct worker {
+  pid_t pid;
+  bool busy;
+};
+
+struct workers {
+  struct worker at[MAX_CLIENTS];
+  size_t count, idle;
+  int taken[2]; /* a pid for each worker that has got a client */
+  int stop[2];  /* at its end, idle workers go: also when serve was killed */
+};
+
 static bool is_allowed(const struct serve *serve, int client) {
   struct ucred who;
   socklen_t length = sizeof who;
@@ -171,51 +187,87 @@ static bool is_allowed(const struct serve *serve, int client) {
   return who.uid == serve->client_uid || who.uid == 0;
 }
 
-static pid_t take_client(const struct serve *serve, int listener, int signals) {
-  int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-  if (client < 0) return -1;
-  pid_t pid = is_allowed(serve, client) ? fork() : -1;
-  if (pid == 0) {
-    sigset_t none;
-    sigemptyset(&none);
-    close(listener);
-    close(signals);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    _exit(client_serve(serve, client));
+/* Of several that wait, one gets the client. -1: there is none to come. */
+static int await_client(const struct serve *serve, int listener, int stop) {
+  for (;;) {
+    struct pollfd on[] = {{.fd = listener, .events = POLLIN}, {.fd = stop, .events = POLLIN}};
+    if (poll(on, 2, -1) < 0 && errno != EINTR) return -1;
+    if (on[1].revents != 0) return -1;
+    int client = on[0].revents == 0 ? -1 : accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (client >= 0 && is_allowed(serve, client)) return client;
+    if (client >= 0) close(client);
   }
-  close(client);
-  return pid;
 }
 
-/* Also what clients' processes left to us: deletions in the background. */
-static void reap(pid_t *clients, size_t *count) {
+static int work(const struct serve *serve, struct workers *workers, int listener) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  close(workers->stop[1]);
+  close(workers->taken[0]);
+  int client = await_client(serve, listener, workers->stop[0]);
+  if (client < 0) return 0;
+  pid_t self = getpid();
+  if (write(workers->taken[1], &self, sizeof self) != sizeof self) return EXIT_OURS;
+  close(listener);
+  close(workers->taken[1]);
+  close(workers->stop[0]);
+  return client_serve(serve, client);
+}
+
+static void add_worker(const struct serve *serve, struct workers *workers, int listener) {
+  pid_t pid = fork();
+  if (pid == 0) _exit(work(serve, workers, listener));
+  if (pid < 0) return; /* the next event tries again */
+  workers->at[workers->count++] = (struct worker){.pid = pid};
+  workers->idle++;
+}
+
+static void note_taken(struct workers *workers) {
+  for (pid_t pid; read(workers->taken[0], &pid, sizeof pid) == sizeof pid;) {
+    for (size_t i = 0; i < workers->count; i++) {
+      if (workers->at[i].pid != pid || workers->at[i].busy) continue;
+      workers->at[i].busy = true;
+      workers->idle--;
+    }
+  }
+}
+
+/* Also what clients' processes left to us. */
+static void reap(struct workers *workers) {
   for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;) {
-    for (size_t i = 0; i < *count; i++) {
-      if (clients[i] == pid) clients[i] = clients[--*count];
+    for (size_t i = 0; i < workers->count; i++) {
+      if (workers->at[i].pid != pid) continue;
+      workers->idle -= !workers->at[i].busy;
+      workers->at[i] = workers->at[--workers->count];
     }
   }
 }
 
 /* Until told to stop or alone; then until the last run is over, for what runs is the clients' to end. */
 static int serve_clients(const struct serve *serve, int listener, int signals, int parent) {
+  static struct workers workers;
+  if (pipe2(workers.taken, O_CLOEXEC | O_NONBLOCK) != 0 || pipe2(workers.stop, O_CLOEXEC) != 0) return EXIT_OURS;
   struct pollfd on[] = {
-      {.fd = signals, .events = POLLIN}, {.fd = parent, .events = POLLIN}, {.fd = listener, .events = POLLIN}};
-  static pid_t clients[MAX_CLIENTS];
-  size_t count = 0;
-  for (bool stopping = false; !stopping || count > 0;) {
-    on[2].fd = stopping || count == MAX_CLIENTS ? -1 : listener;
+      {.fd = signals, .events = POLLIN}, {.fd = parent, .events = POLLIN}, {.fd = workers.taken[0], .events = POLLIN}};
+  for (bool stopping = false; !stopping || workers.count > 0;) {
+    while (!stopping && workers.idle < IDLE_AHEAD && workers.count < MAX_CLIENTS) {
+      size_t before = workers.count;
+      add_worker(serve, &workers, listener);
+      if (workers.count == before) break;
+    }
     if (poll(on, 3, -1) < 0 && errno != EINTR) return EXIT_OURS;
+    bool told = on[1].revents != 0;
     struct signalfd_siginfo info;
-    while (on[0].revents != 0 && read(signals, &info, sizeof info) == sizeof info)
-      stopping |= info.ssi_signo != SIGCHLD;
-    if (on[1].revents != 0) {
+    while (read(signals, &info, sizeof info) == sizeof info) told |= info.ssi_signo != SIGCHLD;
+    if (told && !stopping) {
       stopping = true;
       on[1].fd = -1;
+      (void)unlink(serve->socket); /* who comes now is told at once that nobody serves */
+      close(workers.stop[1]);
     }
-    reap(clients, &count);
-    if (on[2].fd < 0 || on[2].revents == 0) continue;
-    clients[count] = take_client(serve, listener, signals);
-    if (clients[count] > 0) count++;
+    note_taken(&workers);
+    reap(&workers);
   }
   return 0;
 }
@@ -256,7 +308,6 @@ int serve_command(int argc, char **argv) {
   if (get_ready(&serve, &listener, &signals, &failure) == 0) {
     tell_ready(&serve, STDOUT_FILENO);
     status = serve_clients(&serve, listener, signals, parent);
-    (void)unlink(serve.socket);
   }
   if (serve.has_pool && pool_down(serve.net, false, &failure) < 0) status = EXIT_OURS;
   if (failure.step[0] == '\0') return status;

@@ -152,6 +152,7 @@ int slot_clean(const struct slot *slot, struct failure *failure) {
   }
   errno = 0;
   if (left > 0) return failed(failure, STEP, "%lu sockets of an earlier run are left in the slot", left);
+  if (slot->conntrack < 0) return 0;
   if (slot_forget_connections(slot->conntrack, slot->address) == 0) return 0;
   return failed(failure, STEP, "the connections of an earlier run cannot be removed");
 }
@@ -191,7 +192,16 @@ int slot_enter(struct slot *slot, const char *path, struct failure *failure) {
   slot->conntrack = netlink_open(NETLINK_NETFILTER); /* a socket stays in the namespace it was made in: the host's */
   if (slot->conntrack < 0) return failed(failure, STEP, "this kernel has no netfilter");
   if (setns(slot->netns, CLONE_NEWNET) != 0) return failed(failure, STEP, "cannot enter %s", path);
+  slot->entered = true;
   if (own_address(&slot->address) != 0) return failed(failure, STEP, "%s has no address", path);
+  return slot_clean(slot, failure);
+}
+
+int slot_enter_alone(struct slot *slot, int netns, struct failure *failure) {
+  slot->netns = fcntl(netns, F_DUPFD_CLOEXEC, 0);
+  if (slot->netns < 0 || setns(slot->netns, CLONE_NEWNET) != 0)
+    return failed(failure, STEP, "cannot enter the network of the slot");
+  slot->entered = true;
   return slot_clean(slot, failure);
 }
 
@@ -199,7 +209,7 @@ void slot_leave(struct slot *slot) {
   struct failure failure = {0};
   char sentence[640];
   if (slot->netns < 0) return;
-  if (slot->address != 0 && slot_clean(slot, &failure) != 0) {
+  if (slot->entered && slot_clean(slot, &failure) != 0) {
     failure_sentence(&failure, sentence, sizeof sentence);
     complain("%s", sentence);
   }

@@ -44,21 +44,26 @@ static int watch_signals(struct run *run) {
   return run->signal_fd >= 0 ? 0 : failed(&run->failure, "signals", "cannot watch them");
 }
 
+/* After our sockets are made: they belong to the namespace of that moment, and a slot is to have the build's alone. */
+static int enter_network(struct run *run) {
+  const struct plan *plan = &run->plan;
+  if (plan->network == NETWORK_FULL) return slot_enter(&run->slot, plan->netns, &run->failure);
+  if (plan->network == NETWORK_HOST) return 0;
+  if (plan->alone_netns > 0) return slot_enter_alone(&run->slot, plan->alone_netns, &run->failure);
+  return network_alone(&run->failure);
+}
+
 static int start_init(struct run *run, uint64_t *mark) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return failed(&run->failure, "clone", "no socket pair");
-  if (run->plan.network == NETWORK_FULL) {
-    /* after the pair is made: a socket belongs to the namespace of that moment, and a slot is to have the build's alone
-     */
-    if (slot_enter(&run->slot, run->plan.netns, &run->failure) != 0) return -1;
-    step_done(&run->steps, "network", mark);
-  }
+  if (enter_network(run) != 0) return -1;
+  step_done(&run->steps, "network", mark);
   if (fchdir(run->scratch.fd) != 0) return failed(&run->failure, "clone", "cannot enter the scratch directory");
   bool placed = run->cgroup.fd >= 0;
   struct clone_args args = {
       .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD |
-               (run->plan.network == NETWORK_NONE ? CLONE_NEWNET : 0) | (placed ? CLONE_INTO_CGROUP : 0),
+               (placed ? CLONE_INTO_CGROUP : 0),
       .pidfd = (uint64_t)(uintptr_t)&run->init_fd,
       .exit_signal = SIGCHLD,
       .cgroup = placed ? (uint64_t)run->cgroup.fd : 0,
@@ -285,6 +290,23 @@ static void reap_init(struct run *run) {
   complain("processes of the run do not die, and are left");
 }
 
+static bool removes_scratch(const struct run *run) {
+  return run->has_scratch && (!run->plan.keep_scratch || run->orphan);
+}
+
+/* A client does not wait for this process but for the end of what it hears: the next run may then have the slot and the
+ * scratch, and what this one wrote is deleted when nobody waits. */
+static void end_for_client(struct run *run) {
+  char trash[TRASH_NAME_BYTES] = "";
+  if (removes_scratch(run) && scratch_put_aside(&run->scratch, trash, sizeof trash) != 0)
+    complain("the scratch %s cannot be removed: %s", run->plan.scratch, strerror(errno));
+  if (run->uids_fd >= 0) close(run->uids_fd);
+  if (run->has_scratch) close(run->scratch.lock_fd);
+  tell_gone(run);
+  (void)shutdown(run->client, SHUT_WR);
+  if (trash[0] != '\0') scratch_delete(&run->scratch, trash);
+}
+
 /* Kills what is left, waits until it is gone, reads what it used, and only then removes. */
 static void end_everything(struct run *run) {
   run->ended_at = now_us();
@@ -302,7 +324,8 @@ static void end_everything(struct run *run) {
   if (cgroup_remove(&run->cgroup) != 0)
     complain("the cgroup %s cannot be removed: %s", run->cgroup.path, strerror(errno));
   slot_leave(&run->slot); /* before the scratch: what deletes it in the background must not hold the slot's lock */
-  if (run->has_scratch && (!run->plan.keep_scratch || run->orphan) && scratch_remove(&run->scratch) != 0)
+  if (run->client >= 0) return end_for_client(run);
+  if (removes_scratch(run) && scratch_remove(&run->scratch) != 0)
     complain("the scratch %s cannot be removed: %s", run->plan.scratch, strerror(errno));
   tell_gone(run);
 }

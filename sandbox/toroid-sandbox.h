@@ -67,6 +67,7 @@ struct plan {
   uint64_t bind_owner; /* the uid outside that is uid 0 inside in binds */
   int bind_userns;     /* maps so; 0: made for the run when bind_owner asks for it */
   bool is_client;      /* asked for by a client of `serve` */
+  int alone_netns;     /* a network with nothing but a loopback, kept from run to run; 0: one is made for the run */
   uint64_t slot;       /* of `serve`, for a client */
   const char *output;  /* a named pipe of the client's for stdout and stderr */
   uint64_t user, group, parent_pid;
@@ -179,7 +180,12 @@ struct scratch {
 
 int scratch_open(struct scratch *scratch, struct plan *plan, struct failure *failure);
 int scratch_prepare(struct scratch *scratch, uint64_t uid_base, struct failure *failure);
+/* Moves it out of the way and deletes it in a process of its own. */
 int scratch_remove(const struct scratch *scratch);
+/* The same in two steps, for who has the time to delete it by itself. */
+int scratch_put_aside(const struct scratch *scratch, char *trash, size_t room);
+void scratch_delete(const struct scratch *scratch, const char *trash);
+enum { TRASH_NAME_BYTES = 320 };
 int scratch_collect(const char *state, struct failure *failure);
 /* Removes the one of that name below `state`; 0 when there is none, -1 when a run is on it. */
 int scratch_discard(const char *state, const char *name, struct failure *failure);
@@ -198,11 +204,18 @@ int userns_for_owner(uint64_t uid_base, uint64_t owner, uint64_t group, struct f
 
 /* The pooled network namespace that a run is in. */
 struct slot {
-  int netns; /* locked while we live; -1 when the run has no slot */
-  int conntrack;
+  int netns;        /* locked while we live; -1 when the run has no slot */
+  int conntrack;    /* -1: it has no way out, so nothing is to be forgotten */
   uint32_t address; /* host order */
+  bool entered;
 };
 
+/* Enters a new one with nothing but a loopback: alone.c. */
+int network_alone(struct failure *failure);
+/* Makes one without staying in it. A descriptor. */
+int network_alone_keep(struct failure *failure);
+/* Enters a kept one and makes sure that nothing of an earlier run is left. */
+int slot_enter_alone(struct slot *slot, int netns, struct failure *failure);
 /* Enters it and makes sure that nothing of an earlier run is left. */
 int slot_enter(struct slot *slot, const char *path, struct failure *failure);
 int slot_clean(const struct slot *slot, struct failure *failure);
@@ -308,6 +321,7 @@ struct inside {
   int supervisor; /* socket */
   int here;       /* the caller's scratch directory, where the new root is attached for a moment */
   int root, dev;
+  int proc, pts, shm, tmp, run; /* made while the supervisor makes the root; -1: the caller mounts something there */
   int binds[MAX_OPS];
   size_t bind_count;
   struct steps steps;
@@ -404,14 +418,15 @@ struct serve {
   uint64_t client_uid, client_gid, parent_pid, slots;
   uint64_t uid_bases[MAX_SLOTS];
   int owner_userns[MAX_SLOTS];
-  bool may_share_network; /* --network host is for clients as well */
+  int alone_netns[MAX_SLOTS]; /* for --network none */
+  bool may_share_network;     /* --network host is for clients as well */
   bool has_pool;
   char why_no_pool[640];
   char *command_line;
   size_t command_line_bytes;
 };
 
-/* One request, in a process of its own; answers the exit code of that process. */
+/* One request, in a process of its own; answers its exit code. */
 int client_serve(const struct serve *serve, int client);
 /* Gives the client all below `dir` that a build's uids own, so that it can read and remove it. Answers how many things
  * changed hands, or -1. */
