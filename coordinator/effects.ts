@@ -11,6 +11,7 @@ import type { Stage } from "../protocol/stage.ts";
 import { BUILD } from "../protocol/streams.ts";
 import { CANCEL_SIGNAL, commandSubject, summarySubject } from "../protocol/subjects.ts";
 import { type BuildSummary, buildSummary } from "../protocol/summary.ts";
+import { COMMAND_VERSION } from "../protocol/versions.ts";
 import { accept } from "./accept.ts";
 import { workOf } from "./actors/build.ts";
 import type { Mailboxes } from "./mailboxes.ts";
@@ -43,9 +44,8 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
       case "dispatch": {
         const { repository, queuedSeq, work } = effect.command;
         const queue = work.kind === "plan" ? "plan" : "work";
-        await jet.js.publish(commandSubject(effect.pool, queue, repository), encode(effect.command), {
-          msgID: `command-${queuedSeq}`,
-        });
+        const data = encode({ v: COMMAND_VERSION, ...effect.command });
+        await jet.js.publish(commandSubject(effect.pool, queue, repository), data, { msgID: `command-${queuedSeq}` });
         return undefined;
       }
       case "signal-cancel": {

@@ -9,6 +9,7 @@ import { append, type Jet, readLast, readSubject, type Stored } from "../kit/jet
 import type { Logger } from "../kit/log.ts";
 import { decode } from "../protocol/codec.ts";
 import { dispositionOf, ToroidError } from "../protocol/errors.ts";
+import { versionOf } from "../protocol/versions.ts";
 import type { Actor, EventHead } from "./actors/actor.ts";
 
 export interface Loaded<State> {
@@ -122,7 +123,7 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
         return { ...current, changed: false };
       }
       const { event } = decision;
-      const message = carried === null ? event : { id: event.id, event, state: current.state };
+      const message = carried === null ? event : { v: versionOf(event), id: event.id, event, state: current.state };
       const done = await append(jet, actor.stream, subject, message, current.seq);
       if (done.kind === "appended") {
         const loaded = { state: actor.apply(current.state, event, done.seq), seq: done.seq };

@@ -7,7 +7,7 @@ import type { Logger } from "../kit/log.ts";
 import { backoffMs } from "../kit/retry.ts";
 import { decode } from "../protocol/codec.ts";
 import { type Command, command } from "../protocol/commands.ts";
-import { sentenceOf } from "../protocol/errors.ts";
+import { dispositionOf, sentenceOf } from "../protocol/errors.ts";
 import { formatStage } from "../protocol/ids.ts";
 import { type AttemptTools, runAttempt } from "./attempt.ts";
 import { type Claim, type Claimant, claimStage } from "./claim.ts";
@@ -85,7 +85,9 @@ async function handle(message: JsMsg, slot: Slot | null, t: WorkerTools, hard: A
     wanted = decode(command, message.data);
   } catch (error) {
     t.log.error({ err: error, subject: message.subject, seq: message.seq }, "command not readable");
-    message.term(sentenceOf(error));
+    // Of a newer version: for an executor that is newer, too.
+    if (dispositionOf(error) === "retry") message.nak(HELD_DELAY_MS);
+    else message.term(sentenceOf(error));
     return;
   }
   const claim = await claimOrGiveBack(message, wanted, t);

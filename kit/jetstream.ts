@@ -17,6 +17,7 @@ import {
 import { connect, headers, type NatsConnection } from "nats";
 import { encode } from "../protocol/codec.ts";
 import { sentenceOf, ToroidError } from "../protocol/errors.ts";
+import { versionOf } from "../protocol/versions.ts";
 
 export interface Jet {
   readonly nc: NatsConnection;
@@ -166,7 +167,8 @@ function isNotFound(error: unknown): boolean {
 export type Appended = { readonly kind: "appended"; readonly seq: number } | { readonly kind: "conflict" };
 
 /**
- * Appends one event where `expectedSeq` is still the last sequence of the subject (0: it has no message).
+ * Appends one event where `expectedSeq` is still the last sequence of the subject (0: it has no message). It is stored
+ * with the version that its readers have to know, unless it says one itself.
  *
  * A publish whose answer is lost may have landed: the subject is read back and the event's own id looked for before
  * anything else. Even a refusal is only believed after that, because a repeated compare-and-set is refused when its
@@ -182,7 +184,7 @@ export async function append(
   event: { readonly id: string },
   expectedSeq: number,
 ): Promise<Appended> {
-  const data = encode(event);
+  const data = encode({ v: versionOf(event), ...event });
   const header = headers();
   header.set(EVENT_ID, event.id);
   let uncertain: unknown = null;

@@ -1,6 +1,7 @@
 import { Packr } from "msgpackr";
 import type { z } from "zod";
 import { ToroidError } from "./errors.ts";
+import { PROTOCOL_VERSION, statedVersion } from "./versions.ts";
 
 /** First byte of every message: the version of the framing, not of what it carries. */
 export const FRAME_VERSION = 1;
@@ -36,7 +37,8 @@ export function encode(value: unknown): Uint8Array {
 /**
  * Decodes what {@link encode} made and checks it against `schema`.
  *
- * @throws {ToroidError} TOR_DECODE for foreign bytes, another version, too large a message, or another shape.
+ * @throws {ToroidError} TOR_DECODE for foreign bytes, another framing, too large a message, or another shape;
+ * TOR_VERSION_NEWER for a message that only a newer version of Toroid understands.
  */
 export function decode<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
   if (bytes.byteLength > MESSAGE_LIMIT_BYTES) {
@@ -55,6 +57,14 @@ export function decode<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
     value = packr.unpack(bytes.subarray(1));
   } catch (cause) {
     throw new ToroidError("TOR_DECODE", "a message is not msgpack", {}, { cause });
+  }
+  const version = statedVersion(value);
+  if (version > PROTOCOL_VERSION) {
+    throw new ToroidError(
+      "TOR_VERSION_NEWER",
+      `a message is of version ${version} of the protocol, and this Toroid knows ${PROTOCOL_VERSION} at most: upgrade it`,
+      { version, known: PROTOCOL_VERSION },
+    );
   }
   const result = schema.safeParse(value);
   if (!result.success) {

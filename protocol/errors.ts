@@ -31,6 +31,7 @@ const CODES = {
   TOR_STREAM_MISMATCH: "terminal",
   TOR_TOOL_MISSING: "terminal",
   TOR_TRANSITION_ILLEGAL: "bug",
+  TOR_VERSION_NEWER: "retry",
 } as const satisfies Record<string, "retry" | "terminal" | "bug">;
 
 export type Code = keyof typeof CODES;

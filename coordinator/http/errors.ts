@@ -18,6 +18,7 @@ const STATUS: Partial<Record<Code, number>> = {
   TOR_DECODE: 400,
   TOR_NATS_UNREACHABLE: 503,
   TOR_DISK_FULL: 503,
+  TOR_VERSION_NEWER: 503,
 };
 
 /** What the NATS library throws when the server is away. */

@@ -4,11 +4,13 @@ import { makeEffects } from "../../../coordinator/effects.ts";
 import { type Mailboxes, makeMailboxes } from "../../../coordinator/mailboxes.ts";
 import { runReactor } from "../../../coordinator/reactor.ts";
 import type { Jet } from "../../../kit/jetstream.ts";
+import { encode } from "../../../protocol/codec.ts";
 import { ToroidError } from "../../../protocol/errors.ts";
 import { PLAN_STAGE } from "../../../protocol/ids.ts";
 import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
 import { COMMAND, RUN, RUN_REACTOR } from "../../../protocol/streams.ts";
-import { commandSubject } from "../../../protocol/subjects.ts";
+import { buildRunSubject, commandSubject } from "../../../protocol/subjects.ts";
+import { PROTOCOL_VERSION } from "../../../protocol/versions.ts";
 import { until } from "../../support/until.ts";
 import { planWith, push, REPOSITORY, source, stagePlan, target } from "../../unit/coordinator/samples.ts";
 import { quiet, type Rig, runStage, startRig } from "./rig.ts";
@@ -106,6 +108,27 @@ test("a message that cannot be read is passed over, and does not hold up the nex
   await reactor.actors.repository.tell(REPOSITORY, { kind: "accept", key: "k", push: push(), by: "queue" });
   await until("the plan to be queued", async () => (await commandsIn(rig.jet)) === 1);
 });
+
+test(
+  "an event of a newer version is kept for a coordinator that knows it, and holds up nothing else",
+  LIMIT,
+  async () => {
+    await using rig = await startRig();
+    const event = { v: PROTOCOL_VERSION + 1, type: "exploded", id: "e", atMs: 1 };
+    await rig.jet.js.publish(buildRunSubject({ repository: REPOSITORY, number: 9 }), encode(event));
+    await using reactor = startReactor(rig.jet);
+    await reactor.actors.repository.tell(REPOSITORY, { kind: "accept", key: "k", push: push(), by: "queue" });
+    await until("the plan to be queued", async () => (await commandsIn(rig.jet)) === 1);
+    await until("it to be delivered again and again", async () => {
+      const info = await rig.jet.jsm.consumers.info(RUN.name, RUN_REACTOR.name);
+      return info.num_redelivered > 0 && info.delivered.consumer_seq > info.delivered.stream_seq + 1;
+    });
+    await assert.rejects(
+      reactor.actors.build.tell({ repository: REPOSITORY, number: 9 }, { kind: "cancel", by: "ada", why: "" }),
+      (error) => error instanceof ToroidError && error.code === "TOR_VERSION_NEWER",
+    );
+  },
+);
 
 test("two coordinators that react together dispatch each stage once", LIMIT, async () => {
   await using rig = await startRig();

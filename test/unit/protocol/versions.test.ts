@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { z } from "zod";
+import { environmentActor, laneState } from "../../../coordinator/actors/environment.ts";
+import { decode, encode } from "../../../protocol/codec.ts";
+import { command } from "../../../protocol/commands.ts";
+import { dispositionOf, ToroidError } from "../../../protocol/errors.ts";
+import { buildEvent, laneEvent, pushEvent, stageEvent } from "../../../protocol/events.ts";
+import { applyToStage, NO_STAGE } from "../../../protocol/stage.ts";
+import { PROTOCOL_VERSION, versionOf } from "../../../protocol/versions.ts";
+
+/**
+ * Messages as earlier versions stored them, in base64, by kind and name: `vN.json` is what version N wrote. These files
+ * are never changed; a new version adds one.
+ */
+const WIRE = join(import.meta.dirname, "..", "..", "data", "wire");
+const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
+  push: pushEvent,
+  build: buildEvent,
+  stage: stageEvent,
+  lane: z.looseObject({ event: laneEvent, state: laneState }),
+  command,
+};
+
+function storedBy(file: string): Readonly<Record<string, Readonly<Record<string, string>>>> {
+  return JSON.parse(readFileSync(join(WIRE, file), "utf8")) as Record<string, Record<string, string>>;
+}
+
+function bytesOf(base64: string | undefined): Uint8Array {
+  assert.ok(base64 !== undefined);
+  return Buffer.from(base64, "base64");
+}
+
+const FILES = globSync("v*.json", { cwd: WIRE }).sort();
+
+test("there are messages of earlier versions to read", () => assert.ok(FILES.includes("v1.json")));
+
+for (const file of FILES) {
+  for (const [kind, messages] of Object.entries(storedBy(file))) {
+    for (const [name, base64] of Object.entries(messages)) {
+      test(`${kind} ${name} of ${file} is read`, () => {
+        const schema = SCHEMAS[kind];
+        assert.ok(schema !== undefined, `no schema for ${kind}`);
+        decode(schema, bytesOf(base64));
+      });
+    }
+  }
+}
+
+test("a stage that an earlier version stored is folded, and goes on", () => {
+  const { stage = {} } = storedBy("v1.json");
+  const names = ["queued", "claimed", "started", "publishing", "cancelRequested", "finished"];
+  const events = names.map((name) => decode(stageEvent, bytesOf(stage[name])));
+  const folded = events.reduce((state, event, at) => applyToStage(state, event, at + 1), NO_STAGE);
+  assert.equal(folded.status, "finished");
+  assert.equal(folded.token, 2);
+  assert.equal(folded.result?.outcome, "passed");
+});
+
+test("a lane that an earlier version stored is taken on", () => {
+  const message = z.looseObject({ event: laneEvent, state: laneState });
+  const { lane = {} } = storedBy("v1.json");
+  const left = decode(message, bytesOf(lane["left"]));
+  const state = environmentActor.apply(left.state, left.event, 3);
+  assert.equal(state.live?.number, 4);
+  assert.equal(state.inFlight, null);
+});
+
+test("a message that needs a newer version is left to one, and says so", () => {
+  const newer = { v: PROTOCOL_VERSION + 1, type: "exploded", id: "e", atMs: 1 };
+  assert.throws(
+    () => decode(stageEvent, encode(newer)),
+    (error) =>
+      error instanceof ToroidError &&
+      error.code === "TOR_VERSION_NEWER" &&
+      dispositionOf(error) === "retry" &&
+      error.message ===
+        `a message is of version ${PROTOCOL_VERSION + 1} of the protocol, and this Toroid knows ${PROTOCOL_VERSION} at most: upgrade it`,
+  );
+});
+
+test("a version that is no number is no version", () => {
+  assert.deepEqual(decode(z.unknown(), encode({ v: "two" })), { v: "two" });
+});
+
+test("every event that is written says a version that this code knows", () => {
+  const types = [pushEvent, buildEvent, stageEvent, laneEvent].flatMap((union) =>
+    union.options.flatMap(({ shape }) => [...shape.type.values]),
+  );
+  assert.ok(types.length > 15);
+  for (const type of types) {
+    const version = versionOf({ type });
+    assert.ok(version >= 1 && version <= PROTOCOL_VERSION, `${type} is of version ${version}`);
+  }
+});
