@@ -26,10 +26,14 @@ static bool is_of_a_build(const struct serve *serve, uid_t uid) {
   return false;
 }
 
-/* Read and write for the owner, and no right to become anybody. */
+/* The owner can read it, and remove what is in it; and nobody becomes somebody else by it. */
 static mode_t mode_for_owner(const struct stat *status) {
   mode_t most = status->st_mode & 0777;
-  return S_ISDIR(status->st_mode) ? most | 0700 : most | 0600;
+  return S_ISDIR(status->st_mode) ? most | 0700 : most | 0400;
+}
+
+static bool has_that_mode(const struct stat *status) {
+  return S_ISLNK(status->st_mode) || (status->st_mode & 07777) == mode_for_owner(status);
 }
 
 /* `fd` is O_PATH, so opening a FIFO or a device does nothing. */
@@ -42,17 +46,24 @@ static int take_over(struct adoption *adoption, int fd, const struct stat *statu
       return failed(adoption->failure, "adopt", "cannot take %.200s over", name);
     adoption->count++;
   }
-  mode_t mode = mode_for_owner(status);
-  if (S_ISLNK(status->st_mode) || (status->st_mode & 07777) == mode) return 0;
+  if (has_that_mode(status)) return 0;
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  if (chmod(path, mode) == 0) return 0;
+  if (chmod(path, mode_for_owner(status)) == 0) return 0;
   return failed(adoption->failure, "adopt", "cannot change the mode of %.200s", name);
 }
 
 static int adopt_below(struct adoption *adoption, int dir, int depth);
 
+/* Of most things in a tree, and then one look is all they cost. */
+static bool is_the_clients(const struct adoption *adoption, int dir, const char *name) {
+  struct stat status;
+  return fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode) &&
+         status.st_uid == adoption->serve->client_uid && has_that_mode(&status);
+}
+
 static int adopt_entry(struct adoption *adoption, int dir, const char *name, int depth) {
   struct stat status;
+  if (is_the_clients(adoption, dir, name)) return 0;
   int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return errno == ENOENT ? 0 : failed(adoption->failure, "adopt", "cannot open %.200s", name);
   int result = fstat(fd, &status) == 0 ? take_over(adoption, fd, &status, name)

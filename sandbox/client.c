@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "toroid-sandbox.h"
 
-enum { MAX_REQUEST_BYTES = 8 << 20, REQUEST_PATIENCE_MS = 10000 };
+enum { MAX_REQUEST_BYTES = 8 << 20, MAX_WORDS = 65536, REQUEST_PATIENCE_MS = 10000 };
 
 static int answer_refused(int client, const char *sentence) {
   struct json json;
@@ -43,8 +44,10 @@ static bool read_whole(int client, char *into, size_t length, uint64_t until) {
   for (size_t used = 0; used < length;) {
     uint64_t now = now_us();
     struct pollfd ready = {.fd = client, .events = POLLIN};
-    if (now >= until || poll(&ready, 1, (int)((until - now) / 1000) + 1) <= 0) return false;
-    ssize_t got = read(client, into + used, length - used);
+    if (now >= until) return false;
+    if (poll(&ready, 1, (int)((until - now) / 1000) + 1) < 0 && errno != EINTR) return false;
+    ssize_t got = recv(client, into + used, length - used, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (got <= 0) return false;
     used += (size_t)got;
   }
@@ -63,6 +66,7 @@ static int read_request(int client, struct list *words, struct sentence *why) {
   if (!read_whole(client, text, length, until)) return refuse(why, "the request is cut short");
   if (text[length - 1] != '\0') return refuse(why, "the last word of the request does not end in NUL");
   for (char *word = text; word < text + length; word += strlen(word) + 1) {
+    if (words->count == MAX_WORDS) return refuse(why, "a request has %d words at most", MAX_WORDS);
     if (list_add(words, word) != 0) return refuse(why, "there is no memory for the request");
   }
   return 0;
@@ -212,7 +216,6 @@ static int do_adopt(const struct serve *serve, int client, struct list *words) {
 static int do_remove(const struct serve *serve, int client, struct list *words) {
   const char *name = NULL;
   int parent = shares_open_parent(&serve->shares, words->at[0], &name);
-  if (parent < 0 && errno == EPERM) parent = shares_open_parent(&serve->images, words->at[0], &name);
   if (parent >= 0 && tree_remove(parent, name) == 0) return answer_done(client, "removed", 1);
   return answer_path_refused(client, "remove", words->at[0]);
 }

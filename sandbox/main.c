@@ -5,6 +5,15 @@
 
 #include "toroid-sandbox.h"
 
+size_t command_line_bytes(int argc, char **argv) {
+  size_t bytes = 0;
+  for (int i = -2; i < argc; i++) bytes += strlen(argv[i]) + 1;
+  for (char **entry = environ; *entry != NULL; entry++) {
+    if (*entry == argv[-2] + bytes) bytes += strlen(*entry) + 1;
+  }
+  return bytes;
+}
+
 static int run_main(int argc, char **argv) {
   static struct plan plan;
   struct sentence why = {""};
@@ -12,10 +21,7 @@ static int run_main(int argc, char **argv) {
   /* The words are copied, so that pid 1 can wipe the originals, which all inside may read in /proc/1/cmdline. The
    * environment lies right behind them and is wiped with them. */
   plan.command_line = argv[-2];
-  for (int i = -2; i < argc; i++) plan.command_line_bytes += strlen(argv[i]) + 1;
-  for (char **entry = environ; *entry != NULL; entry++) {
-    if (*entry == plan.command_line + plan.command_line_bytes) plan.command_line_bytes += strlen(*entry) + 1;
-  }
+  plan.command_line_bytes = command_line_bytes(argc, argv);
   for (int i = 0; i < argc; i++) {
     if (list_add(&words, strdup(argv[i])) != 0) return EXIT_OURS;
   }

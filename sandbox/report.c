@@ -9,7 +9,7 @@
 
 #include "toroid-sandbox.h"
 
-enum { STATUS_PATIENCE_MS = 1000 };
+enum { PATIENCE_MS = 1000 };
 
 uint64_t now_us(void) {
   struct timespec at;
@@ -78,7 +78,9 @@ void complain(const char *format, ...) {
   if ((size_t)used > sizeof line - 2) used = (int)sizeof line - 2;
   line[used] = '\n';
   line[used + 1] = '\0';
-  dprintf(STDERR_FILENO, "toroid-sandbox: %s", line);
+  /* a pipe that nobody reads must not hold us: a line is short enough to be taken whole or not at all */
+  struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+  if (poll(&ready, 1, PATIENCE_MS) == 1) dprintf(STDERR_FILENO, "toroid-sandbox: %s", line);
 }
 
 static void put(struct json *json, const char *text, size_t length) {
@@ -177,7 +179,7 @@ void json_send(struct json *json, int fd) {
   json->used += 2;
   /* A pipe that polls writable takes PIPE_BUF bytes at once, and a line is never longer: no write blocks. */
   struct pollfd ready = {.fd = fd, .events = POLLOUT};
-  if (poll(&ready, 1, STATUS_PATIENCE_MS) != 1 || (ready.revents & POLLOUT) == 0) {
+  if (poll(&ready, 1, PATIENCE_MS) != 1 || (ready.revents & POLLOUT) == 0) {
     complain("the status descriptor takes nothing, so an event is lost");
     return;
   }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -19,7 +20,9 @@
 #include "toroid-sandbox.h"
 
 #define STEP "serve"
-enum { MAX_CLIENTS = 1024, BACKLOG = 128 };
+/* For each slot a run, and time and again something to be removed. Who comes beyond that waits. */
+enum { WORKERS_PER_SLOT = 4, WORKERS_BESIDES = 16, BACKLOG = 128 };
+#define NO_ID UINT64_MAX
 
 /* ---- options ---- */
 
@@ -52,8 +55,8 @@ static int take_option(struct serve *serve, const char *name, const char *value)
   if (strcmp(name, "--share") == 0) return take_share(&serve->shares, value);
   if (strcmp(name, "--images") == 0) return take_share(&serve->images, value);
   if (strcmp(name, "--slots") == 0) return take_number(&serve->slots, name, value, 1, MAX_SLOTS);
-  if (strcmp(name, "--client-uid") == 0) return take_number(&serve->client_uid, name, value, 1, UINT32_MAX - 2ull);
-  if (strcmp(name, "--client-gid") == 0) return take_number(&serve->client_gid, name, value, 1, UINT32_MAX - 2ull);
+  if (strcmp(name, "--client-uid") == 0) return take_number(&serve->client_uid, name, value, 0, FIRST_BUILD_UID - 1);
+  if (strcmp(name, "--client-gid") == 0) return take_number(&serve->client_gid, name, value, 0, FIRST_BUILD_UID - 1);
   if (strcmp(name, "--parent-pid") == 0) return take_number(&serve->parent_pid, name, value, 1, INT32_MAX);
   return net_option(&serve->pool, name, value);
 }
@@ -74,11 +77,12 @@ void print_serve_options(void) {
        "  --net DIR                   make a pool of networks there (with the options of net up) for --network full\n"
        "  --may-share-network         clients may have --network host\n"
        "  --cgroup DIR                as for run\n"
-       "  --parent-pid N              end when that process, our parent, does");
+       "  --parent-pid N              end when that process, our parent, does, or closes the pipe it gave us as stdin");
 }
 
 static int read_options(struct serve *serve, int argc, char **argv) {
   net_defaults(&serve->pool);
+  serve->client_uid = serve->client_gid = NO_ID;
   for (int i = 0; i < argc; i++) {
     if (strcmp(argv[i], "--may-share-network") == 0)
       serve->may_share_network = true;
@@ -91,8 +95,8 @@ static int read_options(struct serve *serve, int argc, char **argv) {
     else
       i++;
   }
-  if (serve->socket == NULL || serve->state == NULL || serve->client_uid == 0 || serve->slots == 0) return usage();
-  if (serve->client_gid == 0) serve->client_gid = serve->client_uid;
+  if (serve->socket == NULL || serve->state == NULL || serve->client_uid == NO_ID || serve->slots == 0) return usage();
+  if (serve->client_gid == NO_ID) serve->client_gid = serve->client_uid;
   return 0;
 }
 
@@ -174,7 +178,7 @@ struct worker {
 };
 
 struct workers {
-  struct worker at[MAX_CLIENTS];
+  struct worker at[WORKERS_PER_SLOT * MAX_SLOTS + WORKERS_BESIDES];
   size_t count, idle;
   int taken[2]; /* a pid for each worker that has got a client */
   int stop[2];  /* at its end, idle workers go: also when serve was killed */
@@ -223,6 +227,10 @@ static void add_worker(const struct serve *serve, struct workers *workers, int l
   workers->idle++;
 }
 
+static size_t most_workers(const struct serve *serve) {
+  return WORKERS_PER_SLOT * serve->slots + WORKERS_BESIDES;
+}
+
 static void note_taken(struct workers *workers) {
   for (pid_t pid; read(workers->taken[0], &pid, sizeof pid) == sizeof pid;) {
     for (size_t i = 0; i < workers->count; i++) {
@@ -251,7 +259,7 @@ static int serve_clients(const struct serve *serve, int listener, int signals, i
   struct pollfd on[] = {
       {.fd = signals, .events = POLLIN}, {.fd = parent, .events = POLLIN}, {.fd = workers.taken[0], .events = POLLIN}};
   for (bool stopping = false; !stopping || workers.count > 0;) {
-    while (!stopping && workers.idle < IDLE_AHEAD && workers.count < MAX_CLIENTS) {
+    while (!stopping && workers.idle < IDLE_AHEAD && workers.count < most_workers(serve)) {
       size_t before = workers.count;
       add_worker(serve, &workers, listener);
       if (workers.count == before) break;
@@ -283,8 +291,35 @@ static int watch_signals(struct failure *failure) {
   return fd >= 0 ? fd : failed(failure, STEP, "cannot watch signals");
 }
 
-static int get_ready(struct serve *serve, int *listener, int *signals, struct failure *failure) {
+static bool is_pipe(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
+}
+
+/* One descriptor that can be read when the parent has died, or has let go of the pipe that it gave us as stdin:
+ * so it can have us end and wait for it, which without privilege it cannot by a signal. */
+static int watch_parent(const struct serve *serve, int *parent, struct failure *failure) {
+  if (serve->parent_pid == 0) return 0;
+  struct epoll_event ended = {.events = EPOLLIN}, let_go = {.events = 0}; /* a hang-up is always told */
+  int process = sys_pidfd_open(getppid());
+  errno = 0;
+  if (process < 0 || (uint64_t)getppid() != serve->parent_pid)
+    return failed(failure, STEP, "--parent-pid %llu is not our parent", (unsigned long long)serve->parent_pid);
+  *parent = epoll_create1(EPOLL_CLOEXEC);
+  if (*parent < 0 || epoll_ctl(*parent, EPOLL_CTL_ADD, process, &ended) != 0)
+    return failed(failure, STEP, "cannot watch our parent");
+  if (!is_pipe(STDIN_FILENO)) return 0;
+  int leash = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (leash < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 || close(null) != 0 ||
+      epoll_ctl(*parent, EPOLL_CTL_ADD, leash, &let_go) != 0)
+    return failed(failure, STEP, "cannot watch our standard input");
+  return 0;
+}
+
+static int get_ready(struct serve *serve, int *listener, int *signals, int *parent, struct failure *failure) {
+  errno = 0;
   if (geteuid() != 0) return failed(failure, STEP, "it has to be started by root");
+  if (watch_parent(serve, parent, failure) != 0) return -1;
   if (check_state(serve, failure) != 0 || scratch_collect(serve->state, failure) < 0) return -1;
   if (make_slots(serve, failure) != 0) return -1;
   make_pool(serve);
@@ -297,15 +332,14 @@ static int get_ready(struct serve *serve, int *listener, int *signals, struct fa
 int serve_command(int argc, char **argv) {
   static struct serve serve;
   struct failure failure = {0};
-  int listener = -1, signals = -1, status = EXIT_OURS;
+  int listener = -1, signals = -1, parent = -1, status = EXIT_OURS;
   serve.command_line = argv[-2];
-  for (int i = -2; i < argc; i++) serve.command_line_bytes += strlen(argv[i]) + 1;
+  serve.command_line_bytes = command_line_bytes(argc, argv);
   if (read_options(&serve, argc, argv) != 0) return EXIT_OURS;
   (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
   (void)setsid(); /* what a terminal sends its group is for the client to hear, who ends its runs in order */
-  int parent = serve.parent_pid == 0 ? -1 : sys_pidfd_open(getppid());
-  if (serve.parent_pid != 0 && (parent < 0 || (uint64_t)getppid() != serve.parent_pid)) return EXIT_OURS;
-  if (get_ready(&serve, &listener, &signals, &failure) == 0) {
+  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* what clients ask for has secrets in it */
+  if (get_ready(&serve, &listener, &signals, &parent, &failure) == 0) {
     tell_ready(&serve, STDOUT_FILENO);
     status = serve_clients(&serve, listener, signals, parent);
   }

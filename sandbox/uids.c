@@ -13,8 +13,8 @@
 #include "toroid-sandbox.h"
 
 #define LOCK_FILE "/run/toroid-sandbox.uids"
-/* systemd's table of uids calls 1879048192 to 2147352575 unused; below are containers, above is its own. */
-#define FIRST_BASE 1879048192ull
+/* systemd's table of uids calls these unused; below are containers, above is its own. */
+#define FIRST_BASE FIRST_BUILD_UID
 #define LAST_BASE (2147352576ull - UID_COUNT)
 
 /* Behind all uids: what is set aside for a `serve`, whether a run of it has it just now or not. */

@@ -24,7 +24,6 @@ export const stageActor: Actor<StageId, Stage, StageEvent, StageCommand> = {
   schema: stageEvent,
   initial: NO_STAGE,
   subjectOf: stageRunSubject,
-  makes: (command) => command.kind === "queue",
   apply: applyToStage,
 
   decide(stage, command, head) {

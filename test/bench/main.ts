@@ -4,14 +4,8 @@
 import { parseArgs } from "node:util";
 import { benchPath } from "./path.ts";
 import { type Report, table } from "./report.ts";
-import { benchSandbox } from "./sandbox.ts";
-import { benchScheduler } from "./scheduler.ts";
 
-const BENCHES: Readonly<Record<string, () => Promise<Report>>> = {
-  path: benchPath,
-  scheduler: benchScheduler,
-  sandbox: benchSandbox,
-};
+const BENCHES: Readonly<Record<string, () => Promise<Report>>> = { path: benchPath };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

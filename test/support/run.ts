@@ -7,7 +7,7 @@
  *   npm test -- test/unit/ids.test.ts      files or directories
  *   npm test -- --name 'a pushed tag'      tests whose title matches
  */
-import { mkdtempSync } from "node:fs";
+import { chmodSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -44,6 +44,8 @@ async function main(args: readonly string[]): Promise<number> {
   process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
   const begin = performance.now();
   const home = mkdtempSync(join(tmpdir(), "toroid-t-"));
+  // Executors run as users of their own, and what they are given lies below.
+  chmodSync(home, 0o711);
   process.env["TMPDIR"] = home;
   try {
     const before = await snapshot("run");

@@ -94,7 +94,6 @@ export class Store {
           if (appended !== null) return { ...this.load(actor, subject), changed: true };
         }
       },
-      known: () => undefined,
       observe: () => {},
     });
     return {
