@@ -48,7 +48,8 @@ export class Machine implements AsyncDisposable {
     this.#why = why;
   }
 
-  static async boot(): Promise<Machine> {
+  /** @param more files, by their place in the guest, from where */
+  static async boot(more: Readonly<Record<string, string>> = {}): Promise<Machine> {
     const prelude = await readFile(join(import.meta.dirname, "prelude.sh"), "utf8");
     const why = missing({ path: HELPER, program: "cc" }) ?? (await whyNotStatic());
     if (why !== undefined) return new Machine(undefined, prelude, why);
@@ -56,7 +57,8 @@ export class Machine implements AsyncDisposable {
     try {
       const attempts = await compileAttempts(programs.path);
       const load = await compileLoad(programs.path);
-      const files = { "bin/toroid-sandbox": HELPER, "bin/attempts": join(attempts, "attempts"), "bin/load": load };
+      const ours = { "bin/toroid-sandbox": HELPER, "bin/attempts": join(attempts, "attempts"), "bin/load": load };
+      const files = { ...ours, ...more };
       const machine = new Machine(await Guest.boot({ files }), prelude, undefined);
       return await machine.#setUp();
     } catch (error) {
