@@ -1,22 +1,20 @@
 /** Carries out what `reactions.ts` lists. Each effect is safe to repeat. */
-import { createHash, randomUUID } from "node:crypto";
-import { type Appended, append, type Jet, readLast } from "../kit/jetstream.ts";
+import { createHash } from "node:crypto";
+import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { announce } from "../protocol/announcements.ts";
-import { decode, encode } from "../protocol/codec.ts";
+import { encode } from "../protocol/codec.ts";
 import type { CancelSignal } from "../protocol/commands.ts";
 import { assertNever, sentenceOf, ToroidError } from "../protocol/errors.ts";
-import { type BuildId, formatStage, type StageId } from "../protocol/ids.ts";
+import { type BuildId, formatStage } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
-import { BUILD } from "../protocol/streams.ts";
-import { CANCEL_SIGNAL, commandSubject, summarySubject } from "../protocol/subjects.ts";
-import { type BuildSummary, buildSummary } from "../protocol/summary.ts";
+import { CANCEL_SIGNAL, commandSubject } from "../protocol/subjects.ts";
 import { COMMAND_VERSION } from "../protocol/versions.ts";
 import { accept } from "./accept.ts";
 import { workOf } from "./actors/build.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
-import { withBuild, withoutOutputs, withStage } from "./projections/summaries.ts";
+import { makeSummaryWriter } from "./projections/summary-writer.ts";
 import type { Effect, Settings } from "./reactions.ts";
 
 export interface Effects {
@@ -25,7 +23,7 @@ export interface Effects {
 }
 
 export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log: Logger): Effects {
-  const summaries = makeSummaries(jet, actors);
+  const summaries = makeSummaryWriter(jet, actors);
 
   async function perform(effect: Effect, eventId: string): Promise<void> {
     switch (effect.kind) {
@@ -69,8 +67,8 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
   async function queueStage(effect: Extract<Effect, { kind: "queue-stage" }>): Promise<void> {
     const { id, lane } = effect;
     // Every end of a stage says again what may run: most of it is known to be under way.
-    const known = (await actors.stage.load(id, 1)).state;
-    const { result } = known.status === "absent" ? await queueNow(effect) : known;
+    const known = actors.stage.known(id)?.state;
+    const { result } = known === undefined || known.status === "absent" ? await queueNow(effect) : known;
     if (lane !== null && result !== null) {
       // It had ended before the lane let it go: cancelled while it waited, say. The lane must not wait for it.
       const { number, stage: name, round } = id;
@@ -139,10 +137,12 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
 
   return {
     async perform(effects, told, eventId) {
-      // Actors are told in order, since a request must come before what it alters; the rest has no order.
+      // Actors are told in order, since a request must come before what it alters; the rest has no order, and stages
+      // that are queued one after the other are queued at once.
       const isTell = (effect: Effect): boolean => effect.kind.startsWith("tell-") || effect.kind === "queue-stage";
       const inOrder = async (): Promise<void> => {
-        for (const effect of effects) if (isTell(effect)) await perform(effect, eventId);
+        for (const together of runsOf(effects.filter(isTell)))
+          await Promise.all(together.map((effect) => perform(effect, eventId)));
       };
       await Promise.all([
         inOrder(),
@@ -153,6 +153,21 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
   };
 }
 
+/** At most so many stages are queued at once. */
+const QUEUED_AT_ONCE = 64;
+
+/** The effects in order, with neighbours that only queue stages taken together. */
+function runsOf(effects: readonly Effect[]): readonly (readonly Effect[])[] {
+  const runs: Effect[][] = [];
+  for (const effect of effects) {
+    const last = runs.at(-1);
+    const joins = effect.kind === "queue-stage" && last?.[0]?.kind === "queue-stage" && last.length < QUEUED_AT_ONCE;
+    if (joins) last.push(effect);
+    else runs.push([effect]);
+  }
+  return runs;
+}
+
 /** For good: what lost a race, or came too early, is tried again. */
 function isRefusal(error: unknown): boolean {
   return error instanceof ToroidError && (error.code === "TOR_NOT_FOUND" || error.code === "TOR_REFUSED");
@@ -161,50 +176,4 @@ function isRefusal(error: unknown): boolean {
 /** Of all that is written here, only what stages left for others can grow past the size of a message. */
 function isTooLarge(error: unknown): boolean {
   return error instanceof ToroidError && error.code === "TOR_INVALID_INPUT";
-}
-
-interface Summaries {
-  build(id: BuildId): Promise<void>;
-  stage(id: StageId): Promise<void>;
-}
-
-/** Keeps TOROID_BUILD in step with the logs, by compare-and-set like everything else. */
-function makeSummaries(jet: Jet, actors: Mailboxes): Summaries {
-  async function update(
-    id: BuildId,
-    change: (before: BuildSummary | null) => Promise<BuildSummary | null>,
-  ): Promise<void> {
-    const subject = summarySubject(id);
-    for (;;) {
-      const last = await readLast(jet, BUILD.name, subject);
-      const before = last === null ? null : decode(buildSummary, last.data);
-      const after = await change(before);
-      if (after === null || after === before) return;
-      const put = (summary: BuildSummary): Promise<Appended> =>
-        append(jet, BUILD.name, subject, { id: randomUUID(), ...summary }, last?.seq ?? 0);
-      const done = await put(after).catch((error: unknown) => {
-        if (!isTooLarge(error)) throw error;
-        return put(withoutOutputs(after));
-      });
-      if (done.kind === "appended") return;
-    }
-  }
-
-  async function buildPart(id: BuildId, before: BuildSummary | null): Promise<BuildSummary | null> {
-    const { state, seq } = await actors.build.load(id);
-    return withBuild(before, id, state, seq);
-  }
-
-  return {
-    build: (id) => update(id, (before) => buildPart(id, before)),
-    stage: (id) => {
-      const build = { repository: id.repository, number: id.number };
-      return update(build, async (before) => {
-        const base = before ?? (await buildPart(build, null));
-        if (base === null) return null;
-        const { state, seq } = await actors.stage.load(id);
-        return withStage(base, id, state, seq);
-      });
-    },
-  };
 }

@@ -21,6 +21,8 @@ export interface Loaded<State> {
 export interface Mailbox<Id, State, Command> {
   /** The state as this process knows it, at least up to sequence `atLeast`. */
   load(id: Id, atLeast?: number): Promise<Loaded<State>>;
+  /** The state as this process remembers it, if it does. */
+  known(id: Id): Loaded<State> | undefined;
   /**
    * Has the actor decide, and resolves once the outcome is stored. `changed`: whether an event was appended.
    *
@@ -108,7 +110,9 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
   }
 
   async function tellInTurn(subject: string, command: Command): Promise<Loaded<State> & { readonly changed: boolean }> {
-    let current = cache.get(subject) ?? (await read(subject));
+    // What makes an actor needs no look whether it is there: the append says so.
+    const unmade = actor.makes?.(command) === true ? { state: actor.initial, seq: 0 } : undefined;
+    let current = cache.get(subject) ?? unmade ?? (await read(subject));
     for (let race = 1; race <= MAX_RACES; race += 1) {
       const head: EventHead = { id: randomUUID(), atMs: clock() };
       const decision = actor.decide(current.state, command, head);
@@ -143,6 +147,8 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
       const known = cache.get(subject);
       return known !== undefined && atLeast > 0 && known.seq >= atLeast ? known : read(subject);
     },
+
+    known: (id) => cache.get(actor.subjectOf(id)),
 
     tell(id, command) {
       const subject = actor.subjectOf(id);

@@ -15,7 +15,7 @@ import type { StageId } from "../protocol/ids.ts";
 import { COMMAND, EXECUTORS, executorConsumer, LOG, RUN } from "../protocol/streams.ts";
 import { CANCEL_SIGNAL } from "../protocol/subjects.ts";
 import { Artifacts } from "./artifacts.ts";
-import type { AttemptTools } from "./attempt.ts";
+import { type AttemptTools, runAttempt } from "./attempt.ts";
 import { Background } from "./background.ts";
 import { Checkouts } from "./checkout.ts";
 import type { Claimant } from "./claim.ts";
@@ -91,7 +91,7 @@ export async function runExecutor(
     consumer: consumerOf(jet, spec.stream, spec.name),
     claimant,
     presence,
-    attempt,
+    run: (holding, slot, own) => runAttempt(holding, slot, attempt, own),
     log: log.child({ executor: id }),
   });
   const [planTools, workTools] = [toolsFor(specs.plan), toolsFor(specs.work)];

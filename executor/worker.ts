@@ -9,7 +9,7 @@ import { decode } from "../protocol/codec.ts";
 import { type Command, command } from "../protocol/commands.ts";
 import { dispositionOf, sentenceOf } from "../protocol/errors.ts";
 import { formatStage } from "../protocol/ids.ts";
-import { type AttemptTools, runAttempt } from "./attempt.ts";
+import type { AttemptEnd } from "./attempt.ts";
 import { type Claim, type Claimant, claimStage } from "./claim.ts";
 import { Holding } from "./holding.ts";
 import type { PresenceBeat } from "./presence.ts";
@@ -24,7 +24,8 @@ export interface WorkerTools {
   readonly consumer: () => Promise<Consumer>;
   readonly claimant: Claimant;
   readonly presence: PresenceBeat;
-  readonly attempt: AttemptTools;
+  /** Sees a claimed attempt through, to its report. */
+  readonly run: (holding: Holding, slot: Slot | null, log: Logger) => Promise<AttemptEnd>;
   readonly log: Logger;
 }
 
@@ -111,7 +112,7 @@ async function handle(message: JsMsg, slot: Slot | null, t: WorkerTools, hard: A
   hard.addEventListener("abort", stopIt, { once: true });
   try {
     if (hard.aborted) stopIt();
-    const end = await runAttempt(holding, slot, t.attempt, log);
+    const end = await t.run(holding, slot, log);
     // An abandoned attempt's command belongs to whoever takes the stage over.
     if (end === "reported") await message.ackAck();
     else if (holding.whyAbandoned === "stopped") message.nak();

@@ -29,17 +29,15 @@ static int open_lower(const struct plan *plan, size_t at, int userns, struct fai
   bool host = strcmp(path, "host") == 0;
   int fd = plan->lower_fds[at] > 0 ? sys_open_tree(plan->lower_fds[at], "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
                                    : sys_open_tree(AT_FDCWD, host ? "/" : path, OPEN_TREE_CLONE);
-  if (fd < 0) return failed(failure, STEP, "cannot open the image %s", path);
+  if (fd < 0) return failed(failure, STEP, "cannot open the image %s%s", path, why_not_cloned(userns));
   struct stat root;
   if (fstat(fd, &root) != 0 || !S_ISDIR(root.st_mode)) {
     close(fd);
     errno = ENOTDIR;
     return failed(failure, STEP, "the image %s is not a directory", path);
   }
-  struct mount_attr attr = {
-      .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
-      .userns_fd = (uint64_t)(plan->lower_shared[at] ? plan->bind_userns : userns),
-  };
+  struct mount_attr attr = mapped_by(plan->lower_shared[at] ? plan->bind_userns : userns);
+  attr.attr_set |= MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
   if (sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr) == 0) return fd;
   int error = errno;
   close(fd);
@@ -59,9 +57,17 @@ static int mask_one(const struct plan *plan, int layer, size_t at, uint64_t uid_
   return result;
 }
 
-static int make_mask(const struct plan *plan, uint64_t uid_base, struct failure *failure) {
+/* In memory; before 6.6 a tmpfs has no attributes of users, so a caller who is not root has it on the disk. */
+static int make_mask_layer(const struct plan *plan, const struct scratch *scratch, struct failure *failure) {
   const struct fs_option options[] = {{"source", "mask"}, {"mode", "0755"}, {"size", "4194304"}, {NULL, NULL}};
-  int layer = fs_make("tmpfs", options, LAYER, failure, STEP);
+  if (!plan->rootless) return fs_make("tmpfs", options, LAYER, failure, STEP);
+  int layer = mkdirat(scratch->fd, "mask", 0755) == 0 ? sys_open_tree(scratch->fd, "mask", OPEN_TREE_CLONE) : -1;
+  return layer >= 0 ? layer : failed(failure, STEP, "cannot make a directory for the masks");
+}
+
+static int make_mask(const struct plan *plan, const struct scratch *scratch, uint64_t uid_base,
+                     struct failure *failure) {
+  int layer = make_mask_layer(plan, scratch, failure);
   if (layer < 0) return -1;
   for (size_t i = 0; i < plan->lowers.count; i++) {
     if (mask_one(plan, layer, i, uid_base, failure) == 0) continue;
@@ -72,13 +78,21 @@ static int make_mask(const struct plan *plan, uint64_t uid_base, struct failure 
 }
 
 /* Names in the options are visible in the build's own mount table, so they are short and say nothing. */
-static int make_overlay(int scratch, const char *lowers, struct failure *failure) {
+static int make_overlay(const struct plan *plan, int scratch, const char *lowers, struct failure *failure) {
   char upper[48], work[48];
   snprintf(upper, sizeof upper, "/proc/self/fd/%d/upper", scratch);
   snprintf(work, sizeof work, "/proc/self/fd/%d/work", scratch);
   const struct fs_option options[] = {
-      {"source", "root"}, {"lowerdir", lowers},         {"upperdir", upper}, {"workdir", work}, {"metacopy", "off"},
-      {"index", "off"},   {"redirect_dir", "nofollow"}, {"volatile", NULL},  {NULL, NULL},
+      {"source", "root"},
+      {"lowerdir", lowers},
+      {"upperdir", upper},
+      {"workdir", work},
+      {"metacopy", "off"},
+      {"index", "off"},
+      {"redirect_dir", "nofollow"},
+      {"volatile", NULL},
+      {plan->rootless ? "userxattr" : NULL, NULL},
+      {NULL, NULL},
   };
   return fs_make("overlay", options, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME, failure, STEP);
 }
@@ -97,15 +111,16 @@ static bool takes_detached(void) {
 }
 
 /* Since 6.15 overlay takes layers that are attached nowhere. */
-static int overlay_detached(const struct layers *layers, int scratch, struct failure *failure) {
+static int overlay_detached(const struct plan *plan, const struct layers *layers, int scratch,
+                            struct failure *failure) {
   char names[LAYERS_TEXT] = "";
   for (size_t i = 0; i < layers->count; i++) add_name(names, "/proc/self/fd/", layers->fds[i]);
-  return make_overlay(scratch, names, failure);
+  return make_overlay(plan, scratch, names, failure);
 }
 
 /* Before, each needs a place: a small file system of directories 0, 1, …, over the scratch directory, in a mount
  * namespace that is the helper's alone. */
-static int overlay_attached(const struct layers *layers, struct failure *failure) {
+static int overlay_attached(const struct plan *plan, const struct layers *layers, struct failure *failure) {
   char names[LAYERS_TEXT] = "", name[16];
   const struct fs_option options[] = {{"source", "stage"}, {"mode", "0700"}, {"size", "65536"}, {NULL, NULL}};
   if (unshare(CLONE_NEWNS) != 0 || sys_make_private("/") != 0)
@@ -124,7 +139,7 @@ static int overlay_attached(const struct layers *layers, struct failure *failure
     add_name(names, "", (int)i);
   }
   if (fchdir(stage) != 0) return failed(failure, STEP, "cannot enter the layers' stage");
-  int root = make_overlay(scratch, names, failure);
+  int root = make_overlay(plan, scratch, names, failure);
   (void)sys_umount(".", 2 /* MNT_DETACH */); /* or the scratch could not be removed */
   close(stage);
   close(scratch);
@@ -136,7 +151,7 @@ int image_mount(const struct plan *plan, const struct scratch *scratch, int user
   uint64_t mark = now_us();
   struct layers layers = {.count = 0};
   if (plan->image_is_host || plan->masks.count > 0) {
-    layers.fds[0] = make_mask(plan, uid_base, failure);
+    layers.fds[0] = make_mask(plan, scratch, uid_base, failure);
     if (layers.fds[layers.count++] < 0 || fchdir(scratch->fd) != 0)
       return failed(failure, STEP, "cannot make the masks");
   }
@@ -146,7 +161,8 @@ int image_mount(const struct plan *plan, const struct scratch *scratch, int user
     if (layers.fds[layers.count++] < 0) return -1;
   }
   step_done(steps, "layers", &mark);
-  int root = takes_detached() ? overlay_detached(&layers, scratch->fd, failure) : overlay_attached(&layers, failure);
+  int root = takes_detached() ? overlay_detached(plan, &layers, scratch->fd, failure)
+                              : overlay_attached(plan, &layers, failure);
   for (size_t i = 0; i < layers.count; i++) close(layers.fds[i]);
   step_done(steps, "overlay", &mark);
   return root;

@@ -59,8 +59,9 @@ static int make_proc(struct inside *inside) {
 }
 
 static int make_pts(struct inside *inside) {
+  const char *tty = inside->plan->uid_count > 5 ? "5" : "0"; /* the group of terminals */
   const struct fs_option options[] = {{"source", "devpts"}, {"newinstance", NULL}, {"ptmxmode", "0666"},
-                                      {"mode", "0620"},     {"gid", "5"},          {NULL, NULL}};
+                                      {"mode", "0620"},     {"gid", tty},          {NULL, NULL}};
   return fs_make("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &inside->failure, "dev");
 }
 
@@ -100,7 +101,8 @@ static int setup_root(struct inside *inside) {
 static int setup_identity(struct inside *inside) {
   size_t none = 0;
   await(inside, MESSAGE_MAPS, NULL, &none);
-  if (setgroups(0, NULL) != 0 || setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
+  /* with one uid alone the kernel has us keep the caller's groups */
+  if ((inside->plan->uid_count > 1 && setgroups(0, NULL) != 0) || setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
     return failed(&inside->failure, "identity", "cannot become uid 0 of the sandbox");
   return setup_death_signal(inside);
 }
@@ -147,6 +149,7 @@ static int setup_proc(struct inside *inside) {
 static int setup_dev(struct inside *inside) {
   int target = plain_directory(inside->root, "dev", &inside->failure, "dev");
   if (target < 0 || attach(inside, "dev", inside->dev, target) != 0) return -1;
+  if (inside->plan->rootless && dev_bind(inside->dev, &inside->failure) != 0) return -1;
   if (attach(inside, "dev", inside->pts, openat(inside->dev, "pts", O_PATH | O_CLOEXEC)) != 0) return -1;
   return attach(inside, "dev", inside->shm, openat(inside->dev, "shm", O_PATH | O_CLOEXEC));
 }

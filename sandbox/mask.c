@@ -57,16 +57,18 @@ static const struct secrets {
 
 struct masking {
   int lower; /* the image; the layer is the working directory */
-  uid_t base;
+  uid_t base, count;
+  const char *opaque; /* the attribute of a directory that hides the one below it */
   struct failure *failure;
 };
 
-static uid_t shown_as(uid_t base, uid_t owner) {
-  return base + (owner < UID_COUNT ? owner : UID_COUNT - 2);
+static uid_t shown_as(const struct masking *masking, uid_t owner) {
+  const uid_t nobody = masking->count == UID_COUNT ? UID_COUNT - 2 : 0;
+  return masking->base + (owner < masking->count ? owner : nobody);
 }
 
 static int own(struct masking *masking, const char *path, const struct stat *like) {
-  return lchown(path, shown_as(masking->base, like->st_uid), shown_as(masking->base, like->st_gid));
+  return lchown(path, shown_as(masking, like->st_uid), shown_as(masking, like->st_gid));
 }
 
 /* The layer's directory wins over the one below it, so it has to look the same. Our umask is 0. */
@@ -104,7 +106,7 @@ static int make_empty(struct masking *masking, const char *path) {
     return failed(masking->failure, STEP, "cannot look at /%s", path);
   }
   if (!S_ISDIR(like.st_mode)) return make_absent(masking, path);
-  if (copy_directory(masking, path, &like) == 0 && lsetxattr(path, "trusted.overlay.opaque", "y", 1, 0) == 0) return 0;
+  if (copy_directory(masking, path, &like) == 0 && lsetxattr(path, masking->opaque, "y", 1, 0) == 0) return 0;
   return failed(masking->failure, STEP, "cannot hide /%s", path);
 }
 
@@ -197,7 +199,11 @@ static int hide_host(struct masking *masking, const struct plan *plan) {
 }
 
 int mask_build(int layer, int lower, bool host, const struct plan *plan, uint64_t uid_base, struct failure *failure) {
-  struct masking masking = {.lower = lower, .base = (uid_t)uid_base, .failure = failure};
+  struct masking masking = {.lower = lower,
+                            .base = (uid_t)uid_base,
+                            .count = (uid_t)plan->uid_count,
+                            .opaque = plan->rootless ? "user.overlay.opaque" : "trusted.overlay.opaque",
+                            .failure = failure};
   struct stat root;
   if (fstat(lower, &root) != 0 || fchdir(layer) != 0 || own(&masking, ".", &root) != 0 ||
       chmod(".", root.st_mode & 07777) != 0 || (mknod(WHITEOUT, S_IFCHR, makedev(0, 0)) != 0 && errno != EEXIST))

@@ -90,15 +90,22 @@ int path_in_root(int root, const char *path, bool directory, struct failure *fai
   return fd;
 }
 
+const char *why_not_cloned(int userns) {
+  return userns < 0 && errno == EINVAL ? ", for mounts of root's lie below it" : "";
+}
+
+struct mount_attr mapped_by(int userns) {
+  if (userns < 0) return (struct mount_attr){0};
+  return (struct mount_attr){.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
+}
+
 /* Root outside is root inside (or whoever --bind-owner names): what it owns is owned by uid 0 inside, both ways. */
 int bind_open(const struct op *op, int userns, struct failure *failure) {
   int fd = op->source_fd > 0 ? sys_open_tree(op->source_fd, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
                              : sys_open_tree(AT_FDCWD, op->source, OPEN_TREE_CLONE);
-  if (fd < 0) return failed(failure, "bind", "cannot open %s", op->source);
-  struct mount_attr attr = {
-      .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (op->read_only ? MOUNT_ATTR_RDONLY : 0),
-      .userns_fd = (uint64_t)userns,
-  };
+  if (fd < 0) return failed(failure, "bind", "cannot open %s%s", op->source, why_not_cloned(userns));
+  struct mount_attr attr = mapped_by(userns);
+  attr.attr_set |= MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (op->read_only ? MOUNT_ATTR_RDONLY : 0);
   if (sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr) == 0) return fd;
   int error = errno;
   close(fd);
@@ -106,12 +113,13 @@ int bind_open(const struct op *op, int userns, struct failure *failure) {
   return failed(failure, "bind", "%s cannot be shown with its owners mapped", op->source);
 }
 
+static const struct {
+  const char *name;
+  unsigned major, minor;
+} NODES[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+
 /* /dev, made with the host's privileges: a file system made inside a user namespace has no working devices. */
-int dev_make(uint64_t uid_base, struct failure *failure) {
-  static const struct {
-    const char *name;
-    unsigned major, minor;
-  } NODES[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+int dev_make(uint64_t uid_base, bool with_nodes, struct failure *failure) {
   static const char *const LINKS[][2] = {{"fd", "/proc/self/fd"},
                                          {"stdin", "/proc/self/fd/0"},
                                          {"stdout", "/proc/self/fd/1"},
@@ -124,7 +132,8 @@ int dev_make(uint64_t uid_base, struct failure *failure) {
   int dev = fs_make("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME, failure, "dev");
   if (dev < 0) return -1;
   for (size_t i = 0; i < sizeof NODES / sizeof NODES[0]; i++) {
-    if (mknodat(dev, NODES[i].name, S_IFCHR | 0666, makedev(NODES[i].major, NODES[i].minor)) != 0 ||
+    dev_t node = with_nodes ? makedev(NODES[i].major, NODES[i].minor) : 0;
+    if (mknodat(dev, NODES[i].name, (with_nodes ? S_IFCHR : S_IFREG) | 0666, node) != 0 ||
         fchownat(dev, NODES[i].name, (uid_t)uid_base, (gid_t)uid_base, AT_SYMLINK_NOFOLLOW) != 0)
       return failed(failure, "dev", "cannot make /dev/%s", NODES[i].name);
   }
@@ -135,4 +144,16 @@ int dev_make(uint64_t uid_base, struct failure *failure) {
   if (mkdirat(dev, "pts", 0755) != 0 || mkdirat(dev, "shm", 0755) != 0)
     return failed(failure, "dev", "cannot make /dev/pts and /dev/shm");
   return dev;
+}
+
+int dev_bind(int dev, struct failure *failure) {
+  char path[16];
+  for (size_t i = 0; i < sizeof NODES / sizeof NODES[0]; i++) {
+    snprintf(path, sizeof path, "/dev/%s", NODES[i].name);
+    int node = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE);
+    if (node < 0 || sys_move_mount(node, "", dev, NODES[i].name, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+      return failed(failure, "dev", "cannot show the host's %s", path);
+    close(node);
+  }
+  return 0;
 }

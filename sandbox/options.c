@@ -333,6 +333,7 @@ static int parse_words(struct plan *plan, struct list *words, size_t *next, stru
 int parse_run_words(struct plan *plan, struct list *words, struct sentence *why) {
   size_t next = 0;
   plan->cwd = "/";
+  plan->uid_count = UID_COUNT;
   plan->hostname = "toroid";
   plan->grace_ms = 5000;
   plan->status_fd = plan->args_fd = NO_FD;

@@ -45,7 +45,8 @@ static int adopt_upper(struct scratch *scratch, struct plan *plan, struct failur
   plan->uid_base = base;
   scratch->reused = true;
   /* an overlay marked volatile is refused until its work directory is new */
-  if (tree_remove(scratch->fd, "work") != 0) return failed(failure, STEP, "cannot remove %s/work", plan->scratch);
+  if (tree_remove(scratch->fd, "work") != 0 || tree_remove(scratch->fd, "mask") != 0)
+    return failed(failure, STEP, "cannot remove %s/work", plan->scratch);
   return 0;
 }
 

@@ -74,6 +74,9 @@ static int start_init(struct run *run, uint64_t *mark) {
     struct inside inside = {.plan = &run->plan, .cgroup = &run->cgroup, .supervisor = pair[1]};
     inside_main(&inside);
   }
+  if (run->init < 0 && placed && errno == EACCES)
+    return failed(&run->failure, "clone", "no process may be put into %s by one that is outside of what was delegated",
+                  run->cgroup.path);
   if (run->init < 0) return failed(&run->failure, "clone", "the kernel makes no process in new namespaces");
   close(pair[1]);
   run->socket = pair[0];
@@ -92,13 +95,18 @@ static int lost_init(struct run *run, const char *step) {
   return failed(&run->failure, step, "pid 1 of the sandbox ended without a word");
 }
 
+/* In two parts, for the kernel maps no range that is in two parts for us. */
 static int write_maps(struct run *run, int proc) {
-  char map[64];
-  snprintf(map, sizeof map, "0 %llu %d\n", (unsigned long long)run->uid_base, UID_COUNT);
+  char map[96];
+  unsigned long long base = run->uid_base, more = run->plan.uid_count - 1;
+  int used = snprintf(map, sizeof map, "0 %llu 1\n", base);
+  if (more > 0) snprintf(map + used, sizeof map - (size_t)used, "1 %llu %llu\n", base + 1, more);
   /* when the host itself runs out of memory, builds go first; a build cannot lower it again */
   (void)!write_text(proc, "oom_score_adj", "500");
-  if (write_text(proc, "uid_map", map) && write_text(proc, "gid_map", map)) return 0;
-  return failed(&run->failure, "maps", "cannot map %d uids from %llu", UID_COUNT, (unsigned long long)run->uid_base);
+  bool written = write_text(proc, "uid_map", map) && write_text(proc, "gid_map", map);
+  if (!written) return failed(&run->failure, "maps", "cannot map %llu uids from %llu", more + 1, base);
+  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* as from the start, unless the caller is not root */
+  return 0;
 }
 
 /* Builds what pid 1 only attaches. The user namespace must exist first, for the owners are mapped by it. */
@@ -108,9 +116,9 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (proc < 0) return failed(&run->failure, "maps", "cannot open %s", path);
   if (write_maps(run, proc) != 0) return -1;
-  int userns = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
+  int userns = run->plan.rootless ? -1 : openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
   close(proc);
-  if (userns < 0) return failed(&run->failure, "maps", "cannot open the user namespace");
+  if (userns < 0 && !run->plan.rootless) return failed(&run->failure, "maps", "cannot open the user namespace");
   struct message message = {.kind = MESSAGE_MAPS};
   if (message_send(run->socket, &message, NULL, 0) != 0) return lost_init(run, "maps");
   step_done(&run->steps, "maps", mark);
@@ -128,7 +136,7 @@ static int make_mounts(struct run *run, uint64_t *mark) {
     if (fds[count++] < 0) return -1;
   }
   step_done(&run->steps, "binds", mark);
-  fds[1] = dev_make(run->uid_base, &run->failure);
+  fds[1] = dev_make(run->uid_base, !run->plan.rootless, &run->failure);
   if (fds[1] < 0) return -1;
   step_done(&run->steps, "devices", mark);
   fds[0] = image_mount(&run->plan, &run->scratch, userns, run->uid_base, &run->steps, &run->failure);
@@ -137,7 +145,7 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   message.kind = MESSAGE_ROOT;
   if (message_send(run->socket, &message, fds, count) != 0) return lost_init(run, "root");
   for (size_t i = 0; i < count; i++) close(fds[i]);
-  close(userns);
+  if (userns >= 0) close(userns);
   return 0;
 }
 
@@ -163,16 +171,16 @@ static int prepare(struct run *run) {
     return failed(&run->failure, "status", "--json-status-fd %d is not open", fd);
   }
   if (geteuid() != 0) {
-    errno = 0;
-    return failed(&run->failure, "privilege", "toroid-sandbox has to be started by root");
+    if (rootless_enter(&run->plan, &run->failure) != 0) return -1;
+    step_done(&run->steps, "rootless", &mark);
   }
   if (run->plan.network != NETWORK_NONE && read_resolver(&run->plan, &run->failure) != 0) return -1;
   if (run->client < 0) watch_parent(run); /* else the client is who waits */
   if (watch_signals(run) != 0) return -1;
   if (scratch_open(&run->scratch, &run->plan, &run->failure) != 0) return -1;
   run->has_scratch = true;
-  run->uids_fd = uids_lock(&run->uid_base, run->plan.uid_base, &run->failure);
-  if (run->uids_fd < 0 || scratch_prepare(&run->scratch, run->uid_base, &run->failure) != 0) return -1;
+  if (!run->plan.rootless) run->uids_fd = uids_lock(&run->uid_base, run->plan.uid_base, &run->failure);
+  if (run->failure.step[0] != '\0' || scratch_prepare(&run->scratch, run->uid_base, &run->failure) != 0) return -1;
   step_done(&run->steps, "scratch", &mark);
   if (cgroup_create(&run->cgroup, &run->plan, &run->failure) != 0) return -1;
   step_done(&run->steps, "cgroup", &mark);

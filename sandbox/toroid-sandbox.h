@@ -67,12 +67,16 @@ struct plan {
   enum network network;
   uint64_t uid_base;   /* 0: choose one */
   uint64_t bind_owner; /* the uid outside that is uid 0 inside in binds */
-  int bind_userns;     /* maps so; 0: made for the run when bind_owner asks for it */
+  int bind_userns;     /* maps so; 0: made for the run when bind_owner asks for it; -1: no owner is mapped */
   bool is_client;      /* asked for by a client of `serve` */
   int alone_netns;     /* a network with nothing but a loopback, kept from run to run; 0: one is made for the run */
   uint64_t slot;       /* of `serve`, for a client */
   const char *output;  /* a named pipe of the client's for stdout and stderr */
   uint64_t user, group, parent_pid;
+  uint64_t uid_count; /* uids and gids that there are inside: UID_COUNT, or what a caller who is not root has */
+  bool rootless;      /* the caller is not root: rootless.c */
+  uint64_t caller;    /* its uid then */
+  char why_single[200]; /* why it has no range of uids */
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
   uint64_t status_fd, args_fd;                               /* NO_FD: none */
   char resolver[4096];                                       /* what /etc/resolv.conf inside is to say */
@@ -200,6 +204,11 @@ int uids_reserve(uint64_t *bases, size_t count, struct failure *failure);
 /* A user namespace that maps `owner` to uid 0 of the range and the rest of the range to itself. */
 int userns_for_owner(uint64_t uid_base, uint64_t owner, uint64_t group, struct failure *failure);
 
+/* ---- started by a user that is not root: rootless.c ---- */
+
+/* Enters a user namespace in which the caller is uid 0, and refuses what only root can do. */
+int rootless_enter(struct plan *plan, struct failure *failure);
+
 /* ---- the network: slot.c for a run, pool.c and net.c to set up and take down ---- */
 
 #define SLOT_LINK "eth0"
@@ -301,7 +310,14 @@ int image_mount(const struct plan *plan, const struct scratch *scratch, int user
 /* Fills the empty directory `layer` with what hides the secrets and --mask paths that `lower` has. */
 int mask_build(int layer, int lower, bool host, const struct plan *plan, uint64_t uid_base, struct failure *failure);
 int bind_open(const struct op *op, int userns, struct failure *failure);
-int dev_make(uint64_t uid_base, struct failure *failure);
+struct mount_attr;
+/* Owners shown through the user namespace; -1: as they are. */
+struct mount_attr mapped_by(int userns);
+/* The rest of a sentence, after a clone of a tree failed: who is not root may not show what root has covered. */
+const char *why_not_cloned(int userns);
+/* Without nodes where the caller may not make any: dev_bind then puts the host's over what stands in for them. */
+int dev_make(uint64_t uid_base, bool with_nodes, struct failure *failure);
+int dev_bind(int dev, struct failure *failure);
 
 struct fs_option {
   const char *key, *value;

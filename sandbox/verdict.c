@@ -18,7 +18,7 @@ void tell_created(const struct run *run) {
   json_begin(&json);
   json_string(&json, "event", "created");
   json_string(&json, "cgroup", run->cgroup.fd < 0 ? NULL : run->cgroup.path);
-  json_number(&json, "uidBase", run->uid_base);
+  json_number(&json, "uidBase", run->plan.rootless ? run->plan.caller : run->uid_base);
   static const char *const NETWORKS[] = {[NETWORK_NONE] = "none", [NETWORK_HOST] = "host", [NETWORK_FULL] = "full"};
   json_string(&json, "network", NETWORKS[run->plan.network]);
   json_open(&json, "limits");
@@ -30,6 +30,8 @@ void tell_created(const struct run *run) {
   json_list(&json, "weak");
   if (run->plan.network == NETWORK_HOST) word(&json, "network-host");
   if (run->plan.image_is_host) word(&json, "image-host");
+  if (run->plan.rootless) word(&json, "rootless");
+  if (run->plan.uid_count == 1) word(&json, "single-uid");
   if (run->cgroup.fd < 0) word(&json, "no-cgroup");
   for (int i = 0; i < LIMIT_COUNT; i++) {
     if (run->cgroup.limit[i][0] == 'u') {
@@ -40,6 +42,7 @@ void tell_created(const struct run *run) {
   }
   json_list_end(&json);
   if (run->cgroup.fd < 0) json_string(&json, "cgroupMessage", run->cgroup.why_none);
+  if (run->plan.uid_count == 1) json_string(&json, "singleUidMessage", run->plan.why_single);
   json_send(&json, run->status_fd);
 }
 

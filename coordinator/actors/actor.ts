@@ -29,6 +29,8 @@ export interface Actor<Id, State, Event extends EventHead, Command> {
    */
   readonly snapshot?: z.ZodType<State>;
   subjectOf(id: Id): string;
+  /** Is the command most likely the first that this actor hears? Only saves a read. */
+  makes?(command: Command): boolean;
   /** The state after `event`, stored with sequence `seq`. */
   apply(state: State, event: Event, seq: number): State;
   decide(state: State, command: Command, head: EventHead): Decision<Event>;

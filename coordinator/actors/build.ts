@@ -98,6 +98,7 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
     finishedAtMs: null,
   },
   subjectOf: buildRunSubject,
+  makes: (command) => command.kind === "create",
 
   apply(build, event) {
     const status = nextBuildStatus(build.status, event.type);

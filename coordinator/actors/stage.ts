@@ -24,6 +24,7 @@ export const stageActor: Actor<StageId, Stage, StageEvent, StageCommand> = {
   schema: stageEvent,
   initial: NO_STAGE,
   subjectOf: stageRunSubject,
+  makes: (command) => command.kind === "queue",
   apply: applyToStage,
 
   decide(stage, command, head) {

@@ -11,6 +11,7 @@ import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
+import { type Namespace, namespace } from "../support/namespace.ts";
 import { missing } from "../support/skips.ts";
 import { compileAttempts, HELPER, NEEDS, type Outcome, type Rig, type Running, rig } from "./rig.ts";
 
@@ -40,32 +41,8 @@ for (const port of ports)
     .listen(Number(port), "::", () => (left -= 1) === 0 && console.log("ready"));
 `;
 
-export interface Namespace extends AsyncDisposable {
-  /** Words before a command that run it here. */
-  readonly enter: readonly string[];
-  sh(line: string): Promise<string>;
-}
-
 export interface Serving extends AsyncDisposable {
   readonly pid: number;
-}
-
-/** Lives as long as its input is open: not even a killed test leaves it behind. */
-async function namespace(): Promise<Namespace> {
-  const holder = spawn("unshare", ["--net", "--mount", "sh", "-c", "ip link set lo up && echo ready && exec cat"], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const ended = once(holder, "exit");
-  await once(holder.stdout, "data");
-  const enter = ["nsenter", "-t", String(holder.pid), "-n", "-m", "--"];
-  return {
-    enter,
-    sh: async (line) => (await execa("nsenter", [...enter.slice(1), "sh", "-ec", line])).stdout,
-    async [Symbol.asyncDispose]() {
-      holder.stdin.end();
-      await ended;
-    },
-  };
 }
 
 export async function serve(where: Namespace, name: string, ports: readonly number[]): Promise<Serving> {

@@ -20,6 +20,7 @@ export interface Created {
   readonly uidBase: number;
   readonly limits: Readonly<Record<string, string>>;
   readonly weak: readonly string[];
+  readonly singleUidMessage?: string;
 }
 export interface Started {
   readonly event: "started";
@@ -85,11 +86,14 @@ export interface Rig extends AsyncDisposable {
   assertClean(): Promise<void>;
 }
 
-/** @param within words before the helper's, that start it elsewhere: `nsenter …` */
-export async function rig(within: readonly string[] = []): Promise<Rig> {
+/**
+ * @param within words before the helper's, that start it elsewhere: `nsenter …`
+ * @param theirs a cgroup of somebody else's in which runs are, or none; unless given one is made
+ */
+export async function rig(within: readonly string[] = [], theirs?: string | null): Promise<Rig> {
   const temp = await tempDir("toroid-sandbox-");
-  const cgroup = await makeCgroup();
-  return new RealRig(temp, cgroup, within);
+  if (theirs !== undefined) return new RealRig(temp, theirs, within, false);
+  return new RealRig(temp, await makeCgroup(), within, true);
 }
 
 class RealRig implements Rig {
@@ -97,8 +101,10 @@ class RealRig implements Rig {
   readonly cgroup: string | null;
   readonly #temp: TempDir;
   readonly #within: readonly string[];
+  readonly #ownsCgroup: boolean;
 
-  constructor(temp: TempDir, cgroup: string | null, within: readonly string[]) {
+  constructor(temp: TempDir, cgroup: string | null, within: readonly string[], ownsCgroup: boolean) {
+    this.#ownsCgroup = ownsCgroup;
     this.#temp = temp;
     this.#within = within;
     this.dir = temp.path;
@@ -158,7 +164,7 @@ class RealRig implements Rig {
       await this.assertClean();
     } finally {
       await this.#temp[Symbol.asyncDispose]();
-      if (this.cgroup !== null) await rmdir(this.cgroup);
+      if (this.cgroup !== null && this.#ownsCgroup) await rmdir(this.cgroup);
     }
   }
 }

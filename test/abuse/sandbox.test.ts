@@ -7,129 +7,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { execa } from "execa";
 import { needs } from "../support/skips.ts";
+import { ATTEMPTS, assertRefused } from "./attempts.ts";
 import { compileAttempts, makeImage, NEEDS, type Rig, rig } from "./rig.ts";
-
-/** What each attempt of `attempts.c` must be answered. Several: which one depends on the host's kernel. */
-const REFUSED: Readonly<Record<string, string>> = {
-  mount_tmpfs: "EPERM",
-  mount_bind: "EPERM",
-  remount_root: "EPERM",
-  remount_proc: "EPERM",
-  remount_proc_sys: "EPERM",
-  remount_dev: "EPERM",
-  umount_mask: "EPERM",
-  umount_proc_sys: "EPERM",
-  umount_tmp: "EPERM",
-  fs_open: "EPERM",
-  fs_pick: "EPERM",
-  tree_open: "EPERM",
-  mount_move: "EPERM",
-  mount_attributes: "EPERM",
-  pivot: "EPERM",
-  swap_on: "EPERM",
-  quota: "EPERM",
-  unshare_user: "EPERM",
-  unshare_mount: "EPERM",
-  unshare_pid: "EPERM",
-  unshare_net: "EPERM",
-  unshare_ipc: "EPERM",
-  unshare_uts: "EPERM",
-  unshare_cgroup: "EPERM",
-  unshare_time: "EPERM",
-  clone_user: "EPERM",
-  clone_user_high_bits: "EPERM",
-  clone_three: "ENOSYS",
-  enter_namespace: "EPERM",
-  node_char: "EPERM",
-  node_block: "EPERM",
-  node_whiteout: "EPERM",
-  rename_whiteout: "EINVAL",
-  xattr_trusted: "EPERM",
-  handle: "EPERM",
-  knob_sysrq: "ENOENT EACCES EROFS",
-  knob_core_pattern: "EACCES EROFS",
-  knob_modprobe: "EACCES EROFS ENOENT",
-  knob_sysrq_mask: "EACCES EROFS ENOENT",
-  knob_hostname: "EACCES EROFS",
-  knob_forward: "EACCES EROFS",
-  knob_drop_caches: "EACCES EROFS",
-  knob_binfmt: "EACCES EROFS ENOENT",
-  knob_release_agent: "ENOENT",
-  knob_cgroup_procs: "ENOENT",
-  knob_uevent: "ENOENT",
-  knob_power: "ENOENT",
-  knob_mtrr: "EACCES ENOENT",
-  oom_score: "EACCES",
-  key_add: "EPERM",
-  key_ctl: "EPERM",
-  key_request: "EPERM",
-  bpf_load: "EPERM",
-  perf_open: "EPERM",
-  fault_fd: "EPERM",
-  uring: "ENOSYS",
-  fanotify: "EPERM",
-  module_init: "EPERM",
-  module_file: "EPERM",
-  module_delete: "EPERM",
-  kexec: "EPERM",
-  reboot_bad_magic: "EPERM",
-  clock_set: "EPERM",
-  clock_day: "EPERM",
-  clock_adjust: "EPERM",
-  kernel_log: "EPERM",
-  accounting: "EPERM",
-  name_host: "EPERM",
-  hang_up: "EPERM",
-  pages_move: "EPERM",
-  personality_exec: "EPERM",
-  listener: "EPERM",
-  real_time: "EPERM",
-  nicer: "EACCES EPERM",
-  raise_files: "EPERM",
-  unknown_number: "ENOSYS",
-  stat_mounts: "ENOSYS",
-  socket_vsock: "EAFNOSUPPORT",
-  socket_alg: "EAFNOSUPPORT",
-  socket_packet: "EAFNOSUPPORT",
-  socket_old_packet: "EPERM",
-  socket_bluetooth: "EAFNOSUPPORT",
-  socket_netfilter: "EPROTONOSUPPORT",
-  socket_audit: "EPROTONOSUPPORT",
-  socket_high_bits: "EAFNOSUPPORT",
-  tty_push: "EPERM",
-  tty_push_high_bits: "EPERM",
-  tty_linux: "EPERM",
-  tty_linux_high_bits: "EPERM",
-  tty_discipline: "EPERM",
-  tty_of_the_caller: "ENXIO",
-  trace_init: "EPERM",
-  seize_init: "EPERM",
-  init_environ: "EACCES",
-  init_mem: "EACCES",
-  init_maps: "EACCES",
-  init_exe: "EACCES",
-  init_fds: "EACCES",
-  init_root: "EACCES",
-  init_cwd: "EACCES",
-  init_stack: "EACCES",
-  init_namespace: "EACCES",
-  init_memory: "EPERM",
-  kernel_memory: "ENOENT EACCES",
-  kernel_messages: "EACCES EPERM",
-  device_memory: "ENOENT",
-  device_messages: "ENOENT",
-  device_disk: "ENOENT",
-  page_counts: "EACCES ENOENT",
-  // The same root as before: a chroot is left for the sandbox's root, and there is nothing behind that.
-  chroot_escape: "EXDEV",
-};
-const REFUSED_ON_X86: Readonly<Record<string, string>> = {
-  i386_abi: "ENOSYS",
-  x32_abi: "ENOSYS",
-  ldt: "EPERM",
-  io_ports: "EPERM",
-};
-const ATTEMPTS = process.arch === "x64" ? { ...REFUSED, ...REFUSED_ON_X86 } : REFUSED;
 
 describe("from inside the sandbox", () => {
   let sandbox: Rig;
@@ -145,15 +24,6 @@ describe("from inside the sandbox", () => {
     const { stdout } = await sandbox.run([...bind, ...options], ["/attempts/attempts", ...names]);
     const lines = stdout.split("\n").map((line) => line.split(" "));
     return new Map(lines.map(([name = "", answer = ""]) => [name, answer]));
-  };
-  const assertRefused = (answers: ReadonlyMap<string, string>): void => {
-    const wrong = Object.entries(ATTEMPTS).filter(
-      ([name, allowed]) => !allowed.split(" ").includes(answers.get(name) ?? "-"),
-    );
-    assert.deepEqual(
-      wrong.map(([name, allowed]) => `${name}: ${answers.get(name) ?? "not heard of"}, not ${allowed}`),
-      [],
-    );
   };
 
   test("every attempt at privilege, at the host and at the terminal is refused to root", async (t) => {

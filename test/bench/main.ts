@@ -4,8 +4,14 @@
 import { parseArgs } from "node:util";
 import { benchPath } from "./path.ts";
 import { type Report, table } from "./report.ts";
+import { benchSandbox } from "./sandbox.ts";
+import { benchScheduler } from "./scheduler.ts";
 
-const BENCHES: Readonly<Record<string, () => Promise<Report>>> = { path: benchPath };
+const BENCHES: Readonly<Record<string, () => Promise<Report>>> = {
+  path: benchPath,
+  scheduler: benchScheduler,
+  sandbox: benchSandbox,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

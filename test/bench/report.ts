@@ -13,5 +13,10 @@ export function table({ bench, figures, ratios, setup }: Report): string {
   const rows = [...Object.entries(figures), ...Object.entries(ratios)];
   const width = Math.max(0, ...rows.map(([name]) => name.length));
   const lines = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
-  return [`${bench}  ${JSON.stringify(setup)}`, ...lines, ""].join("\n");
+  const notes = Object.entries(setup).map(([name, value]) => `  ${name}: ${note(value)}`);
+  return [bench, ...lines, ...notes, ""].join("\n");
+}
+
+function note(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value).replaceAll(/[{}"]/g, "").replaceAll(",", ", ");
 }

@@ -94,6 +94,7 @@ export class Store {
           if (appended !== null) return { ...this.load(actor, subject), changed: true };
         }
       },
+      known: () => undefined,
       observe: () => {},
     });
     return {

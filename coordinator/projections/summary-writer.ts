@@ -1,0 +1,130 @@
+/**
+ * Keeps TOROID_BUILD in step with the logs, by compare-and-set like everything else. What is to be said of one build
+ * while a write of it is under way is said in one next write: a build of 256 stages would else be written a thousand
+ * times, each time whole.
+ */
+import { randomUUID } from "node:crypto";
+import { type Appended, append, type Jet, readLast } from "../../kit/jetstream.ts";
+import { decode } from "../../protocol/codec.ts";
+import { ToroidError } from "../../protocol/errors.ts";
+import type { BuildId, StageId } from "../../protocol/ids.ts";
+import { BUILD } from "../../protocol/streams.ts";
+import { summarySubject } from "../../protocol/subjects.ts";
+import { type BuildSummary, buildSummary } from "../../protocol/summary.ts";
+import type { Mailboxes } from "../mailboxes.ts";
+import { withBuild, withoutOutputs, withStage } from "./summaries.ts";
+
+/** Each resolves once the summary tells of all that this process knows of the build or stage. */
+export interface SummaryWriter {
+  build(id: BuildId): Promise<void>;
+  stage(id: StageId): Promise<void>;
+}
+
+/** What one write is to take up. */
+interface Batch {
+  readonly id: BuildId;
+  readonly stages: Map<string, StageId>;
+  build: boolean;
+  readonly written: Promise<void>;
+}
+
+interface Known {
+  readonly summary: BuildSummary | null;
+  readonly seq: number;
+}
+
+/** Summaries kept in memory; the rest is read again when needed. */
+const CACHE_ENTRIES = 1_000;
+
+export function makeSummaryWriter(jet: Jet, actors: Mailboxes): SummaryWriter {
+  /** Batches that are not being written yet, by subject. */
+  const next = new Map<string, Batch>();
+  /** The end of the last write of each subject; resolves whatever became of it. */
+  const tails = new Map<string, Promise<void>>();
+  const cache = new Map<string, Known>();
+
+  function batchOf(id: BuildId): Batch {
+    const subject = summarySubject(id);
+    const open = next.get(subject);
+    if (open !== undefined) return open;
+    const written = (tails.get(subject) ?? Promise.resolve()).then(() => {
+      next.delete(subject);
+      return write(subject, batch);
+    });
+    const batch: Batch = { id, stages: new Map(), build: false, written };
+    next.set(subject, batch);
+    const tail = written.then(
+      () => undefined,
+      () => undefined,
+    );
+    tails.set(subject, tail);
+    void tail.then(() => {
+      if (tails.get(subject) === tail) tails.delete(subject);
+    });
+    return batch;
+  }
+
+  async function write(subject: string, batch: Batch): Promise<void> {
+    let known = cache.get(subject) ?? (await read(subject));
+    for (;;) {
+      const after = await changed(known.summary, batch);
+      if (after === null || after === known.summary) return;
+      cache.delete(subject); // until it is known what became of it
+      const put = (summary: BuildSummary): Promise<Appended> =>
+        append(jet, BUILD.name, subject, { id: randomUUID(), ...summary }, known.seq);
+      const done = await put(after).catch((error: unknown) => {
+        if (!isTooLarge(error)) throw error;
+        return put(withoutOutputs(after));
+      });
+      if (done.kind === "appended") {
+        remember(subject, { summary: after, seq: done.seq });
+        return;
+      }
+      known = await read(subject);
+    }
+  }
+
+  async function changed(before: BuildSummary | null, batch: Batch): Promise<BuildSummary | null> {
+    let summary = before;
+    if (batch.build || summary === null) {
+      const { state, seq } = await actors.build.load(batch.id, 1);
+      summary = withBuild(summary, batch.id, state, seq);
+    }
+    for (const id of batch.stages.values()) {
+      if (summary === null) return null;
+      const { state, seq } = await actors.stage.load(id, 1);
+      summary = withStage(summary, id, state, seq);
+    }
+    return summary;
+  }
+
+  async function read(subject: string): Promise<Known> {
+    const last = await readLast(jet, BUILD.name, subject);
+    return last === null ? { summary: null, seq: 0 } : { summary: decode(buildSummary, last.data), seq: last.seq };
+  }
+
+  function remember(subject: string, known: Known): void {
+    cache.set(subject, known);
+    if (cache.size <= CACHE_ENTRIES) return;
+    const oldest = cache.keys().next().value;
+    if (oldest !== undefined) cache.delete(oldest);
+  }
+
+  return {
+    build(id) {
+      const batch = batchOf(id);
+      batch.build = true;
+      return batch.written;
+    },
+    stage(id) {
+      const batch = batchOf({ repository: id.repository, number: id.number });
+      batch.stages.set(`${id.stage} ${id.round}`, id);
+      return batch.written;
+    },
+  };
+}
+
+/** Of all that is written here, only what stages left for others can grow past the size of a message. */
+function isTooLarge(error: unknown): boolean {
+  return error instanceof ToroidError && error.code === "TOR_INVALID_INPUT";
+}

@@ -1,0 +1,115 @@
+/** Stages that do nothing, through real coordinators, JetStream and executors' own code: what scheduling costs. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Report } from "./report.ts";
+import { Fleet, type StageTimes, usage } from "./scheduler/fleet.ts";
+import { percentile, tenths } from "./statistics.ts";
+
+const STAGES_A_BUILD = 8;
+const REPOSITORIES = 20;
+const WARM_UP = 40;
+const BUILDS = 250;
+const PACED_MS = 10_000;
+const IDLE_MS = 10_000;
+const MATRIX = 256;
+const FLEET = { coordinators: 1, executors: 8, slots: 4 } as const;
+
+/** Messages of a build of n stages on TOROID_RUN: plan and build 3 each, a stage 4, and one that settles it. */
+function messagesOf(stages: number): number {
+  return 6 + 5 * stages;
+}
+
+export async function benchScheduler(): Promise<Report> {
+  const lazy = await throughput(false);
+  const always = await throughput(true);
+  const matrix = await matrixMs();
+  return {
+    bench: "scheduler",
+    figures: {
+      stagesPerSecond: lazy.stagesPerSecond,
+      stagesPerSecondAlwaysSync: always.stagesPerSecond,
+      coordinatorCpuMsPerStage: lazy.cpuMsPerStage,
+      pushToClaimedMsP50: lazy.p50,
+      pushToClaimedMsP99: lazy.p99,
+      idleCpuPercent: lazy.idleCpuPercent,
+      matrix256Ms: matrix,
+    },
+    ratios: {},
+    setup: { ...FLEET, stagesABuild: STAGES_A_BUILD, repositories: REPOSITORIES, builds: BUILDS, missing: [] },
+  };
+}
+
+interface Throughput {
+  readonly stagesPerSecond: number;
+  readonly cpuMsPerStage: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly idleCpuPercent: number;
+}
+
+async function throughput(syncAlways: boolean): Promise<Throughput> {
+  await using fleet = await Fleet.start({ ...FLEET, syncAlways });
+  const pid = fleet.coordinators[0]?.child.pid ?? 0;
+  await pushAll(fleet, WARM_UP);
+  const before = await usage(pid);
+  const beganMs = performance.now();
+  await pushAll(fleet, BUILDS);
+  const tookMs = performance.now() - beganMs;
+  const stages = BUILDS * (STAGES_A_BUILD + 1);
+  const cpuMs = (await usage(pid)).cpuMs - before.cpuMs;
+  const stagesPerSecond = (stages / tookMs) * 1_000;
+  const paced = await pace(fleet, stagesPerSecond / 2);
+  const idle = await usage(pid);
+  await sleep(IDLE_MS);
+  const idleCpuMs = (await usage(pid)).cpuMs - idle.cpuMs;
+  return {
+    stagesPerSecond: Math.round(stagesPerSecond),
+    cpuMsPerStage: Math.round((cpuMs / stages) * 100) / 100,
+    p50: tenths(percentile(paced, 0.5)),
+    p99: tenths(percentile(paced, 0.99)),
+    idleCpuPercent: tenths((idleCpuMs / IDLE_MS) * 100),
+  };
+}
+
+/** As fast as they are taken; resolves when all have ended. */
+async function pushAll(fleet: Fleet, builds: number): Promise<void> {
+  const target = (await fleet.runMessages()) + builds * messagesOf(STAGES_A_BUILD);
+  let next = 0;
+  const pusher = async (): Promise<void> => {
+    while (next < builds) await fleet.push(`bench/r${next++ % REPOSITORIES}`, STAGES_A_BUILD);
+  };
+  await Promise.all(Array.from({ length: 8 }, pusher));
+  await fleet.settled(target);
+}
+
+/** Builds at an even pace; from accepted to the claim of their first stage, in ms. */
+async function pace(fleet: Fleet, stagesPerSecond: number): Promise<readonly number[]> {
+  const everyMs = ((STAGES_A_BUILD + 1) / stagesPerSecond) * 1_000;
+  const builds = Math.floor(PACED_MS / everyMs);
+  const target = (await fleet.runMessages()) + builds * messagesOf(STAGES_A_BUILD);
+  const beganMs = performance.now();
+  const sent: Promise<void>[] = [];
+  for (let n = 0; n < builds; n += 1) {
+    await sleep(Math.max(0, beganMs + n * everyMs - performance.now()));
+    sent.push(fleet.push(`bench/paced${n % REPOSITORIES}`, STAGES_A_BUILD));
+  }
+  await Promise.all(sent);
+  await fleet.settled(target);
+  const first = new Map<string, number>();
+  for (const { build, acceptedMs, claimedMs } of await fleet.times()) {
+    if (!build.startsWith("bench/paced") || acceptedMs === undefined || claimedMs === undefined) continue;
+    first.set(build, Math.min(first.get(build) ?? Number.POSITIVE_INFINITY, claimedMs - acceptedMs));
+  }
+  return [...first.values()];
+}
+
+/** From the first of the matrix' stages queued to the last one claimed. */
+async function matrixMs(): Promise<number> {
+  await using fleet = await Fleet.start({ coordinators: 1, executors: 32, slots: 1, syncAlways: false });
+  await pushAll(fleet, WARM_UP);
+  const target = (await fleet.runMessages()) + messagesOf(MATRIX);
+  await fleet.push("bench/matrix", MATRIX);
+  await fleet.settled(target);
+  const stages = (await fleet.times()).filter(({ build }) => build === "bench/matrix#1");
+  const times = (key: "queuedMs" | "claimedMs"): number[] => stages.map((one: StageTimes) => one[key] ?? Number.NaN);
+  return tenths(Math.max(...times("claimedMs")) - Math.min(...times("queuedMs")));
+}
