@@ -5,18 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "toroid-sandbox.h"
+#include "network.h"
 
 #define STEP "net"
-
-static uint32_t mask_of(unsigned prefix) {
-  return prefix == 0 ? 0 : UINT32_MAX << (32 - prefix);
-}
-
-static bool overlap(const struct cidr *a, const struct cidr *b) {
-  uint32_t mask = mask_of(a->prefix < b->prefix ? a->prefix : b->prefix);
-  return (a->network & mask) == (b->network & mask);
-}
 
 static bool is_routed(const struct cidr *block) {
   FILE *routes = fopen("/proc/net/route", "re");
@@ -26,13 +17,13 @@ static bool is_routed(const struct cidr *block) {
     unsigned to, mask;
     if (sscanf(line, "%*s %x %*x %*x %*d %*d %*d %x", &to, &mask) != 2 || mask == 0) continue;
     struct cidr route = {ntohl(to), (unsigned)__builtin_popcount(mask)};
-    taken = overlap(&route, block);
+    taken = cidr_overlap(&route, block);
   }
   if (routes != NULL) fclose(routes);
   return taken;
 }
 
-static bool is_addressed(const struct cidr *block) {
+bool is_addressed(const struct cidr *block) {
   struct ifaddrs *all = NULL;
   bool taken = false;
   if (getifaddrs(&all) != 0) return false;
@@ -41,7 +32,7 @@ static bool is_addressed(const struct cidr *block) {
     struct sockaddr_in address;
     memcpy(&address, at->ifa_addr, sizeof address);
     struct cidr one = {ntohl(address.sin_addr.s_addr), 32};
-    taken = overlap(&one, block);
+    taken = cidr_overlap(&one, block);
   }
   freeifaddrs(all);
   return taken;

@@ -142,8 +142,10 @@ static int set_network(const struct serve *serve, struct plan *plan, struct sent
   char slot[24];
   snprintf(slot, sizeof slot, "%llu", (unsigned long long)plan->slot);
   plan->netns = joined(serve->net, slot);
-  plan->resolver_file = joined(serve->net, "resolv.conf");
-  return plan->netns != NULL && plan->resolver_file != NULL ? 0 : refuse(why, "there is no memory");
+  if (plan->allow_count == 0) plan->resolver_file = joined(serve->net, "resolv.conf");
+  return plan->netns != NULL && (plan->allow_count > 0 || plan->resolver_file != NULL)
+             ? 0
+             : refuse(why, "there is no memory");
 }
 
 /* A build whose image is the host must not see what is the client's and what is ours. */

@@ -186,6 +186,19 @@ static int setup_mounts(struct inside *inside) {
   return 0;
 }
 
+/* Instead of what the image has there, be it a link to elsewhere. */
+static int write_in_etc(struct inside *inside, const char *step, const char *name, const char *text) {
+  int etc = path_in_root(inside->root, "/etc", true, &inside->failure, step);
+  if (etc < 0) return -1;
+  (void)unlinkat(etc, name, 0);
+  int fd = openat(etc, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  size_t length = strlen(text);
+  bool written = fd >= 0 && write(fd, text, length) == (ssize_t)length;
+  if (fd >= 0) close(fd);
+  close(etc);
+  return written ? 0 : failed(&inside->failure, step, "cannot write /etc/%s of the new root", name);
+}
+
 /* On a slot's network the pool's resolvers answer, on the host's network the host's; the image's own file is somebody
  * else's, or a link into a /run that is not here. */
 static int setup_resolver(struct inside *inside) {
@@ -195,15 +208,15 @@ static int setup_resolver(struct inside *inside) {
   int there = sys_openat2(inside->root, "etc/resolv.conf", O_PATH, resolve);
   if (there >= 0) close(there);
   if (there >= 0 && plan->image_is_host && plan->network == NETWORK_HOST) return 0;
-  int etc = path_in_root(inside->root, "/etc", true, &inside->failure, "resolver");
-  if (etc < 0) return -1;
-  (void)unlinkat(etc, "resolv.conf", 0);
-  int fd = openat(etc, "resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  size_t length = strlen(plan->resolver);
-  bool written = fd >= 0 && write(fd, plan->resolver, length) == (ssize_t)length;
-  if (fd >= 0) close(fd);
-  close(etc);
-  return written ? 0 : failed(&inside->failure, "resolver", "cannot write /etc/resolv.conf of the new root");
+  return write_in_etc(inside, "resolver", "resolv.conf", plan->resolver);
+}
+
+/* Who has an allow list asks no resolver: the names on it are here. Instead of the image's file, which may know them
+ * differently. */
+static int setup_hosts(struct inside *inside) {
+  const struct plan *plan = inside->plan;
+  if (plan->hosts == NULL || caller_mounts(plan, "/etc/hosts")) return 0;
+  return write_in_etc(inside, "hosts", "hosts", plan->hosts);
 }
 
 /* The host's tree is gone from this namespace, not merely out of reach as with chroot. */
@@ -232,6 +245,7 @@ static const struct {
     {"tmp", setup_tmp},
     {"mounts", setup_mounts}, /* resolved inside the new root, before anything runs in it */
     {"resolver", setup_resolver},
+    {"hosts", setup_hosts},
     {"pivot", setup_pivot},               /* the host's files are gone */
     {"descriptors", setup_descriptors},   /* the host's open files are gone */
     {"bounding-set", setup_bounding_set}, /* no exec gives back what a build has no use for */

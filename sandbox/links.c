@@ -1,7 +1,7 @@
 /* The links of a pool and their addresses, as text for `ip`. */
 #include <stdio.h>
 
-#include "toroid-sandbox.h"
+#include "network.h"
 
 /* What `ip` is to do in the host's namespace: first the links, all down; up only once the rules are there. Slot i's
  * namespace is descriptor `fds[i]` of the process. */

@@ -1,5 +1,4 @@
 /* `net up`, `net down` and `net check`: the pool of network namespaces that `run --network full` enters. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -11,15 +10,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "toroid-sandbox.h"
+#include "network.h"
 
 #define DEFAULT_SUBNET "10.213.0.0/16"
 
-enum { LEAST_PREFIX = 8, MOST_PREFIX = 29 };
+enum { LEAST_PREFIX = 8, MOST_PREFIX = 29, MOST_CONNECTIONS = 1000000 };
 
 static int usage(void) {
   complain("usage: toroid-sandbox net up --state DIR --slots N [--subnet CIDR] [--open CIDR]... [--dns ADDRESS]... "
-           "[--forward] | net down --state DIR | net check [--json] [--forward]");
+           "[--connections N] [--forward] | net down --state DIR | net check [--json] [--forward]");
   return EXIT_OURS;
 }
 
@@ -28,27 +27,6 @@ static int fail(const struct failure *failure) {
   failure_sentence(failure, sentence, sizeof sentence);
   complain("%s", sentence);
   return EXIT_OURS;
-}
-
-static bool read_address(const char *text, uint32_t *into) {
-  struct in_addr address;
-  if (inet_pton(AF_INET, text, &address) != 1) return false;
-  *into = ntohl(address.s_addr);
-  return true;
-}
-
-/* ADDRESS or ADDRESS/PREFIX. What is set behind the prefix is a mistake more often than not. */
-static bool read_cidr(const char *text, struct cidr *into) {
-  char address[24];
-  uint64_t prefix = 32;
-  size_t length = strcspn(text, "/");
-  if (length >= sizeof address) return false;
-  memcpy(address, text, length);
-  address[length] = '\0';
-  if (!read_address(address, &into->network)) return false;
-  if (text[length] == '/' && !read_number(text + length + 1, 0, 32, &prefix)) return false;
-  into->prefix = (unsigned)prefix;
-  return prefix == 32 || (into->network & (UINT32_MAX >> prefix)) == 0;
 }
 
 static int refuse_value(const char *name, const char *what, const char *value) {
@@ -79,6 +57,10 @@ int net_option(struct pool_plan *plan, const char *name, const char *value) {
       return refuse_value(name, "8 addresses at most", value);
     return read_address(value, &plan->dns[plan->dns_count++]) ? 0 : refuse_value(name, "an IPv4 address", value);
   }
+  if (strcmp(name, "--connections") == 0)
+    return read_number(value, 1, MOST_CONNECTIONS, &plan->connections)
+               ? 0
+               : refuse_value(name, "a number from 1 to 1000000", value);
   return usage(), -1;
 }
 
@@ -119,13 +101,13 @@ static int up(struct pool_plan *plan) {
   if (plan->state == NULL || plan->slots == 0) return usage();
   if (net_up(plan, &pool, &failure) != 0) return fail(&failure);
   struct json json;
-  char text[32];
+  char text[CIDR_TEXT];
   json_begin(&json);
   json_string(&json, "bridge", pool.bridge);
-  snprintf(text, sizeof text, "%u.%u.%u.%u/%u", pool.block.network >> 24, (pool.block.network >> 16) & 255,
-           (pool.block.network >> 8) & 255, pool.block.network & 255, pool.block.prefix);
+  cidr_text(&pool.block, text);
   json_string(&json, "subnet", text);
   json_number(&json, "slots", plan->slots);
+  json_number(&json, "connections", plan->connections);
   json_send(&json, STDOUT_FILENO);
   return 0;
 }
@@ -209,6 +191,9 @@ void print_net_options(void) {
        ")\n"
        "  --open CIDR                 a network that builds may reach although it is private; repeatable\n"
        "  --dns ADDRESS               a resolver, reached on port 53 wherever it is (default: the host's); repeatable\n"
+       "  --connections N             that a slot may have open, and begin in a minute (default: of half the host's "
+       "table, "
+       "4096 at most)\n"
        "  --forward                   set net.ipv4.ip_forward when it is off, and leave it so");
 }
 

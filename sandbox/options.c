@@ -201,6 +201,8 @@ static const struct option OPTIONS[] = {
     {"--network", PARSED, 0, parse_network, 0, 0, "none|full|host",
      "none: only a loopback of its own; full: a slot of the pool; host: the host's (default none)"},
     {"--netns", PATH, AT(netns), NULL, 0, 0, "FILE", "the slot for --network full: DIR/0 and so on of `net up`"},
+    {"--allow-host", PARSED, 0, parse_allow, 0, 0, "HOST",
+     "NAME=ADDRESS[,...], ADDRESS or NETWORK, each with :PORT or without: all that --network full reaches; repeatable"},
     {"--resolver", PATH, AT(resolver_file), NULL, 0, 0, "FILE", "what /etc/resolv.conf says with --network full"},
     {"--cgroup", PATH, AT(cgroup), NULL, 0, 0, "DIR", "the delegated cgroup v2 directory to make ours below"},
     {"--memory-bytes", NUMBER, AT(memory_bytes), NULL, 1 << 20, INT64_MAX, "N", "memory of all processes together"},
@@ -216,9 +218,9 @@ static const struct option OPTIONS[] = {
 };
 /* What a client of `serve` may ask for; the rest is the host's to say. */
 static const char *const FOR_CLIENTS[] = {
-    "--image",        "--mask", "--scratch",   "--keep-scratch", "--bind",     "--tmpfs",
-    "--env",          "--cwd",  "--hostname",  "--user",         "--network",  "--slot",
-    "--memory-bytes", "--pids", "--cpu-milli", "--wall-ms",      "--grace-ms", "--output",
+    "--image",     "--mask",     "--scratch",  "--keep-scratch", "--bind",       "--tmpfs",        "--env",
+    "--cwd",       "--hostname", "--user",     "--network",      "--slot",       "--memory-bytes", "--pids",
+    "--cpu-milli", "--wall-ms",  "--grace-ms", "--output",       "--allow-host",
 };
 static const char *const ONLY_FOR_CLIENTS[] = {"--slot", "--output"};
 
@@ -356,6 +358,9 @@ int check_run_plan(struct plan *plan, struct sentence *why) {
     return refuse(why, "--image host must be the last, the lowest layer");
   if ((plan->network == NETWORK_FULL) != (plan->netns != NULL))
     return refuse(why, "--network full and --netns go together");
+  if (plan->allow_count > 0 && plan->network != NETWORK_FULL) return refuse(why, "--allow-host is for --network full");
+  if (plan->allow_count > 0 && plan->resolver_file != NULL)
+    return refuse(why, "--allow-host and --resolver exclude each other: who has an allow list reaches no resolver");
   if (plan->resolver_file != NULL && plan->netns == NULL) return refuse(why, "--resolver is for --network full");
   bool has_path = false;
   for (size_t i = 0; i < plan->env.count; i++) has_path |= strncmp(plan->env.at[i], "PATH=", 5) == 0;

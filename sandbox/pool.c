@@ -10,16 +10,19 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "toroid-sandbox.h"
+#include "network.h"
 
 #define STEP "net"
 #define LOCK_FILE "/run/toroid-sandbox.net"
 #define RESOLVER "resolv.conf"
+
+enum { USUAL_TABLE = 65536, SHARES_OF_SLOT = 4, LEAST_CONNECTIONS = 64, MOST_CONNECTIONS = 4096 };
 
 /* ---- names ---- */
 
@@ -31,7 +34,11 @@ void slot_link(const struct pool *pool, uint64_t slot, char into[16]) {
   snprintf(into, 16, "%s-%02x", pool->bridge, (unsigned)slot);
 }
 
-static int name_pool(struct pool *pool, const char *state, struct failure *failure) {
+uint32_t slot_address(const struct pool *pool, uint64_t slot) {
+  return pool->gateway + 1 + (uint32_t)slot;
+}
+
+int name_pool(struct pool *pool, const char *state, struct failure *failure) {
   if (realpath(state, pool->state) == NULL) return failed(failure, STEP, "cannot find the directory %s", state);
   uint32_t hash = 2166136261u; /* FNV-1a */
   for (const char *c = pool->state; *c != '\0'; c++) hash = (hash ^ (unsigned char)*c) * 16777619u;
@@ -83,19 +90,6 @@ static int bring_up(const struct pool_plan *plan, const struct pool *pool, const
   return script_ip(&script, -1, failure);
 }
 
-/* What every run will do. */
-static int try_cleaning(const struct pool *pool, struct failure *failure) {
-  int conntrack = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-  struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-  int result = conntrack < 0 || connect(conntrack, (struct sockaddr *)&kernel, sizeof kernel) != 0
-                   ? -1
-                   : slot_forget_connections(conntrack, slot_address(pool, 0));
-  int error = errno;
-  if (conntrack >= 0) close(conntrack);
-  errno = error;
-  return result == 0 ? 0 : failed(failure, STEP, "this kernel does not forget connections by their mark");
-}
-
 static int write_resolver(int state, const struct pool_plan *plan, struct failure *failure) {
   int fd = openat(state, RESOLVER, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
   FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
@@ -120,11 +114,11 @@ static int make_all(const struct pool_plan *plan, const struct pool *pool, int s
     fds[i] = pin_namespace(state, name, failure);
     if (fds[i] < 0) return -1;
   }
-  if (write_resolver(state, plan, failure) != 0) return -1;
+  if (write_resolver(state, plan, failure) != 0 || policy_write(state, plan, pool, failure) != 0) return -1;
   if (make_links(plan, pool, fds, failure) != 0) return -1;
   if (make_rules(plan, pool, failure) != 0) return -1;
   if (bring_up(plan, pool, fds, failure) != 0) return -1;
-  return try_cleaning(pool, failure);
+  return slot_try_cleaning(pool, slot_address(pool, 0), failure); /* what every run will do */
 }
 
 static int remove_all(const struct pool *pool, int state, struct failure *failure);
@@ -144,6 +138,19 @@ static int make_or_remove(const struct pool_plan *plan, struct pool *pool, int s
   struct failure ignored = {0};
   if (result != 0) (void)remove_all(pool, state, &ignored);
   return result;
+}
+
+/* All slots together take no more than half of the host's table: what is open, and what is over and still remembered
+ * for two minutes, which is as much as may begin at once and in two minutes. */
+static void choose_connections(struct pool_plan *plan) {
+  char text[24] = "";
+  uint64_t table = USUAL_TABLE;
+  if (read_text(AT_FDCWD, "/proc/sys/net/netfilter/nf_conntrack_max", text, sizeof text) > 0) {
+    text[strcspn(text, "\n")] = '\0';
+    (void)read_number(text, 1, UINT32_MAX, &table);
+  }
+  uint64_t each = table / 2 / plan->slots / SHARES_OF_SLOT;
+  plan->connections = each > MOST_CONNECTIONS ? MOST_CONNECTIONS : each < LEAST_CONNECTIONS ? LEAST_CONNECTIONS : each;
 }
 
 static int check_forwarding(const struct pool_plan *plan, struct failure *failure) {
@@ -175,9 +182,10 @@ static int lock_host(struct failure *failure) {
   return failed(failure, STEP, "cannot lock " LOCK_FILE);
 }
 
-int pool_up(const struct pool_plan *plan, struct pool *pool, struct failure *failure) {
+int pool_up(struct pool_plan *plan, struct pool *pool, struct failure *failure) {
   if (name_pool(pool, plan->state, failure) != 0) return -1;
   int state = open_state(pool->state, failure);
+  if (plan->connections == 0) choose_connections(plan);
   int lock = state < 0 || check_forwarding(plan, failure) != 0 ? -1 : lock_host(failure);
   int result = lock < 0 ? -1 : make_or_remove(plan, pool, state, failure);
   if (lock >= 0) close(lock);
@@ -224,8 +232,8 @@ static int remove_resolver(const struct pool *pool, int state, struct failure *f
 static int remove_all(const struct pool *pool, int state, struct failure *failure) {
   int links = remove_links(pool, failure), tables = remove_tables(pool, failure);
   int namespaces = unpin_namespaces(pool, state, failure);
-  int resolver = remove_resolver(pool, state, failure);
-  return links < 0 || tables < 0 || namespaces < 0 || resolver < 0 ? -1 : links + tables + namespaces;
+  int files = remove_resolver(pool, state, failure) != 0 || policy_remove(state, failure) != 0 ? -1 : 0;
+  return links < 0 || tables < 0 || namespaces < 0 || files < 0 ? -1 : links + tables + namespaces;
 }
 
 int pool_down(const char *path, bool unless_used, struct failure *failure) {

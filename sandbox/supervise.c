@@ -47,7 +47,7 @@ static int watch_signals(struct run *run) {
 /* After our sockets are made: they belong to the namespace of that moment, and a slot is to have the build's alone. */
 static int enter_network(struct run *run) {
   const struct plan *plan = &run->plan;
-  if (plan->network == NETWORK_FULL) return slot_enter(&run->slot, plan->netns, &run->failure);
+  if (plan->network == NETWORK_FULL) return slot_enter(&run->slot, plan, &run->failure);
   if (plan->network == NETWORK_HOST) return 0;
   if (plan->alone_netns > 0) return slot_enter_alone(&run->slot, plan->alone_netns, &run->failure);
   return network_alone(&run->failure);
@@ -149,8 +149,14 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   return 0;
 }
 
-/* With --network host the host's own, often a link, which is followed. */
+/* With --network host the host's own, often a link, which is followed. With an allow list there is none, and the names
+ * on it are in /etc/hosts. */
 static int read_resolver(struct plan *plan, struct failure *failure) {
+  if (plan->allow_count > 0) {
+    plan->hosts = allow_hosts(plan);
+    snprintf(plan->resolver, sizeof plan->resolver, "# no resolver is reached; the hosts that are: /etc/hosts\n");
+    return plan->hosts != NULL ? 0 : failed(failure, "network", "no memory");
+  }
   const char *path = plan->network == NETWORK_HOST ? "/etc/resolv.conf" : plan->resolver_file;
   if (path == NULL) return 0;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -294,6 +300,7 @@ static void watch(struct run *run) {
 static void reap_init(struct run *run) {
   struct pollfd gone = {.fd = run->init_fd, .events = POLLIN};
   if (poll(&gone, 1, KILL_PATIENCE_MS) == 1 && wait4(run->init, &run->init_status, 0, &run->usage) == run->init) return;
+  run->undead = true;
   run->init_status = SIGKILL;
   complain("processes of the run do not die, and are left");
 }
@@ -331,7 +338,8 @@ static void end_everything(struct run *run) {
   tell_exit(run);
   if (cgroup_remove(&run->cgroup) != 0)
     complain("the cgroup %s cannot be removed: %s", run->cgroup.path, strerror(errno));
-  slot_leave(&run->slot); /* before the scratch: what deletes it in the background must not hold the slot's lock */
+  /* before the scratch: what deletes it in the background must not hold the slot's lock */
+  slot_leave(&run->slot, !run->undead);
   if (run->client >= 0) return end_for_client(run);
   if (removes_scratch(run) && scratch_remove(&run->scratch) != 0)
     complain("the scratch %s cannot be removed: %s", run->plan.scratch, strerror(errno));
@@ -360,7 +368,7 @@ int run_command(const struct plan *plan, int client) {
                      .client = client,
                      .kill_at = NEVER,
                      .cgroup = {.fd = -1, .base_fd = -1},
-                     .slot = {.netns = -1, .conntrack = -1}};
+                     .slot = {.netns = -1, .netfilter = -1}};
   umask(0); /* modes below are meant */
   if (fill_standard_descriptors() != 0) return EXIT_OURS;
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core with the caller's secrets in it */

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "toroid-sandbox.h"
+#include "network.h"
 
 #define STEP "net"
 

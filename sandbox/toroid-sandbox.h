@@ -29,6 +29,9 @@ enum {
   MAX_LOWERS = 32,
   MAX_STEPS = 32,
   MAX_PIDS_LIMIT = 4194304,
+  MAX_ALLOWED = 1024,
+  MAX_SLOTS = 256,
+  MAX_OPEN = 64,
 };
 /* Builds have uids from here up. */
 #define FIRST_BUILD_UID 1879048192ull
@@ -55,6 +58,18 @@ struct op {
 
 enum network { NETWORK_NONE, NETWORK_HOST, NETWORK_FULL };
 
+struct cidr {
+  uint32_t network; /* host order */
+  unsigned prefix;
+};
+
+/* One place of the allow list. */
+struct allowed {
+  const char *name; /* how /etc/hosts calls it, or NULL */
+  struct cidr to;
+  uint16_t port; /* of TCP and UDP; 0: anything */
+};
+
 struct plan {
   struct list lowers, masks, env, argv;
   int lower_fds[MAX_LOWERS];     /* O_PATH, what `serve` found at each; 0: by its path */
@@ -63,6 +78,8 @@ struct plan {
   size_t op_count;
   const char *scratch, *cwd, *hostname, *cgroup;
   const char *netns, *resolver_file; /* for --network full */
+  struct allowed allow[MAX_ALLOWED]; /* all that it may reach; none: what the pool lets it */
+  size_t allow_count;
   bool image_is_host, keep_scratch;
   enum network network;
   uint64_t uid_base;   /* 0: choose one */
@@ -80,6 +97,7 @@ struct plan {
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
   uint64_t status_fd, args_fd;                               /* NO_FD: none */
   char resolver[4096];                                       /* what /etc/resolv.conf inside is to say */
+  const char *hosts;                                         /* what /etc/hosts is to say, or NULL */
   char *command_line;                                        /* as the kernel shows it */
   size_t command_line_bytes;
 };
@@ -100,6 +118,10 @@ int parse_run_words(struct plan *plan, struct list *words, struct sentence *why)
 int check_run_plan(struct plan *plan, struct sentence *why);
 __attribute__((format(printf, 2, 3))) int refuse(struct sentence *why, const char *format, ...);
 void print_run_options(void);
+/* What --allow-host says: allow.c. */
+int parse_allow(struct plan *plan, char *value, struct sentence *why);
+/* What /etc/hosts then says, or NULL without memory. */
+char *allow_hosts(const struct plan *plan);
 int list_add(struct list *list, char *text);
 
 /* ---- how it goes: report.c ---- */
@@ -209,16 +231,16 @@ int userns_for_owner(uint64_t uid_base, uint64_t owner, uint64_t group, struct f
 /* Enters a user namespace in which the caller is uid 0, and refuses what only root can do. */
 int rootless_enter(struct plan *plan, struct failure *failure);
 
-/* ---- the network: slot.c for a run, pool.c and net.c to set up and take down ---- */
-
-#define SLOT_LINK "eth0"
+/* ---- the network: slot.c for a run, net.c and pool.c to set up and take down; between these: network.h ---- */
 
 /* The pooled network namespace that a run is in. */
 struct slot {
-  int netns;        /* locked while we live; -1 when the run has no slot */
-  int conntrack;    /* -1: it has no way out, so nothing is to be forgotten */
-  uint32_t address; /* host order */
-  bool entered;
+  int netns;     /* locked while we live; -1 when the run has no slot */
+  int netfilter; /* to the host's rules and connections; -1: it has no way out, so nothing of it is there */
+  uint32_t address;
+  char table[24];      /* of the pool's rules */
+  bool may_be_limited; /* by an allow list, in the rules */
+  bool is_ours;        /* cleared for us, so that what is in it now is ours to clear */
 };
 
 /* Enters a new one with nothing but a loopback: alone.c. */
@@ -227,27 +249,21 @@ int network_alone(struct failure *failure);
 int network_alone_keep(struct failure *failure);
 /* Enters a kept one and makes sure that nothing of an earlier run is left. */
 int slot_enter_alone(struct slot *slot, int netns, struct failure *failure);
-/* Enters it and makes sure that nothing of an earlier run is left. */
-int slot_enter(struct slot *slot, const char *path, struct failure *failure);
-int slot_clean(const struct slot *slot, struct failure *failure);
-void slot_leave(struct slot *slot);
-int slot_forget_connections(int conntrack, uint32_t address);
+/* Enters one of the pool, the same, and holds it to the plan's allow list. */
+int slot_enter(struct slot *slot, const struct plan *plan, struct failure *failure);
+/* Clears it again, unless processes of the run are left in it: then that is for who enters next. */
+void slot_leave(struct slot *slot, bool all_dead);
 
-enum { MAX_SLOTS = 256 };
-
-struct cidr {
-  uint32_t network; /* host order */
-  unsigned prefix;
-};
 
 struct pool_plan {
   const char *state;
   uint64_t slots;
   struct cidr subnet; /* of all pools; each takes a free part of it */
-  struct cidr open[64];
+  struct cidr open[MAX_OPEN];
   size_t open_count;
   uint32_t dns[8];
   size_t dns_count;
+  uint64_t connections; /* that a slot may have open, and begin in a minute; 0: chosen */
   bool forward;
 };
 
@@ -259,45 +275,13 @@ struct pool {
   uint32_t gateway;
 };
 
-uint32_t pool_group(const struct pool *pool);
-void slot_link(const struct pool *pool, uint64_t slot, char into[16]);
-uint32_t slot_address(const struct pool *pool, uint64_t slot);
-
-/* Where in the subnet: block.c. */
-int choose_block(const struct pool_plan *plan, struct pool *pool, struct failure *failure);
-
-/* The namespaces: namespaces.c. The descriptor is one that programs inherit. */
-int pin_namespace(int state, const char *name, struct failure *failure);
-/* Removes all that are there. Answers how many, or -1. */
-int unpin_namespaces(const struct pool *pool, int state, struct failure *failure);
-bool is_any_namespace_locked(int state);
-
-/* What is to be done, as text for `ip` and `nft`: rules.c, links.c. */
-void print_address(FILE *out, uint32_t address);
-void print_rules(FILE *out, const struct pool_plan *plan, const struct pool *pool);
-void print_links(FILE *out, const struct pool_plan *plan, const struct pool *pool, const int *fds);
-void print_links_up(FILE *out, const struct pool_plan *plan, const struct pool *pool);
-void print_inside(FILE *out, const struct pool *pool, uint64_t slot);
-
-/* `ip` and `nft` on such a text: tools.c. `netns` -1: where we are. */
-int run_ip(const char *text, int netns, struct failure *failure);
-int run_nft(const char *text, struct failure *failure);
-struct script {
-  char *text;
-  size_t size;
-  FILE *out; /* what is printed here is run by script_ip or script_nft, which also free it */
-};
-int script_begin(struct script *script, struct failure *failure);
-int script_ip(struct script *script, int netns, struct failure *failure);
-int script_nft(struct script *script, struct failure *failure);
-
 /* The options of `net up` that make a plan. */
 void net_defaults(struct pool_plan *plan);
 int net_option(struct pool_plan *plan, const char *name, const char *value);
 /* With the host's resolvers when no other was named. */
 int net_up(struct pool_plan *plan, struct pool *pool, struct failure *failure);
 /* Makes the pool of `plan->state`, or takes away what it made and answers -1. */
-int pool_up(const struct pool_plan *plan, struct pool *pool, struct failure *failure);
+int pool_up(struct pool_plan *plan, struct pool *pool, struct failure *failure);
 /* Removes all of it, whatever is there. Answers how many things there were, or -1. With `unless_used`, leaves a pool
  * with a run in it alone. */
 int pool_down(const char *state, bool unless_used, struct failure *failure);
@@ -389,7 +373,7 @@ struct run {
   struct failure failure; /* of ours, or of pid 1 while it set up */
   int failure_code;       /* 0: EXIT_OURS */
   uint64_t uid_base, began, started_at, ended_at, kill_at;
-  bool has_scratch, orphan, interrupted, started, over, has_status;
+  bool has_scratch, orphan, interrupted, started, over, has_status, undead;
   int status_fd, uids_fd, init_fd, socket, signal_fd, parent_fd;
   int client; /* of `serve`: T and K end the run, so does its end; -1: there is none */
   pid_t init;

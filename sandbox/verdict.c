@@ -21,6 +21,7 @@ void tell_created(const struct run *run) {
   json_number(&json, "uidBase", run->plan.rootless ? run->plan.caller : run->uid_base);
   static const char *const NETWORKS[] = {[NETWORK_NONE] = "none", [NETWORK_HOST] = "host", [NETWORK_FULL] = "full"};
   json_string(&json, "network", NETWORKS[run->plan.network]);
+  if (run->plan.allow_count > 0) json_number(&json, "allowed", run->plan.allow_count);
   json_open(&json, "limits");
   for (int i = 0; i < LIMIT_COUNT; i++) {
     if (run->cgroup.limit[i][0] != '\0') json_string(&json, LIMIT_NAMES[i], run->cgroup.limit[i]);

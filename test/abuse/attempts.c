@@ -311,6 +311,34 @@ static long leave_connections(void) {
   return 0;
 }
 
+/* Has the kernel learn addresses, which it keeps for whoever comes next: 28 bits with each. */
+static long leave_neighbours(void) {
+  struct sockaddr_in there = place("224.0.0.0", 9);
+  for (unsigned i = 1; i <= 16; i++) {
+    there.sin_addr.s_addr = htonl(0xe0de0000u + i);
+    if (sendto(socket(AF_INET, SOCK_DGRAM, 0), "x", 1, 0, (struct sockaddr *)&there, sizeof there) != 1) return -1;
+  }
+  return 0;
+}
+
+/* Meant to work, whatever the network: a message to oneself. */
+static long talk_to_self(int domain, void *address, socklen_t length) {
+  int server = socket(domain, SOCK_STREAM, 0), near = socket(domain, SOCK_STREAM, 0);
+  char got = 0;
+  if (bind(server, address, length) != 0 || listen(server, 1) != 0) return -1;
+  if (getsockname(server, address, &length) != 0 || connect(near, address, length) != 0) return -1;
+  int far = accept(server, NULL, NULL);
+  return far >= 0 && write(near, "x", 1) == 1 && read(far, &got, 1) == 1 && got == 'x' ? 0 : -1;
+}
+static long loopback_four(void) {
+  struct sockaddr_in own = place("127.0.0.1", 0);
+  return talk_to_self(AF_INET, &own, sizeof own);
+}
+static long loopback_six(void) {
+  struct sockaddr_in6 own = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  return talk_to_self(AF_INET6, &own, sizeof own);
+}
+
 /* What a hostile image may bring: a socket that a process of the host listens on, a device of the host. */
 static long host_socket(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/host.sock"};
@@ -440,6 +468,7 @@ static const struct {
     ATTEMPT(netlink_rule), ATTEMPT(netlink_queue), ATTEMPT(spoof_slot), ATTEMPT(spoof_bridge), ATTEMPT(spoof_world),
     ATTEMPT(transparent), ATTEMPT(socket_mark), ATTEMPT(knob_network),
     ATTEMPT(listen_inet), ATTEMPT(listen_abstract), ATTEMPT(leave_connections),
+    ATTEMPT(leave_neighbours), ATTEMPT(loopback_four), ATTEMPT(loopback_six),
     ATTEMPT(socket_high_bits), ATTEMPT(host_socket), ATTEMPT(host_fifo), ATTEMPT(host_device),
     ATTEMPT(null_device), ATTEMPT(tty_push), ATTEMPT(tty_push_high_bits), ATTEMPT(tty_linux),
     ATTEMPT(tty_linux_high_bits), ATTEMPT(tty_discipline), ATTEMPT(tty_size), ATTEMPT(tty_of_the_caller),

@@ -23,6 +23,7 @@ export const NETWORK_NEEDS = {
 
 export const HOST = "198.51.100.2";
 export const PUBLIC = "203.0.113.10";
+export const OTHER = "203.0.113.20";
 export const PRIVATE = "192.168.77.10";
 export const OPENED = "172.20.5.5";
 export const RESOLVER = "10.99.0.53";
@@ -61,6 +62,36 @@ export async function serve(where: Namespace, name: string, ports: readonly numb
   };
 }
 
+/** Prints each datagram that comes. */
+const LISTENER = `
+const socket = require("node:dgram").createSocket({ type: "udp4" });
+socket.on("message", (data, from) => console.log(from.address + " " + String(data).trim()));
+socket.bind(Number(process.argv[1]), () => console.log("ready"));
+`;
+
+export interface Listening extends AsyncDisposable {
+  /** What was heard so far: sender and text of each datagram. */
+  heard(): readonly string[];
+}
+
+export async function listen(where: Namespace, port: number): Promise<Listening> {
+  const [program = "", ...words] = where.enter;
+  const child = spawn(program, [...words, process.execPath, "-e", LISTENER, String(port)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(child, "exit");
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  await once(child.stdout, "data");
+  return {
+    heard: () => said.split("\n").slice(1, -1),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
 export class NetworkRig implements AsyncDisposable {
   readonly host: Namespace;
   readonly world: Namespace;
@@ -91,7 +122,7 @@ export class NetworkRig implements AsyncDisposable {
       ip link set uplink up
       ip route add default via 198.51.100.1`);
     await world.sh(`
-      for address in 198.51.100.1/24 ${PUBLIC}/32 ${PRIVATE}/32 ${OPENED}/32 ${RESOLVER}/32 ${METADATA}/16; do
+      for address in 198.51.100.1/24 ${PUBLIC}/32 ${OTHER}/32 ${PRIVATE}/32 ${OPENED}/32 ${RESOLVER}/32 ${METADATA}/16; do
         ip addr add $address dev uplink
       done
       ip -6 addr add fd00:ec2::254/64 dev uplink nodad
@@ -134,20 +165,40 @@ export class NetworkRig implements AsyncDisposable {
     return ["--network", "full", "--netns", join(state, String(number)), "--resolver", join(state, "resolv.conf")];
   }
 
+  /** The options that put a run into a slot with an allow list. */
+  only(number: number, hosts: readonly string[], state = this.state): readonly string[] {
+    const list = hosts.flatMap((host) => ["--allow-host", host]);
+    return ["--network", "full", "--netns", join(state, String(number)), ...list];
+  }
+
   /** Runs a line of bash in a slot; `ask ADDRESS PORT` in it prints what answers, or `closed`, `silent`, `no way`. */
   async run(slot: number, line: string, options: readonly string[] = []): Promise<Outcome> {
-    return this.sandbox.run([...this.slot(slot), ...options], ["bash", "-c", `${ASK}\n${line}`]);
+    return this.bash([...this.slot(slot), ...options], line);
+  }
+
+  /** The same, in the network that the options say. */
+  async bash(options: readonly string[], line: string): Promise<Outcome> {
+    return this.sandbox.run(options, ["bash", "-c", `${ASK}\n${line}`]);
   }
 
   /** Starts attempts of `attempts.c` in a slot. */
   async attempts(slot: number, names: readonly string[], options: readonly string[] = []): Promise<Running> {
+    return this.attemptsIn([...this.slot(slot), ...options], names);
+  }
+
+  /** The same, in the network that the options say. */
+  async attemptsIn(options: readonly string[], names: readonly string[]): Promise<Running> {
     const bind = ["--bind", `${await compileAttempts(this.sandbox.dir)}:/attempts:ro`];
-    return this.sandbox.start([...this.slot(slot), ...bind, ...options], ["/attempts/attempts", ...names]);
+    return this.sandbox.start([...bind, ...options], ["/attempts/attempts", ...names]);
   }
 
   /** What those answer, asked from a slot. */
-  async ask(slot: number, places: readonly (readonly [string, number])[]): Promise<readonly string[]> {
-    const { stdout } = await this.run(slot, places.map(([address, port]) => `ask ${address} ${port}`).join("\n"));
+  async ask(
+    slot: number | readonly string[],
+    places: readonly (readonly [string, number])[],
+  ): Promise<readonly string[]> {
+    const options = typeof slot === "number" ? this.slot(slot) : slot;
+    const { stdout } = await this.bash(options, places.map(([address, port]) => `ask ${address} ${port}`).join("\n"));
     return stdout.trim().split("\n");
   }
 

@@ -61,40 +61,6 @@ describe("from inside a slot", () => {
     return made;
   };
 
-  test("the instance metadata is closed in every spelling of its address", T, async (t) => {
-    if (!needs(t, NETWORK_NEEDS)) return;
-    const spellings = [
-      METADATA,
-      "2852039166",
-      "0251.0376.0251.0376",
-      "0xa9fea9fe",
-      "0xa9.0xfe.0xa9.0xfe",
-      "169.254.43518",
-      "169.16689662",
-      `::ffff:${METADATA}`,
-      "::ffff:a9fe:a9fe",
-      "0:0:0:0:0:ffff:a9fe:a9fe",
-      "169.254.170.2",
-      "169.254.0.1",
-    ];
-    const answers = await theRig().ask(
-      0,
-      spellings.map((spelling) => [spelling, 80]),
-    );
-    assert.deepEqual(
-      answers,
-      spellings.map(() => "closed"),
-    );
-    assert.deepEqual(
-      await theRig().ask(0, [
-        ["fd00:ec2::254", 80],
-        ["fe80::1%eth0", 80],
-        [`64:ff9b::${METADATA}`, 80],
-      ]),
-      ["no way", "no way", "no way"],
-    );
-  });
-
   test("no service of the host is reached, at any of its addresses", T, async (t) => {
     if (!needs(t, NETWORK_NEEDS)) return;
     const answers = await theRig().ask(0, [

@@ -21,6 +21,8 @@ export interface Created {
   readonly limits: Readonly<Record<string, string>>;
   readonly weak: readonly string[];
   readonly singleUidMessage?: string;
+  /** How many places an allow list has. */
+  readonly allowed?: number;
 }
 export interface Started {
   readonly event: "started";
@@ -34,6 +36,7 @@ export interface Exit {
   readonly signal: number | null;
   readonly reason: string;
   readonly message: string;
+  readonly step?: string;
   readonly stats: Readonly<Record<string, number | null>>;
 }
 export interface Gone {

@@ -5,7 +5,16 @@ import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { HOST, METADATA, NETWORK_NEEDS, NetworkRig, PUBLIC, RESOLVER, slotAddress } from "../abuse/network-rig.ts";
+import {
+  BRIDGE,
+  HOST,
+  METADATA,
+  NETWORK_NEEDS,
+  NetworkRig,
+  PUBLIC,
+  RESOLVER,
+  slotAddress,
+} from "../abuse/network-rig.ts";
 import { HELPER, type Outcome } from "../abuse/rig.ts";
 import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
@@ -34,7 +43,7 @@ describe("the pool of networks", () => {
     const said: { bridge: string; subnet: string; slots: number } = JSON.parse(up.stdout);
     assert.match(said.bridge, /^toroid[0-9a-f]{6}$/);
     assert.deepEqual([said.subnet, said.slots], ["10.213.0.0/29", 3]);
-    assert.deepEqual((await readdir(rig.state)).sort(), ["0", "1", "2", "resolv.conf"]);
+    assert.deepEqual((await readdir(rig.state)).sort(), ["0", "1", "2", "policy", "resolv.conf"]);
     const again = await rig.helper(["net", "up", "--state", rig.state, "--slots", "3", "--dns", RESOLVER]);
     assert.match(again.stderr, /^toroid-sandbox: net: a pool of \S+ is up, or was left: net down first$/);
     const down = await rig.helper(["net", "down", "--state", rig.state]);
@@ -201,6 +210,26 @@ describe("the pool of networks", () => {
         (await rig.attempts(3, ["leave_connections"]).then((again) => again.outcome)).stdout,
         "leave_connections done\n",
       );
+    });
+
+    test("what the kernel learned for a run is forgotten after it", T, async (t) => {
+      if (!needs(t, NETWORK_NEEDS)) return;
+      const rig = theRig();
+      const learned = async (): Promise<readonly string[]> => {
+        const list = "ip -4 -o neigh show nud all; ip -6 -o neigh show nud all";
+        const lines = (await rig.host.sh(`nsenter --net=${rig.state}/2 sh -c "${list}"`)).split("\n").filter(Boolean);
+        return lines.map((line) => line.split(" ").slice(0, 3).join(" "));
+      };
+      assert.equal((await rig.ask(2, [[PUBLIC, 80]]))[0], `world ${HOST}`);
+      const own = [`${BRIDGE} dev eth0`];
+      assert.deepEqual(await learned(), own, "the bridge, which is the same for everybody");
+      await using running = await rig.attempts(2, ["leave_neighbours", "listen_inet"]);
+      await running.printed("up");
+      assert.equal((await learned()).length, own.length + 16, (await learned()).join());
+      assert.doesNotMatch(await rig.connections(), /dst=224\./, "nor does the host learn of what is said to many");
+      running.kill("SIGTERM");
+      assert.match((await running.outcome).stdout, /^leave_neighbours done$/m);
+      assert.deepEqual(await learned(), own);
     });
 
     test("what a helper that was killed left in its slot is gone before the next run begins", T, async (t) => {
