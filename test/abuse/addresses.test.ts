@@ -155,12 +155,11 @@ describe("the loopback", () => {
         "full with an allow list": ["--allow-host", PUBLIC],
         host: ["--network", "host"],
       }[mode];
+      const rig = made;
       for (const user of ["0:0", "1000:1000"]) {
-        const network = mode === "full" ? made.slot(0) : mode.startsWith("full") ? made.only(0, []) : [];
-        const running = await made.attemptsIn(
-          [...network, ...options, "--user", user],
-          ["loopback_four", "loopback_six"],
-        );
+        const network = mode === "full" ? rig.slot(0) : mode.startsWith("full") ? rig.only(0, []) : [];
+        const words = [...network, ...options, "--user", user];
+        const running = await rig.attemptsIn(words, ["loopback_four", "loopback_six"]);
         const { stdout, stderr } = await running.outcome;
         assert.deepEqual([stdout, stderr], ["loopback_four done\nloopback_six done\n", ""]);
       }
