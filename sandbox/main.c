@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "toroid-sandbox.h"
+#include "toroid-archive.h"
 
 size_t command_line_bytes(int argc, char **argv) {
   size_t bytes = 0;
@@ -42,6 +42,7 @@ static int help(int argc, char **argv) {
       "  toroid-sandbox net up --state DIR --slots N [options]       make network namespaces DIR/0, DIR/1, ...\n"
       "  toroid-sandbox net down --state DIR             remove them and all that belongs to them\n"
       "  toroid-sandbox net check [--json]               what this host lacks for them, found by trying\n"
+      "  toroid-sandbox unpack --into DIR [options] < TAR    an archive of a root file system, or a layer of one\n"
       "  toroid-sandbox --help | --version\n\n"
       "options of run:");
   print_run_options();
@@ -49,6 +50,8 @@ static int help(int argc, char **argv) {
   print_serve_options();
   puts("\noptions of net up:");
   print_net_options();
+  puts("\noptions of unpack:");
+  print_archive_options();
   puts("\nexit: the command's code, 128+signal, 124 out of time, 125 ours, 126 not executable, 127 not found.");
   return 0;
 }
@@ -64,8 +67,8 @@ static const struct {
   int (*main)(int argc, char **argv);
 } COMMANDS[] = {
     {"run", run_main},  {"serve", serve_command}, {"check", check_command},
-    {"gc", gc_command}, {"net", net_command},     {"--help", help},
-    {"-h", help},       {"--version", version},
+    {"gc", gc_command}, {"net", net_command},     {"unpack", unpack_command},
+    {"--help", help},   {"-h", help},             {"--version", version},
 };
 
 int main(int argc, char **argv) {
