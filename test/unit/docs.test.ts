@@ -10,6 +10,7 @@ import { announce } from "../../protocol/announcements.ts";
 import { lint } from "../../protocol/pipeline/plan.ts";
 import { BUILD_TRANSITIONS, STAGE_TRANSITIONS } from "../../protocol/states.ts";
 import { STREAMS } from "../../protocol/streams.ts";
+import { stagePlan, workFor } from "./coordinator/samples.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const DAY_MS = 86_400_000;
@@ -119,39 +120,8 @@ test("every variable that the programs read besides is in the manual", () => {
 });
 
 test("the variables of a script are those that it gets", () => {
-  const commit = "0".repeat(40);
-  const source = {
-    ref: "",
-    branch: null,
-    tag: null,
-    before: null,
-    commit,
-    message: "",
-    author: "",
-    defaultBranch: null,
-  };
-  const stage = {
-    name: "build",
-    environment: null,
-    needs: [],
-    join: "all" as const,
-    automatic: true,
-    allowFailure: false,
-    image: { kind: "default" as const },
-    workdir: ".",
-    env: {},
-    phases: { install: [], script: [], publish: [], after: [] },
-    entrypoint: null,
-    publishRefs: null,
-    artifactFiles: [],
-    limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 0 },
-    network: "none" as const,
-    timeoutMs: 1,
-    idempotent: false,
-    queue: "newest" as const,
-  };
-  const context = { artifact: null, outputs: {}, params: {}, environments: [], fence: null, previousCommit: null };
-  const work = { kind: "stage" as const, remote: { https: "", ssh: null }, source, stage, context };
+  const work = workFor(stagePlan("build"));
+  assert.ok(work.kind === "stage");
   const set = Object.keys(variablesOf({ repository: "a/b", number: 1, stage: "build", round: 1 }, work, 1, null));
   const told = rows(section(MANUAL, "## What a script can rely on"))
     .flatMap(([names = ""]) => names.split(", "))

@@ -9,6 +9,7 @@ import { planPush } from "../../../executor/plan.ts";
 import type { Push } from "../../../protocol/work.ts";
 import { GitRepo } from "../../support/repo.ts";
 import { type TempDir, tempDir } from "../../support/temp.ts";
+import { push } from "../../unit/coordinator/samples.ts";
 
 const T = { timeout: 30_000 };
 const SETTINGS = { remote: "https", allowLocal: true, configFile: null, silenceMs: 10_000 } as const;
@@ -30,22 +31,8 @@ after(async () => {
 
 /** Plans with an empty mirror cache. */
 function plan(over: Partial<Push> & Pick<Push, "commit">, checkouts = freshCheckouts()): ReturnType<typeof planPush> {
-  const push: Push = {
-    repository: "acme/api",
-    repositoryId: null,
-    remote: { https: repo.url, ssh: null },
-    ref: "refs/heads/main",
-    before: null,
-    created: false,
-    forced: false,
-    defaultBranch: "main",
-    message: "",
-    author: "",
-    deliveryId: null,
-    params: {},
-    ...over,
-  };
-  return planPush(checkouts, push, new AbortController().signal);
+  const pushed = push({ remote: { https: repo.url, ssh: null }, message: "", author: "", ...over });
+  return planPush(checkouts, pushed, new AbortController().signal);
 }
 
 function freshCheckouts(): Checkouts {

@@ -26,6 +26,7 @@ import { NatsServer } from "../../support/nats.ts";
 import { type Files, GitRepo } from "../../support/repo.ts";
 import { type TempDir, tempDir } from "../../support/temp.ts";
 import { until } from "../../support/until.ts";
+import { push, stagePlan } from "../../unit/coordinator/samples.ts";
 
 export const POOL = "default";
 export const SANDBOX = join(import.meta.dirname, "..", "..", "..", "sandbox", "build", "toroid-sandbox");
@@ -33,26 +34,10 @@ export const SANDBOX = join(import.meta.dirname, "..", "..", "..", "sandbox", "b
 /** Keeps only what a person would have to look at. */
 export const quiet: Logger = makeLogger("executor", process.env["TOROID_LOG_LEVEL"] ?? "fatal");
 
-export const PLAIN_STAGE: StagePlan = {
-  name: "build",
-  environment: null,
-  needs: [],
-  join: "all",
-  automatic: true,
-  allowFailure: false,
+export const PLAIN_STAGE = stagePlan("build", {
   image: { kind: "host" },
-  workdir: ".",
-  env: {},
-  phases: { install: [], script: ["true"], publish: [], after: [] },
-  entrypoint: null,
-  publishRefs: null,
-  artifactFiles: [],
   limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 64 * 1024 * 1024 },
-  network: "none",
-  timeoutMs: 60_000,
-  idempotent: true,
-  queue: "newest",
-};
+});
 
 export const NO_CONTEXT: StageContext = {
   artifact: null,
@@ -152,22 +137,7 @@ export class Rig implements AsyncDisposable {
   }
 
   async push(over: Partial<Push> = {}): Promise<Push> {
-    return {
-      repository: "acme/api",
-      repositoryId: null,
-      remote: { https: this.repo.url, ssh: null },
-      ref: "refs/heads/main",
-      before: null,
-      commit: await this.repo.head(),
-      created: false,
-      forced: false,
-      defaultBranch: "main",
-      message: "",
-      author: "",
-      deliveryId: null,
-      params: {},
-      ...over,
-    };
+    return push({ remote: { https: this.repo.url, ssh: null }, commit: await this.repo.head(), message: "", ...over });
   }
 
   /** Work of a stage at the head of `main`. */

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import fc from "fast-check";
 import { mainPhases, phaseText, quoted } from "../../../../executor/workspace/driver.ts";
+import { target } from "../../coordinator/samples.ts";
 
 function runs(lines: readonly string[]): { readonly code: number; readonly out: string } {
   try {
@@ -43,30 +44,12 @@ test("any text is one word of a shell when quoted", () => {
 });
 
 test("an environment stage without phases calls its entry point", () => {
-  const stage = {
-    name: "prod",
-    environment: "prod",
-    needs: [],
-    join: "all",
-    automatic: true,
-    allowFailure: false,
-    image: { kind: "host" },
-    workdir: ".",
-    env: {},
-    phases: { install: [], script: [], publish: [], after: [] },
-    entrypoint: "bin/it's",
-    publishRefs: null,
-    artifactFiles: [],
-    limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 1 },
-    network: "none",
-    timeoutMs: 1,
-    idempotent: false,
-    queue: "newest",
-  } as const;
-  const phases = mainPhases(stage);
+  const phases = { install: [], script: [], publish: [], after: [] };
+  const stage = target("prod", [], { phases, entrypoint: "bin/it's" });
+  const main = mainPhases(stage);
   assert.deepEqual(
-    phases.map(({ phase }) => phase),
+    main.map(({ phase }) => phase),
     ["script"],
   );
-  assert.match(phases[0]?.text ?? "", /exec '\.\/bin\/it'\\''s' 'prod'/);
+  assert.match(main[0]?.text ?? "", /exec '\.\/bin\/it'\\''s' 'prod'/);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { hostnameOf, type StageWork, variablesOf } from "../../../../executor/workspace/variables.ts";
+import { target } from "../../coordinator/samples.ts";
 
 const id = { repository: "acme/api", number: 42, stage: "prod", round: 1 };
 const work: StageWork = {
@@ -16,26 +17,7 @@ const work: StageWork = {
     author: "",
     defaultBranch: "main",
   },
-  stage: {
-    name: "prod",
-    environment: "prod",
-    needs: [],
-    join: "all",
-    automatic: true,
-    allowFailure: false,
-    image: { kind: "host" },
-    workdir: ".",
-    env: { REGION: "from the file", TOROID_COMMIT: "forged", "not a name": "x" },
-    phases: { install: [], script: [], publish: [], after: [] },
-    entrypoint: "bin/deploy",
-    publishRefs: null,
-    artifactFiles: [],
-    limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 1 },
-    network: "none",
-    timeoutMs: 1,
-    idempotent: false,
-    queue: "newest",
-  },
+  stage: target("prod", [], { env: { REGION: "from the file", TOROID_COMMIT: "forged", "not a name": "x" } }),
   context: {
     artifact: { kind: "files", digest: `sha256:${"c".repeat(64)}`, bytes: 1, files: 1 },
     outputs: { "build NODE=22": { "image-id": "i-1" } },
