@@ -20,9 +20,14 @@ export interface Api {
   ): Promise<AsyncIterable<Uint8Array>>;
 }
 
-/** @throws {Failure} when `url` is none; every call throws one for an answer that says no, and for none. */
-export function openApi(url: string): Api {
+/**
+ * @param who acts, for the record; null says nothing of it
+ * @throws {Failure} when `url` is none; every call throws one for an answer that says no, and for none.
+ */
+export function openApi(url: string, who: string | null): Api {
   const base = baseOf(url);
+  // Of a header's characters, each of which is a byte to the other side.
+  const name = who === null ? {} : { "toroid-user": Buffer.from(who, "utf8").toString("latin1") };
   const call = async (path: string, init: RequestInit): Promise<Response> => {
     const response = await fetch(new URL(path, base), init).catch((cause: unknown) => {
       if (init.signal?.reason instanceof Failure) throw init.signal.reason;
@@ -41,7 +46,7 @@ export function openApi(url: string): Api {
       return decode(response, schema, base);
     },
     async post(path, body, schema) {
-      const headers = { accept: "application/json", "content-type": "application/json" };
+      const headers = { accept: "application/json", "content-type": "application/json", ...name };
       const response = await call(path, {
         method: "POST",
         headers,

@@ -1,3 +1,4 @@
+import { approve } from "./commands/approve.ts";
 import { cancel } from "./commands/cancel.ts";
 import { coordinator } from "./commands/coordinator.ts";
 import { doctor } from "./commands/doctor.ts";
@@ -25,6 +26,7 @@ export const VERBS: readonly Verb[] = [
   logs,
   pause,
   resume,
+  approve,
   cancel,
   notify,
   doctor,

@@ -14,6 +14,7 @@ const EXIT_CODES =
 interface Globals {
   readonly json?: boolean;
   readonly server?: string;
+  readonly as?: string;
 }
 
 /** Runs one command line; answers the exit code. */
@@ -34,6 +35,7 @@ function programOf(ended: (code: number) => void): Command {
     .description("CI for AWS teams: push, and your script runs at once in a clean machine of its own.")
     .option("--json", "data for programs on standard output; one object a line when following")
     .option("--server <url>", `the coordinator (default: TOROID_URL, or ${DEFAULT_SERVER})`)
+    .option("--as <name>", "who acts, for the record (default: TOROID_USER, or your login name)")
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: (text, out) => out(text.replace(/^error: /, "toroid: ")) })
     .showHelpAfterError("(toroid --help lists the commands)")
@@ -59,15 +61,17 @@ function addVerb(program: Command, verb: Verb, ended: (code: number) => void): v
   });
 }
 
-function contextOf({ json = false, server }: Globals): Context {
+function contextOf({ json = false, server, as }: Globals): Context {
   const environment = process.env;
+  const { SUDO_USER, USER } = environment;
+  const who = as || environment["TOROID_USER"] || SUDO_USER || USER || null;
   return {
     json,
     environment,
     colours: process.stdout.isTTY && process.stdout.hasColors(),
     out: (data) => write(process.stdout, data),
     err: (line) => void process.stderr.write(`${line}\n`),
-    api: () => openApi(server ?? (environment["TOROID_URL"] || DEFAULT_SERVER)),
+    api: () => openApi(server ?? (environment["TOROID_URL"] || DEFAULT_SERVER), who),
     interrupted: interruption(),
   };
 }

@@ -71,6 +71,7 @@ async function acceptRequest(actors: Mailboxes, key: string, request: IntakeRequ
     message: "",
     author: "",
     deliveryId: null,
+    people: [],
     params,
   };
   return acceptPush(actors, key, push, by);

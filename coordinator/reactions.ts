@@ -11,8 +11,18 @@ import { assertNever } from "../protocol/errors.ts";
 import type { BuildEvent, LaneEvent, PushEvent, QueueRequest, StageEvent, StageResult } from "../protocol/events.ts";
 import { type BuildId, type EnvironmentId, PLAN_STAGE, type StageId } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
-import { type Build, type BuildCommand, blocked, isComplete, roundsOf, settledOf, startable } from "./actors/build.ts";
-import { type Lane, type LaneCommand, superseded } from "./actors/environment.ts";
+import {
+  type Build,
+  type BuildCommand,
+  blocked,
+  causesOf,
+  isComplete,
+  roundsOf,
+  settledOf,
+  startable,
+} from "./actors/build.ts";
+import { type Lane, type Place, superseded } from "./actors/environment/lane.ts";
+import type { LaneCommand } from "./actors/environment.ts";
 import type { StageCommand } from "./actors/stage.ts";
 
 export type Effect =
@@ -87,6 +97,9 @@ function advance(id: BuildId, build: Build): readonly Effect[] {
         policy: stage.queue,
         asked,
         enteredAtMs: 0,
+        approval: stage.approval,
+        approved: null,
+        causedBy: [...causesOf(build, { stage, round })],
       };
       effects.push({
         kind: "tell-lane",
@@ -221,7 +234,8 @@ export function reactToLane(id: EnvironmentId, lane: Lane, event: LaneEvent, seq
   const admit: Effect = { kind: "tell-lane", id, command: { kind: "admit" } };
   switch (event.type) {
     case "entered":
-      return [...superseded(lane).map(({ entry, why }) => withdraw(id, entry, why)), admit];
+    case "approved":
+      return [...supersede(id, lane), admit];
     case "withdrawn": {
       const stage = { repository: id.repository, number: event.number, stage: event.stage, round: event.round };
       const command: StageCommand = { kind: "close", outcome: event.outcome, why: event.why };
@@ -235,6 +249,7 @@ export function reactToLane(id: EnvironmentId, lane: Lane, event: LaneEvent, seq
           id: { repository: id.repository, number, stage, round },
           lane: { environment: id.environment, fence: seq, previousCommit: event.previousCommit },
         },
+        ...supersede(id, lane),
       ];
     }
     case "left":
@@ -247,11 +262,10 @@ export function reactToLane(id: EnvironmentId, lane: Lane, event: LaneEvent, seq
   }
 }
 
-function withdraw(
-  id: EnvironmentId,
-  entry: { readonly number: number; readonly stage: string; readonly round: number },
-  why: string,
-): Effect {
-  const { number, stage, round } = entry;
+function supersede(id: EnvironmentId, lane: Lane): readonly Effect[] {
+  return superseded(lane).map(({ entry, why }) => withdraw(id, entry, why));
+}
+
+function withdraw(id: EnvironmentId, { number, stage, round }: Place, why: string): Effect {
   return { kind: "tell-lane", id, command: { kind: "withdraw", number, stage, round, outcome: "superseded", why } };
 }

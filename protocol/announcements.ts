@@ -28,6 +28,7 @@ export type Predicate =
       readonly subject: "stage";
       readonly predicate: "requested" | "refused" | "queued" | "claimed" | "fenced" | "errored" | "cancelrequested";
     }
+  | { readonly subject: "approval"; readonly predicate: "requested" | "given" | "rejected" }
   | { readonly subject: "lane"; readonly predicate: "entered" | "withdrawn" | "admitted" | "left" };
 
 const CDEVENTS: ReadonlySet<string> = new Set([

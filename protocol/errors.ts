@@ -21,6 +21,7 @@ const CODES = {
   TOR_INTERRUPTED: "terminal",
   TOR_INVALID_INPUT: "terminal",
   TOR_NATS_UNREACHABLE: "retry",
+  TOR_NOT_ALLOWED: "terminal",
   TOR_NOT_FOUND: "terminal",
   TOR_NOT_ROOT: "terminal",
   TOR_QUEUE_UNREACHABLE: "retry",

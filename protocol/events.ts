@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { artifact, commitName, plan, push, source, work } from "./work.ts";
+import { approval, artifact, commitName, plan, push, source, work } from "./work.ts";
 
 const atMs = z.number();
 const by = z.string();
@@ -141,6 +141,16 @@ export const stageEvent = z.discriminatedUnion("type", [
 ]);
 export type StageEvent = z.infer<typeof stageEvent>;
 
+/** Somebody's agreement that a stage may go. */
+export const agreement = z.looseObject({
+  by,
+  /** In whose name, when it was a team's. */
+  team: z.string().nullable(),
+  why: z.string(),
+  atMs,
+});
+export type Agreement = z.infer<typeof agreement>;
+
 /** One place in a lane. */
 export const laneEntry = z.looseObject({
   number: round,
@@ -151,6 +161,11 @@ export const laneEntry = z.looseObject({
   /** Somebody asked for this very build here: it may go back behind what is live, and nothing newer supersedes it. */
   asked: z.boolean(),
   enteredAtMs: atMs,
+  /** Who has to agree before it goes; null: nobody. */
+  approval: approval.nullable().default(null),
+  approved: agreement.nullable().default(null),
+  /** Names of who caused it, who may not approve it themselves. */
+  causedBy: z.array(z.string()).default([]),
 });
 export type LaneEntry = z.infer<typeof laneEntry>;
 
@@ -179,6 +194,19 @@ export const laneEvent = z.discriminatedUnion("type", [
     round,
     outcome: stageOutcome,
     why: z.string(),
+    /** Who rejected it; null when nobody did. */
+    rejectedBy: z.string().nullable().default(null),
+  }),
+  z.looseObject({
+    type: z.literal("approved"),
+    id: z.string(),
+    atMs,
+    number: round,
+    stage: stageName,
+    round,
+    agreement,
+    /** What was live when it was approved: the change that was agreed to is from there. */
+    liveCommit: commitName.nullable(),
   }),
   z.looseObject({
     type: z.literal("admitted"),

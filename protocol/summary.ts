@@ -57,6 +57,26 @@ export const buildSummary = z.looseObject({
 });
 export type BuildSummary = z.infer<typeof buildSummary>;
 
+/** A stage that waits for its environment, for people. */
+export const waitingSummary = z.looseObject({
+  number: z.number().int(),
+  stage: z.string(),
+  round: z.number().int(),
+  /** Null: nobody has to agree, or somebody has. */
+  approval: z
+    .looseObject({
+      from: z.array(z.string()).readonly(),
+      self: z.boolean(),
+      endsAtMs: z.number(),
+      /** What would change: the commits from what is live (null: nothing is) to this build's. */
+      change: z.looseObject({ from: commitName.nullable(), to: commitName }),
+    })
+    .nullable()
+    .default(null),
+  approvedBy: z.string().nullable().default(null),
+});
+export type WaitingSummary = z.infer<typeof waitingSummary>;
+
 /** An environment, for people. */
 export const environmentSummary = z.looseObject({
   repository: z.string(),
@@ -66,6 +86,6 @@ export const environmentSummary = z.looseObject({
     .looseObject({ number: z.number().int(), commit: commitName, atMs: z.number(), artifact: artifact.nullable() })
     .nullable(),
   inFlight: z.looseObject({ number: z.number().int(), stage: z.string(), round: z.number().int() }).nullable(),
-  waiting: z.array(z.looseObject({ number: z.number().int(), stage: z.string(), round: z.number().int() })),
+  waiting: z.array(waitingSummary),
 });
 export type EnvironmentSummary = z.infer<typeof environmentSummary>;

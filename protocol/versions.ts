@@ -8,17 +8,36 @@
  */
 
 /** The newest version that this code understands. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** Types of events that readers of version 1 would not know, or would misunderstand. */
-const SINCE: Readonly<Record<string, number>> = {};
+const SINCE: Readonly<Record<string, number>> = {
+  // A plan may say what has to be heeded before a stage goes.
+  planned: 2,
+  // A lane's message carries the lane, in which there may be what has to be heeded, whatever the event.
+  entered: 2,
+  withdrawn: 2,
+  approved: 2,
+  admitted: 2,
+  left: 2,
+  paused: 2,
+  resumed: 2,
+};
 
 /** What an executor has to understand of a command. */
 export const COMMAND_VERSION = 1;
 
 /** What a reader has to understand for this event; its type says it, whosever log it is in. */
 export function versionOf(event: object): number {
-  return ("type" in event ? SINCE[String(event.type)] : undefined) ?? 1;
+  if (!("type" in event)) return 1;
+  if (event.type === "finished" && carriesPlan(event)) return SINCE["planned"] ?? 1;
+  return SINCE[String(event.type)] ?? 1;
+}
+
+/** The end of a plan stage is the plan. */
+function carriesPlan(event: object): boolean {
+  if (!("result" in event) || typeof event.result !== "object" || event.result === null) return false;
+  return "planned" in event.result && event.result.planned !== null;
 }
 
 /** The version that a message says it is of; whether it has the shape of one is for its schema to say. */

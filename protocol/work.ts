@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { isRepositoryName } from "./ids.ts";
-import type { Image, Limits, Phases, Plan, StagePlan } from "./pipeline/plan.ts";
+import type { Approval, Image, Limits, Phases, Plan, StagePlan } from "./pipeline/plan.ts";
 
 /** A commit's or tag's object name: SHA-1 or SHA-256, lower case. */
 export const commitName = z.string().regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/);
@@ -30,6 +30,8 @@ export const push = z.looseObject({
   author: z.string(),
   /** The forge's delivery id, for support; null where the way in loses it. */
   deliveryId: z.string().nullable(),
+  /** Every name by which the forge knows who pushed, and who wrote the head commit. */
+  people: z.array(z.string()).default([]),
   params: textMap,
 });
 export type Push = z.infer<typeof push>;
@@ -69,6 +71,12 @@ const phases = z.object({
   after: z.array(z.string()).readonly(),
 }) satisfies z.ZodType<Phases>;
 
+export const approval = z.object({
+  from: z.array(z.string()).readonly(),
+  self: z.boolean(),
+  expiresMs: count,
+}) satisfies z.ZodType<Approval>;
+
 export const stagePlan = z.object({
   name: z.string().min(1),
   environment: z.string().min(1).nullable(),
@@ -90,6 +98,7 @@ export const stagePlan = z.object({
   timeoutMs: count,
   idempotent: z.boolean(),
   queue: z.enum(["newest", "every"]),
+  approval: approval.nullable().default(null),
 }) satisfies z.ZodType<StagePlan>;
 
 export const plan = z.object({

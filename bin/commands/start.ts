@@ -83,7 +83,7 @@ async function startIn(base: string, context: Context, options: Options): Promis
   const left = new AbortController();
   undo.defer(() => left.abort(new Failure(EXIT.server, "TOR_INTERNAL", "not watched any more")));
   const watching = AbortSignal.any([ending, left.signal]);
-  const here: Context = { ...context, api: () => openApi(system.url), interrupted: () => watching };
+  const here: Context = { ...context, api: () => openApi(system.url, null), interrupted: () => watching };
   const through = async (): Promise<{ build: BuildSummary; pushToFirstCommandMs: number | null }> => {
     const { commit, toldAtMs } = await pushSample(sample);
     const found = await buildOfCommit(here, SAMPLE_REPOSITORY, commit);

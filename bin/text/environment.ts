@@ -1,6 +1,6 @@
 import { formatBuild } from "../../protocol/ids.ts";
-import type { EnvironmentSummary } from "../../protocol/summary.ts";
-import { oneLine } from "./output.ts";
+import type { BuildSummary, EnvironmentSummary, WaitingSummary } from "../../protocol/summary.ts";
+import { oneLine, table } from "./output.ts";
 
 /** `acme/api prod: paused by ann until …: freeze; live #41; running #42; 2 waiting` */
 export function environmentLine(e: EnvironmentSummary): string {
@@ -14,8 +14,39 @@ export function environmentFacts(e: EnvironmentSummary): readonly string[] {
     e.live === null ? "nothing live" : `live ${numbered(e, e.live.number)}, commit ${e.live.commit.slice(0, 7)}`,
   );
   if (e.inFlight !== null) facts.push(`running ${numbered(e, e.inFlight.number)}`);
-  if (e.waiting.length > 0) facts.push(`waiting ${e.waiting.map(({ number }) => `#${number}`).join(" ")}`);
+  if (e.waiting.length > 0) facts.push(`waiting ${e.waiting.map(waitingText).join(" ")}`);
   return facts;
+}
+
+function waitingText({ number, approval, approvedBy }: WaitingSummary): string {
+  if (approval !== null) return `#${number} (for approval)`;
+  return approvedBy === null ? `#${number}` : `#${number} (approved by ${oneLine(approvedBy)})`;
+}
+
+/** What waits for approval, by whom it can be given, and what would change. */
+export function approvalReport(
+  e: EnvironmentSummary,
+  waiting: WaitingSummary,
+  builds: readonly BuildSummary[],
+): string {
+  const { number, approval } = waiting;
+  if (approval === null) return "";
+  const { from, self, change } = approval;
+  const who = from.length === 0 ? "anybody" : from.map((name) => oneLine(name)).join(", ");
+  const other = self ? "" : " but who caused it";
+  const range =
+    change.from === null ? change.to.slice(0, 12) : `${change.from.slice(0, 12)}...${change.to.slice(0, 12)}`;
+  const rows = builds.map((b) => [
+    `  #${b.number}`,
+    b.commit?.slice(0, 7) ?? "",
+    oneLine(b.author, 20),
+    oneLine(b.commitMessage),
+  ]);
+  return [
+    `${numbered(e, number)} waits for approval for ${e.environment}: by ${who}${other}, until ${new Date(approval.endsAtMs).toISOString()}\n`,
+    `${e.live === null ? "nothing is live" : `live is ${numbered(e, e.live.number)}`}; commits ${range}\n`,
+    table(rows),
+  ].join("");
 }
 
 /** `paused by ann until 2026-12-24T18:00:00.000Z: freeze` */

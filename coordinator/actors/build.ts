@@ -15,6 +15,7 @@ export interface Settled {
   readonly stage: string;
   readonly round: number;
   readonly outcome: StageOutcome;
+  readonly message: string;
   readonly outputs: Readonly<Record<string, string>>;
 }
 
@@ -113,8 +114,8 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         return { ...build, status, requested, outcome: null, message: "", finishedAtMs: null };
       }
       case "settled": {
-        const { stage, round, outcome, outputs } = event;
-        const settled = [...build.settled, { stage, round, outcome, outputs }];
+        const { stage, round, outcome, message, outputs } = event;
+        const settled = [...build.settled, { stage, round, outcome, message, outputs }];
         return { ...build, status, settled, artifact: event.artifact ?? build.artifact };
       }
       case "cancelRequested":
@@ -284,8 +285,10 @@ function verdictOf(build: Build): { readonly outcome: BuildOutcome; readonly mes
   const bad = counted.find((one) => ["failed", "errored", "timedOut", "unknown"].includes(one.outcome));
   if (bad !== undefined) return { outcome: "failed", message: `${bad.stage} ${PAST[bad.outcome]}` };
   const cancelled = counted.find((one) => one.outcome === "cancelled");
-  if (cancelled !== undefined)
-    return { outcome: "cancelled", message: build.cancel?.why ?? `${cancelled.stage} was cancelled` };
+  if (cancelled !== undefined) {
+    const why = cancelled.message === "" ? "" : `: ${cancelled.message}`;
+    return { outcome: "cancelled", message: build.cancel?.why ?? `${cancelled.stage} was cancelled${why}` };
+  }
   const superseded = counted.find((one) => one.outcome === "superseded");
   if (superseded !== undefined) return { outcome: "superseded", message: `${superseded.stage} was superseded` };
   return { outcome: "passed", message: "" };
@@ -301,6 +304,16 @@ const PAST: Readonly<Record<StageOutcome, string>> = {
   skipped: "was skipped",
   unknown: "ended in an unknown state",
 };
+
+/** Names of who is behind a round: who pushed and wrote it, and who asked for it. */
+export function causesOf(build: Build, { stage, round }: Pick<StageRound, "stage" | "round">): readonly string[] {
+  const { push, source, by } = build;
+  const asked = build.requested.filter(
+    (one) => one.environment === stage.environment && one.round === round && !one.byScript,
+  );
+  const names = [...(push?.people ?? []), push?.author ?? "", source?.author ?? "", by, ...asked.map((one) => one.by)];
+  return [...new Set(names)].filter((name) => name !== "");
+}
 
 /** What an executor needs to run a round. Null while the build has no plan. */
 export function workOf(

@@ -11,14 +11,13 @@ import { readRequest } from "../intake/message/request.ts";
 import type { Arrival } from "../intake/message.ts";
 import { notFound } from "./errors.ts";
 import type { HttpParts } from "./ports.ts";
+import { userOf } from "./user.ts";
 
 const MAX_PAGE = 100;
 
 export const repositoryParams = z.object({ owner: z.string().min(1), repo: z.string().min(1) });
 export const buildParams = repositoryParams.extend({ number: z.coerce.number().int().positive() });
 const accepted = z.object({ repository: z.string(), number: z.number() });
-/** No sign-in yet: everybody on this machine is the same person. */
-export const LOCAL_USER = "local";
 
 /** For a POST that has nothing to say but that it is one. */
 export function optionalBody<T extends z.ZodType>(schema: T): z.ZodPreprocess<T> {
@@ -107,11 +106,11 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
         response: { 200: buildSummary },
       },
     },
-    async ({ params, body }) => {
+    async ({ params, body, headers }) => {
       const id = buildOf(params);
       const summary = await found(id);
       const why = body.reason === "" ? "cancelled by hand" : body.reason;
-      await actors.build.tell(id, { kind: "cancel", by: LOCAL_USER, why });
+      await actors.build.tell(id, { kind: "cancel", by: userOf(headers), why });
       return (await history.build(id)) ?? summary;
     },
   );
@@ -124,8 +123,8 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
         response: { 202: accepted },
       },
     },
-    async ({ body }, reply) => {
-      const { repository, number } = await accept(actors, arrivalOf(body), LOCAL_USER);
+    async ({ body, headers }, reply) => {
+      const { repository, number } = await accept(actors, arrivalOf(body), userOf(headers));
       return reply.status(202).send({ repository, number });
     },
   );
@@ -139,11 +138,12 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
         response: { 202: accepted },
       },
     },
-    async ({ params, body }, reply) => {
+    async ({ params, body, headers }, reply) => {
       const id = buildOf(params);
       await found(id);
       const { repository, number: build } = id;
-      await accept(actors, arrivalOf({ ...body, repository, build, environment: params.environment }), LOCAL_USER);
+      const arrival = arrivalOf({ ...body, repository, build, environment: params.environment });
+      await accept(actors, arrival, userOf(headers));
       return reply.status(202).send(id);
     },
   );

@@ -4,13 +4,14 @@ import { z } from "zod";
 import { type EnvironmentSummary, environmentSummary } from "../../protocol/summary.ts";
 import type { LaneCommand } from "../actors/environment.ts";
 import { summaryOf } from "../projections/lanes.ts";
-import { LOCAL_USER, optionalBody, repositoryParams } from "./builds.ts";
+import { optionalBody, repositoryParams } from "./builds.ts";
 import { notFound } from "./errors.ts";
 import type { HttpParts } from "./ports.ts";
+import { userOf } from "./user.ts";
 
 const params = repositoryParams.extend({ environment: z.string().min(1).max(200) });
 
-/** Pausing and resuming. */
+/** Pausing, resuming, approving. */
 export function environmentRoutes(plain: FastifyInstance, { actors, history }: HttpParts): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
@@ -34,7 +35,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
     (request) => {
       const { reason, until } = request.body;
       const untilMs = until === undefined || until === null ? null : Date.parse(until);
-      return tell(request.params, { kind: "pause", by: LOCAL_USER, why: reason, untilMs });
+      return tell(request.params, { kind: "pause", by: userOf(request.headers), why: reason, untilMs });
     },
   );
 
@@ -47,6 +48,27 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
         response: { 200: environmentSummary },
       },
     },
-    (request) => tell(request.params, { kind: "resume", by: LOCAL_USER, why: request.body.reason }),
+    (request) => tell(request.params, { kind: "resume", by: userOf(request.headers), why: request.body.reason }),
+  );
+
+  app.post(
+    "/api/v1/environments/:owner/:repo/:environment/approvals",
+    {
+      schema: {
+        params,
+        body: z.object({
+          build: z.number().int().positive(),
+          round: z.number().int().positive().optional(),
+          decision: z.enum(["approve", "reject"]).default("approve"),
+          team: z.string().trim().min(1).max(100).optional(),
+          reason: z.string().max(500).default(""),
+        }),
+        response: { 200: environmentSummary },
+      },
+    },
+    (request) => {
+      const { build: number, round = null, decision: kind, team = null, reason: why } = request.body;
+      return tell(request.params, { kind, number, round, team, why, by: userOf(request.headers) });
+    },
   );
 }

@@ -11,6 +11,7 @@ export interface ErrorBody {
 }
 
 const STATUS: Partial<Record<Code, number>> = {
+  TOR_NOT_ALLOWED: 403,
   TOR_NOT_FOUND: 404,
   TOR_CONFLICT: 409,
   TOR_REFUSED: 409,

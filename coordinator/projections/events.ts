@@ -89,12 +89,24 @@ export function tellOfLane(id: EnvironmentId, event: LaneEvent): readonly Told[]
   const tell = (what: Predicate, build: number | null, data: Data, suffix = ""): Told =>
     announce(what, { ...id, build }, `${event.id}${suffix}`, event.atMs, data);
   switch (event.type) {
-    case "entered":
-      return [tell({ subject: "lane", predicate: "entered" }, event.entry.number, { commit: event.entry.commit })];
-    case "withdrawn":
-      return [
-        tell({ subject: "lane", predicate: "withdrawn" }, event.number, { outcome: event.outcome, why: event.why }),
-      ];
+    case "entered": {
+      const { number, commit, approval } = event.entry;
+      const entered = tell({ subject: "lane", predicate: "entered" }, number, { commit });
+      if (approval === null) return [entered];
+      const { from } = approval;
+      return [entered, tell({ subject: "approval", predicate: "requested" }, number, { commit, from }, "-approval")];
+    }
+    case "withdrawn": {
+      const { number, outcome, why, rejectedBy: by } = event;
+      const withdrawn = tell({ subject: "lane", predicate: "withdrawn" }, number, { outcome, why });
+      if (by === null) return [withdrawn];
+      return [tell({ subject: "approval", predicate: "rejected" }, number, { by, why }, "-approval"), withdrawn];
+    }
+    case "approved": {
+      const { by, team, why } = event.agreement;
+      const { liveCommit } = event;
+      return [tell({ subject: "approval", predicate: "given" }, event.number, { by, team, why, liveCommit })];
+    }
     case "admitted":
       return [tell({ subject: "lane", predicate: "admitted" }, event.entry.number, { commit: event.entry.commit })];
     case "left": {

@@ -5,19 +5,20 @@ import { follow } from "../../kit/follow.ts";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import { decode } from "../../protocol/codec.ts";
-import { laneEvent } from "../../protocol/events.ts";
+import { type LaneEntry, laneEvent } from "../../protocol/events.ts";
 import type { EnvironmentId } from "../../protocol/ids.ts";
 import { LANE } from "../../protocol/streams.ts";
 import { parseLaneSubject } from "../../protocol/subjects.ts";
-import type { EnvironmentSummary } from "../../protocol/summary.ts";
-import { environmentActor, type Lane, laneState } from "../actors/environment.ts";
+import type { EnvironmentSummary, WaitingSummary } from "../../protocol/summary.ts";
+import { approvalEndsAtMs, type Lane, laneState, type Place } from "../actors/environment/lane.ts";
+import { environmentActor } from "../actors/environment.ts";
 
 export interface Lanes {
   /** Of one repository, or of all. */
   list(repository?: string): readonly EnvironmentSummary[];
   /** Hears of every change from now on. */
   onChange(listener: (environment: EnvironmentSummary) => void): void;
-  /** Environments whose pause has run out at `nowMs`. */
+  /** Environments where something has run out at `nowMs`: the pause, or the time for an approval. */
   expired(nowMs: number): readonly EnvironmentId[];
 }
 
@@ -45,32 +46,34 @@ export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Pro
       listeners.push(listener);
     },
     expired: (nowMs) =>
-      [...lanes.values()]
-        .filter(({ lane }) => lane.pause?.untilMs !== null && lane.pause !== null && lane.pause.untilMs <= nowMs)
-        .map(({ id }) => id),
+      [...lanes.values()].filter(({ lane }) => endsOf(lane).some((atMs) => atMs <= nowMs)).map(({ id }) => id),
   };
+}
+
+/** When things of a lane run out. */
+function endsOf({ pause, waiting }: Lane): readonly number[] {
+  return [pause?.untilMs ?? null, ...waiting.map(approvalEndsAtMs)].filter((atMs) => atMs !== null);
 }
 
 /** A lane, for people. */
 export function summaryOf(id: EnvironmentId, lane: Lane): EnvironmentSummary {
-  const place = ({
-    number,
-    stage,
-    round,
-  }: {
-    readonly number: number;
-    readonly stage: string;
-    readonly round: number;
-  }) => ({
-    number,
-    stage,
-    round,
-  });
   return {
     ...id,
     paused: lane.pause,
     live: lane.live,
-    inFlight: lane.inFlight === null ? null : place(lane.inFlight),
-    waiting: lane.waiting.map(place),
+    inFlight: lane.inFlight === null ? null : placeOf(lane.inFlight),
+    waiting: lane.waiting.map((entry) => waitingOf(lane, entry)),
   };
+}
+
+function waitingOf(lane: Lane, entry: LaneEntry): WaitingSummary {
+  const { approval, approved, commit: to } = entry;
+  const endsAtMs = approvalEndsAtMs(entry);
+  const change = { from: lane.live?.commit ?? null, to };
+  const needed = approval === null || endsAtMs === null ? null : { ...approval, endsAtMs, change };
+  return { ...placeOf(entry), approval: needed, approvedBy: approved?.by ?? null };
+}
+
+function placeOf({ number, stage, round }: Place): Pick<WaitingSummary, "number" | "stage" | "round"> {
+  return { number, stage, round };
 }

@@ -43,6 +43,15 @@ export interface PublishRefs {
   readonly tags: readonly string[] | null;
 }
 
+/** Who has to agree before a stage goes. */
+export interface Approval {
+  /** Persons and teams; empty: anybody. */
+  readonly from: readonly string[];
+  /** Whether who caused the build may approve it. */
+  readonly self: boolean;
+  readonly expiresMs: number;
+}
+
 export interface StagePlan {
   /** `build`, `build NODE=22`, `stage`, `prod`: unique in the plan. */
   readonly name: string;
@@ -78,6 +87,8 @@ export interface StagePlan {
   readonly idempotent: boolean;
   /** Of what waits for the environment: the newest goes and the older are superseded, or every one goes. */
   readonly queue: "newest" | "every";
+  /** null: nobody has to agree. */
+  readonly approval: Approval | null;
 }
 
 export interface Plan {

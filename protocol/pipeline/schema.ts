@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { DURATION, parseDuration } from "./duration.ts";
+import { DURATION, durationText, parseDuration } from "./duration.ts";
 import { patternProblem } from "./glob.ts";
 import { parseSize, SIZE } from "./size.ts";
-import { checkoutPathProblem, environmentProblem, variableProblem } from "./text-rules.ts";
+import { checkoutPathProblem, environmentProblem, printable, variableProblem } from "./text-rules.ts";
 
 /**
  * Every key of `.toroid.yml`, once. `toroid.schema.json` is generated from it (`npm run schema`).
@@ -31,7 +31,8 @@ function oneOrMore<T extends z.ZodType<string, string>>(item: T, expected: strin
   return z.union([item.transform((one) => [one]), list], { error: expected });
 }
 
-const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
 export const MAX_TIMEOUT_MS = 24 * HOUR_MS;
 
 const command = checked("a command", (text) =>
@@ -60,16 +61,20 @@ const value = z
   });
 const variables = z.record(variableName, value, { error: "a mapping of names to values" });
 
-const timeout = z
-  .string({ error: DURATION })
-  .transform((text, context) => {
-    const read = parseDuration(text);
-    if ("ms" in read && read.ms >= 1_000 && read.ms <= MAX_TIMEOUT_MS) return read.ms;
-    const message = "problem" in read ? read.problem : "expected a duration from `1s` to `24h`";
-    context.addIssue({ code: "custom", message });
-    return z.NEVER;
-  })
-  .meta({ examples: ["30m", "1h30m"] });
+function duration(minMs: number, maxMs: number) {
+  return z
+    .string({ error: DURATION })
+    .transform((text, context) => {
+      const read = parseDuration(text);
+      if ("ms" in read && read.ms >= minMs && read.ms <= maxMs) return read.ms;
+      const range = `\`${durationText(minMs)}\` to \`${durationText(maxMs)}\``;
+      const message = "problem" in read ? read.problem : `expected a duration from ${range}`;
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    })
+    .meta({ examples: ["30m", "1h30m"] });
+}
+const timeout = duration(1_000, MAX_TIMEOUT_MS);
 
 function size(minBytes: number, maxBytes: number, range: string) {
   return z
@@ -196,6 +201,27 @@ const matrix = z
     "A build stage for each combination, 256 at most. `include` adds one, or marks one that is there already (`allow_failure`); `exclude` takes away those that have all its values.",
   );
 
+/** Whom an approval may come from. Until there is sign-in, a team is a name like any other. */
+const person = checked("the name of a person or a team", (text) =>
+  text.trim() !== text || text === "" || text.length > 100 || text !== printable(text)
+    ? "expected the name of a person or a team, such as `ada` or `@acme/release`"
+    : null,
+);
+const approval = z
+  .strictObject(
+    {
+      from: oneOrMore(person, "a person, a team or a list of them")
+        .optional()
+        .describe("Who may approve. Without it, anybody but who caused the build."),
+      self: yesOrNo.optional().describe("Whether who caused the build may approve it. Default `false`."),
+      expires: duration(MINUTE_MS, 90 * 24 * HOUR_MS)
+        .optional()
+        .describe("How long it may wait for approval; 168h unless given."),
+    },
+    { error: "a mapping with `from`, `self` or `expires`" },
+  )
+  .describe("A person has to agree before this environment's stage goes.");
+
 const next = z.union([environmentName.transform((one) => [one]), z.array(environmentName)], {
   error: "the name of an environment or a list of names",
 });
@@ -216,12 +242,7 @@ const environment = z.strictObject(
     workdir: checkoutPath.optional(),
     limits: limits.optional().describe("Over the `limits` of the file, each by itself."),
     network: network.optional(),
-    approval: z
-      .strictObject(
-        { from: z.array(z.string({ error: "a person or a team" })).optional() },
-        { error: "a mapping with `from`" },
-      )
-      .optional(),
+    approval: approval.optional(),
     secrets: secretNames.optional(),
     queue: z.enum(["newest", "every"], { error: "`newest` or `every`" }).optional(),
     check: commands.optional(),

@@ -2,13 +2,14 @@ import { orderOf, type Position } from "./environments.ts";
 import { type Finding, wrongKey } from "./finding.ts";
 import { imageOf } from "./image.ts";
 import { type Variant, variantName, variantsOf } from "./matrix.ts";
-import type { Image, Limits, Phases, PublishRefs, StagePlan } from "./model.ts";
+import type { Approval, Image, Limits, Phases, PublishRefs, StagePlan } from "./model.ts";
 import type { Parsed } from "./parse.ts";
 import type { Path } from "./problem.ts";
 import type { Config, EnvironmentConfig, ImageConfig } from "./schema.ts";
 
 const HOUR_MS = 3_600_000;
 export const DEFAULT_TIMEOUT_MS = HOUR_MS;
+const DEFAULT_APPROVAL_MS = 7 * 24 * HOUR_MS;
 export const DEFAULT_LOG_BYTES = 64 * 2 ** 20;
 
 const NO_PHASES: Phases = { install: [], script: [], publish: [], after: [] };
@@ -83,6 +84,7 @@ function buildStage(config: Config, variant: Variant, env: Readonly<Record<strin
     timeoutMs: config.timeout ?? DEFAULT_TIMEOUT_MS,
     idempotent: true,
     queue: "newest",
+    approval: null,
   };
 }
 
@@ -116,7 +118,14 @@ function environmentStage(
     timeoutMs: said.timeout ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
     idempotent: said.idempotent ?? false,
     queue: said.queue ?? "newest",
+    approval: approvalOf(said),
   };
+}
+
+function approvalOf({ approval }: EnvironmentConfig): Approval | null {
+  if (approval === undefined) return null;
+  const { from = [], self = false, expires = DEFAULT_APPROVAL_MS } = approval;
+  return { from, self, expiresMs: expires };
 }
 
 function publishLines({ publish }: Config): readonly string[] {

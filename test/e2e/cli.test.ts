@@ -92,10 +92,10 @@ test("pause and resume say how the environment is; without a reason nothing is p
   if (!needs(t, NEEDED)) return;
   await built("acme/lane", APPLICATION);
   await refuses(2, /--reason is missing/, "pause", "acme/lane", "prod");
-  const paused = await toroid("pause", "acme/lane", "prod", "--reason", "freeze", "--until", "2h");
+  const paused = await toroid("pause", "acme/lane", "prod", "--reason", "freeze", "--until", "2h", "--as", "ann");
   assert.equal(paused.code, 0);
-  assert.match(paused.out, /^acme\/lane prod: paused by local until \S+Z: freeze; live acme\/lane#1, commit \w+\n$/);
-  assert.match((await toroid("status", "acme/lane")).out, /prod +paused +paused by local until/);
+  assert.match(paused.out, /^acme\/lane prod: paused by ann until \S+Z: freeze; live acme\/lane#1, commit \w+\n$/);
+  assert.match((await toroid("status", "acme/lane")).out, /prod +paused +paused by ann until/);
   const resumed = await toroid("resume", "acme/lane", "prod", "--json");
   assert.equal((JSON.parse(resumed.out) as { paused: unknown }).paused, null);
 });

@@ -36,7 +36,8 @@ export function EnvironmentRow({ environment: e }: { readonly environment: Envir
             Waiting:{" "}
             {e.waiting.map((w) => (
               <span key={`${w.number} ${w.stage} ${w.round}`}>
-                <BuildLink e={e} number={w.number} stage={w} />{" "}
+                <BuildLink e={e} number={w.number} stage={w} />
+                {w.approval !== null && " (for approval)"}{" "}
               </span>
             ))}
           </p>

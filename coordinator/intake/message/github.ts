@@ -66,6 +66,7 @@ function whatToBuild(pushed: GithubPush, headers: Headers): Intake {
     message: (head?.message ?? "").slice(0, MESSAGE_CHARACTERS),
     author: authorOf(pushed).slice(0, NAME_CHARACTERS),
     deliveryId: headers.delivery?.slice(0, NAME_CHARACTERS) ?? null,
+    people: peopleOf(pushed),
     params: {},
   };
   const identity = { ...pushed, repository: repository.id ?? repository.full_name };
@@ -74,6 +75,13 @@ function whatToBuild(pushed: GithubPush, headers: Headers): Intake {
 
 function authorOf({ head_commit, pusher }: GithubPush): string {
   return head_commit?.author?.name ?? head_commit?.author?.username ?? pusher?.name ?? pusher?.username ?? "";
+}
+
+/** Who wrote the head commit and who pushed it, by every name that is given, each once. */
+function peopleOf({ head_commit, pusher }: GithubPush): string[] {
+  const names = [head_commit?.author, pusher].flatMap((one) => [one?.name, one?.username]);
+  const given = names.flatMap((name) => (name === undefined || name === null || name === "" ? [] : [name]));
+  return [...new Set(given.map((name) => name.slice(0, NAME_CHARACTERS)))];
 }
 
 function guessEvent(payload: Json): string | null {

@@ -2,57 +2,18 @@ import assert from "node:assert/strict";
 import { request as httpRequest } from "node:http";
 import { suite, test } from "node:test";
 import { serverEvents } from "../../../bin/sse.ts";
-import { makeMailboxes } from "../../../coordinator/mailboxes.ts";
 import { ToroidError } from "../../../protocol/errors.ts";
-import { PLAN_STAGE } from "../../../protocol/ids.ts";
 import { buildSummary, environmentSummary } from "../../../protocol/summary.ts";
 import { NatsServer } from "../../support/nats.ts";
 import { until } from "../../support/until.ts";
-import { planWith, push, REPOSITORY, source, stagePlan, target } from "../../unit/coordinator/samples.ts";
-import { quiet, runStage, startCoordinator, startRig } from "./rig.ts";
+import { REPOSITORY } from "../../unit/coordinator/samples.ts";
+import { BUILDS, refusal, startApi, startBuild } from "./api-rig.ts";
+import { runStage, startCoordinator, startRig } from "./rig.ts";
 
 const LIMIT = { timeout: 60_000 };
 const BUILD = { repository: REPOSITORY, number: 1 };
-const BUILDS = "/api/v1/builds";
 const PROD = `/api/v1/environments/${REPOSITORY}/prod`;
 const REMOTE = { https: "https://git.example/acme/api.git", ssh: null };
-
-async function startApi() {
-  await using undo = new AsyncDisposableStack();
-  const rig = undo.use(await startRig());
-  const { url } = undo.use(await startCoordinator(rig.server.url));
-  const kept = undo.move();
-  const get = (path: string, headers: Record<string, string> = {}) => fetch(url + path, { headers });
-  const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
-    fetch(url + path, {
-      method: "POST",
-      headers: { "content-type": "application/json", ...headers },
-      body: JSON.stringify(body),
-    });
-  const actors = makeMailboxes(rig.jet, quiet);
-  return { ...rig, url, actors, get, post, [Symbol.asyncDispose]: () => kept.disposeAsync() };
-}
-
-type Api = Awaited<ReturnType<typeof startApi>>;
-
-/** A build with its plan, and a summary of it that the API shows. */
-async function startBuild({ actors, jet, get }: Api): Promise<void> {
-  await actors.repository.tell(REPOSITORY, { kind: "accept", key: "k", push: push(), by: "queue" });
-  const plan = planWith(stagePlan("build"), target("prod", ["build"]));
-  const planned = { kind: "plan", source: source(), plan } as const;
-  await runStage(jet, actors, { ...BUILD, stage: PLAN_STAGE, round: 1 }, { planned });
-  await until("the plan to be shown", async () => {
-    const shown = buildSummary.parse(await (await get(`${BUILDS}/${REPOSITORY}/1`)).json());
-    return shown.status === "running" && shown.stages.some(({ status }) => status === "queued");
-  });
-}
-
-/** Status, code and sentence of an answer that is an error. */
-async function refusal(answer: Response): Promise<string> {
-  const body: unknown = await answer.json();
-  assert.ok(typeof body === "object" && body !== null && "code" in body && "message" in body && "docs" in body);
-  return `${answer.status} ${String(body.code)}: ${String(body.message)}`;
-}
 
 test("a coordinator without builds says so in every way", LIMIT, async () => {
   await using api = await startApi();

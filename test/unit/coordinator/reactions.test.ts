@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Build, type BuildCommand, buildActor } from "../../../coordinator/actors/build.ts";
-import { environmentActor, type Lane, type LaneCommand } from "../../../coordinator/actors/environment.ts";
+import type { Lane } from "../../../coordinator/actors/environment/lane.ts";
+import { environmentActor, type LaneCommand } from "../../../coordinator/actors/environment.ts";
 import { type Effect, reactToBuild, reactToLane, reactToPush, reactToStage } from "../../../coordinator/reactions.ts";
 import type { BuildEvent, LaneEvent, StageEvent, StageResult } from "../../../protocol/events.ts";
 import { PLAN_STAGE } from "../../../protocol/ids.ts";
@@ -153,6 +154,26 @@ const OF_BUILDS: readonly (readonly [string, readonly BuildCommand[], readonly s
 for (const [title, commands, effects] of OF_BUILDS) {
   test(title, () => assert.deepEqual(ofBuild(...commands), effects));
 }
+
+test("what needs approval says so when it enters, and who is behind it", () => {
+  const approval = { from: ["@acme/release"], self: false, expiresMs: 1_000 };
+  const build = buildAfter({
+    kind: "plan",
+    source: { ...source(4), author: "Grace" },
+    plan: planWith(target("prod", [], { approval })),
+  });
+  build.tell({ kind: "request", key: "k", environment: "prod", params: {}, by: "bob", byScript: false });
+  const entered = reactToBuild(ID, build.state, { type: "settled", ...HEAD, ...settledEvent() }, SETTINGS).flatMap(
+    (one) => (one.kind === "tell-lane" && one.command.kind === "enter" ? [one.command.entry] : []),
+  );
+  assert.deepEqual(
+    entered.map((entry) => [entry.round, entry.approval, entry.causedBy]),
+    [
+      [1, approval, ["Ada", "ada", "Grace", "queue"]],
+      [2, approval, ["Ada", "ada", "Grace", "queue", "bob"]],
+    ],
+  );
+});
 
 test("what enters a lane is the build's commit, of this round", () => {
   const build = buildAfter(PLANNED, settle("build"));
@@ -337,12 +358,34 @@ function ofLane(...commands: readonly LaneCommand[]): readonly Effect[] {
 }
 
 const enter = (number: number): LaneCommand => ({ kind: "enter", entry: laneEntry(number) });
+const needing = (number: number, policy: "newest" | "every" = "newest"): LaneCommand => ({
+  kind: "enter",
+  entry: laneEntry(number, { policy, approval: { from: [], self: false, expiresMs: 1_000 } }),
+});
+const approve = (number: number): LaneCommand => ({
+  kind: "approve",
+  number,
+  round: null,
+  by: "bob",
+  team: null,
+  why: "",
+});
 const leave: LaneCommand = { kind: "leave", number: 4, stage: "prod", round: 1, outcome: "passed", artifact: null };
 const pause: LaneCommand = { kind: "pause", by: "ada", why: "freeze", untilMs: null };
 
 const OF_LANES: readonly (readonly [string, readonly LaneCommand[], readonly string[]])[] = [
   ["whoever enters may go at once", [enter(4)], ["tell-lane admit"]],
   ["a newer entry takes the older ones out", [enter(3), enter(4)], ["tell-lane withdraw", "tell-lane admit"]],
+  [
+    "an approval lets the one that has it go, before what it makes pointless",
+    [needing(3), needing(4), approve(4)],
+    ["tell-lane withdraw", "tell-lane admit"],
+  ],
+  [
+    "whoever is let go makes the older ones that wait for approval pointless",
+    [needing(3, "every"), enter(4), { kind: "admit" }],
+    ["queue-stage prod", "tell-lane withdraw"],
+  ],
   ["whoever is let go is queued", [enter(4), { kind: "admit" }], ["queue-stage prod"]],
   ["whoever leaves makes room", [enter(4), { kind: "admit" }, leave], ["tell-lane admit"]],
   [

@@ -25,6 +25,7 @@ export function push(changes: Partial<Push> = {}): Push {
     message: "fix the door",
     author: "Ada",
     deliveryId: null,
+    people: ["Ada", "ada"],
     params: {},
     ...changes,
   };
@@ -63,6 +64,7 @@ export function stagePlan(name: string, changes: Partial<StagePlan> = {}): Stage
     timeoutMs: 60_000,
     idempotent: true,
     queue: "newest",
+    approval: null,
     ...changes,
   };
 }
@@ -105,6 +107,9 @@ export function laneEntry(number: number, changes: Partial<LaneEntry> = {}): Lan
     policy: "newest",
     asked: (changes.round ?? 1) > 1,
     enteredAtMs: 0,
+    approval: null,
+    approved: null,
+    causedBy: ["Ada", "ada", "queue"],
     ...changes,
   };
 }

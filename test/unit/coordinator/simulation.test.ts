@@ -16,12 +16,14 @@ const SEEDS = Number(process.env["TOROID_SIMULATIONS"] ?? 40);
 const FIRST_SEED = Number(process.env["TOROID_SIMULATION_SEED"] ?? 1);
 
 const BUILDS = ["build A=1", "build A=2"];
+/** Longer than most things of the world last. */
+const APPROVAL = { from: ["bob", "cyd"], self: false, expiresMs: 3_000 };
 const APPLICATION = planWith(
   ...BUILDS.map((name) => stagePlan(name, { allowFailure: name === "build A=2" })),
   target("stage", BUILDS),
   target("eu", ["stage"], { idempotent: true }),
-  target("us", ["stage"], { queue: "every" }),
-  target("prod", ["eu", "us"], { join: "any" }),
+  target("us", ["stage"], { queue: "every", approval: APPROVAL }),
+  target("prod", ["eu", "us"], { join: "any", approval: APPROVAL }),
   target("hotfix", BUILDS, { automatic: false }),
   target("after-hotfix", ["hotfix"]),
 );
@@ -147,9 +149,13 @@ function lanesWereInOrder(world: World, id: World["environments"][number]): void
   const log = world.store.log(subject).map(({ seq, event }) => ({ seq, event: event as LaneEvent }));
   let inFlight: string | null = null;
   const pushed: number[] = [];
+  const approved = new Set<string>();
   let live: string | null = null;
   for (const { seq, event } of log) {
+    if (event.type === "approved") approved.add(`${event.number}/${event.round}`);
     if (event.type === "admitted") {
+      const { approval, number, round } = event.entry;
+      assert.ok(approval === null || approved.has(`${number}/${round}`), `${name} let #${number} go without approval`);
       assert.equal(inFlight, null, `${name} had two in flight`);
       inFlight = `${event.entry.number}/${event.entry.round}`;
       if (!event.entry.asked) pushed.push(event.entry.number);

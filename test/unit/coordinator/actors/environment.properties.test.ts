@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import {
-  environmentActor,
-  type Lane,
-  type LaneCommand,
-  superseded,
-} from "../../../../coordinator/actors/environment.ts";
+import { isAgreed, type Lane, nextOf, staleness, superseded } from "../../../../coordinator/actors/environment/lane.ts";
+import { environmentActor, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
 import type { LaneEvent } from "../../../../protocol/events.ts";
 import { Lived, laneEntry } from "../samples.ts";
+
+/** The stage of every third build needs approval by anybody but Ada. */
+const APPROVAL = { from: [], self: false, expiresMs: 200 };
 
 /** Round 1 is a push's, round 2 somebody asked for, round 3 is of a script. */
 const place = fc.record({
@@ -31,7 +30,12 @@ const anyCommand: fc.Arbitrary<LaneCommand> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("enter" as const),
       entry: place.map((p) =>
-        laneEntry(p.number, { ...p, asked: p.round === 2, policy: p.number % 2 === 0 ? "every" : "newest" }),
+        laneEntry(p.number, {
+          ...p,
+          asked: p.round === 2,
+          policy: p.number % 2 === 0 ? "every" : "newest",
+          approval: p.number % 3 === 0 ? APPROVAL : null,
+        }),
       ),
     }),
   },
@@ -45,6 +49,17 @@ const anyCommand: fc.Arbitrary<LaneCommand> = fc.oneof(
   {
     weight: 2,
     arbitrary: place.map((at) => ({ kind: "withdraw" as const, ...at, outcome: "cancelled" as const, why: "" })),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("approve" as const, "approve" as const, "reject" as const),
+      number: fc.constantFrom(3, 6),
+      round: fc.constant(null),
+      by: fc.constantFrom("ada", "bob"),
+      team: fc.constant(null),
+      why: fc.constant(""),
+    }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: "pause" as const, by: "ada", why: "freeze", untilMs: null }) },
   { weight: 3, arbitrary: fc.constant({ kind: "resume" as const, by: "ada", why: "" }) },
@@ -143,8 +158,10 @@ test("what waits stands in push order, and those asked for in the order of askin
 
 test("the same command again gives nothing", () => {
   forEveryLane((lane, command, came) => {
-    // The next one to go is another one.
-    if (command.kind === "admit" || came === "TOR_INVALID_INPUT") return;
+    // The next one to go, or to run out, is another one.
+    if (command.kind === "admit" || command.kind === "expire" || came.startsWith("TOR_")) return;
+    // Of several rounds of a build that wait for approval, the next one is another one, too.
+    if (command.kind === "approve" || command.kind === "reject") return;
     assert.equal(lane.tell(command), "nothing", JSON.stringify(command));
   });
 });
@@ -156,10 +173,10 @@ test("what is live was in flight and passed", () => {
   });
 });
 
-test("a lane that is open and has one waiting lets it go or withdraws it", () => {
+test("a lane that is open and has one waiting that may go lets it go or withdraws one", () => {
   forEveryLane((lane) => {
     const { inFlight, pause, waiting } = lane.state;
-    if (inFlight !== null || pause !== null || waiting.length === 0) return;
+    if (inFlight !== null || pause !== null || !waiting.some(isAgreed)) return;
     assert.notEqual(
       environmentActor.decide(lane.state, { kind: "admit" }, { id: "x", atMs: lane.nowMs }).kind,
       "nothing",
@@ -167,9 +184,38 @@ test("a lane that is open and has one waiting lets it go or withdraws it", () =>
   });
 });
 
-test("the newest that waits by itself is never superseded", () => {
+test("what needs approval goes only after somebody gave it who may", () => {
   forEveryLane((lane) => {
-    const newest = lane.state.waiting.findLast((one) => !one.asked);
-    assert.ok(!superseded(lane.state).some(({ entry }) => entry === newest));
+    const approved = new Set<string>();
+    for (const event of lane.log) {
+      if (event.type === "approved") {
+        assert.equal(event.agreement.by, "bob");
+        approved.add(key(event));
+      }
+      if (event.type !== "admitted") continue;
+      assert.equal(event.entry.approval !== null, event.entry.number % 3 === 0);
+      if (event.entry.approval !== null) assert.ok(approved.has(key(event.entry)), key(event.entry));
+    }
+  });
+});
+
+test("whoever waits for approval holds up nobody: without them the same one would go", () => {
+  forEveryLane((lane) => {
+    const next = nextOf(lane.state);
+    const others = nextOf({ ...lane.state, waiting: lane.state.waiting.filter(isAgreed) });
+    if (next?.kind === "admit" || next === null) assert.deepEqual(next, others);
+  });
+});
+
+test("what waits by itself is superseded by what is newer alone, and what was agreed to by what may go alone", () => {
+  forEveryLane((lane) => {
+    const { waiting } = lane.state;
+    const gone = superseded(lane.state).map(({ entry }) => entry);
+    const kept = waiting.filter((one) => !gone.includes(one) && !one.asked);
+    for (const entry of gone) {
+      assert.ok(!entry.asked);
+      const gaveWayTo = kept.some((one) => one.number > entry.number && (isAgreed(one) || !isAgreed(entry)));
+      assert.ok(gaveWayTo || staleness(lane.state, entry) !== null, key(entry));
+    }
   });
 });

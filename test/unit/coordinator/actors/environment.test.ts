@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { environmentActor, type LaneCommand, superseded } from "../../../../coordinator/actors/environment.ts";
+import { superseded } from "../../../../coordinator/actors/environment/lane.ts";
+import { environmentActor, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
 import type { LaneEntry, StageOutcome } from "../../../../protocol/events.ts";
 import { ARTIFACT, commitOf, Lived, laneEntry } from "../samples.ts";
 

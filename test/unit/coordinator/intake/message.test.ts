@@ -67,6 +67,7 @@ describe("a push of GitHub", () => {
         message: "Update README",
         author: "Codertocat",
         deliveryId: "72d3162e",
+        people: ["Codertocat"],
         params: {},
       },
     });

@@ -76,7 +76,32 @@ const pause = { by: "ada", why: "freeze", atMs: 1, untilMs: HEAD.atMs };
 
 const OF_LANES: readonly (readonly [string, LaneEvent, readonly string[]])[] = [
   ["entered", { type: "entered", ...HEAD, entry: laneEntry(4) }, ["4.prod.lane.entered"]],
-  ["withdrawn", { type: "withdrawn", ...HEAD, ...place, outcome: "superseded", why: "" }, ["4.prod.lane.withdrawn"]],
+  [
+    "entered, and needs approval,",
+    { type: "entered", ...HEAD, entry: laneEntry(4, { approval: { from: ["bob"], self: false, expiresMs: 1 } }) },
+    ["4.prod.lane.entered", "4.prod.approval.requested"],
+  ],
+  [
+    "approved",
+    {
+      type: "approved",
+      ...HEAD,
+      ...place,
+      agreement: { by: "bob", team: null, why: "", atMs: 1 },
+      liveCommit: commitOf(3),
+    },
+    ["4.prod.approval.given"],
+  ],
+  [
+    "rejected",
+    { type: "withdrawn", ...HEAD, ...place, outcome: "cancelled", why: "rejected by bob", rejectedBy: "bob" },
+    ["4.prod.approval.rejected", "4.prod.lane.withdrawn"],
+  ],
+  [
+    "withdrawn",
+    { type: "withdrawn", ...HEAD, ...place, outcome: "superseded", why: "", rejectedBy: null },
+    ["4.prod.lane.withdrawn"],
+  ],
   ["admitted", { type: "admitted", ...HEAD, entry: laneEntry(4), previousCommit: null }, ["4.prod.lane.admitted"]],
   ["left in vain", { type: "left", ...HEAD, ...place, outcome: "failed", live: null }, ["4.prod.lane.left"]],
   [

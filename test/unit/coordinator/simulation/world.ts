@@ -3,6 +3,8 @@
  * steps, events that come twice, late and in any order, and people who push, cancel, pause and ask for more.
  */
 import { accept } from "../../../../coordinator/accept.ts";
+import { isAgreed } from "../../../../coordinator/actors/environment/lane.ts";
+import { environmentActor, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
 import { type Effects, makeEffects } from "../../../../coordinator/effects.ts";
 import type { Arrival } from "../../../../coordinator/intake/message.ts";
 import type { Mailboxes } from "../../../../coordinator/mailboxes.ts";
@@ -13,7 +15,13 @@ import type { BuildEvent, LaneEvent, PushEvent, StageEvent } from "../../../../p
 import type { EnvironmentId } from "../../../../protocol/ids.ts";
 import type { Plan } from "../../../../protocol/pipeline/plan.ts";
 import { LANE, PUSH } from "../../../../protocol/streams.ts";
-import { parseLaneSubject, parsePushSubject, parseRunSubject, pushSubject } from "../../../../protocol/subjects.ts";
+import {
+  laneSubject,
+  parseLaneSubject,
+  parsePushSubject,
+  parseRunSubject,
+  pushSubject,
+} from "../../../../protocol/subjects.ts";
 import { commitOf, push } from "../samples.ts";
 import { Executors, type Trouble } from "./executors.ts";
 import { Life, type Random, randomFrom, Scheduler } from "./scheduler.ts";
@@ -80,6 +88,7 @@ export class World {
         left -= 1;
       }
       if (this.#random.chance(this.#trouble.people)) this.#meddle();
+      if (this.#random.chance(0.01)) this.#tick();
       await this.#move();
     }
     await this.#rest();
@@ -93,12 +102,35 @@ export class World {
       // All is quiet, unless a pause holds something.
       let resumed = false;
       for (const id of this.environments) {
-        const { actors } = this.#process("person");
-        const done = actors.environment.tell(id, { kind: "resume", by: "ada", why: "looked" });
-        while (await this.#move());
-        resumed ||= (await done).changed;
+        resumed ||= await this.#settle(id);
       }
       if (!resumed) return;
+    }
+  }
+
+  /** A person does what an environment waits for. Says whether there was anything. */
+  async #settle(id: EnvironmentId): Promise<boolean> {
+    const { actors } = this.#process("person");
+    const told = async (command: LaneCommand): Promise<boolean> => {
+      const done = actors.environment.tell(id, command);
+      while (await this.#move());
+      return (await done).changed;
+    };
+    let changed = await told({ kind: "resume", by: "ada", why: "looked" });
+    const { waiting } = this.store.load(environmentActor, laneSubject(id)).state;
+    const entry = waiting.find((one) => !isAgreed(one));
+    if (entry !== undefined) {
+      const { number, round } = entry;
+      changed = (await told({ kind: "approve", number, round, by: "bob", team: null, why: "" })) || changed;
+    }
+    return changed;
+  }
+
+  /** As `coordinator/timers.ts`. */
+  #tick(): void {
+    const { actors } = this.#process("timer");
+    for (const id of this.environments) {
+      actors.environment.tell(id, { kind: "expire" }).catch((error: unknown) => this.failures.push(error));
     }
   }
 
@@ -170,6 +202,10 @@ export class World {
       () => actors.environment.tell(id, { kind: "pause", by: "ada", why: "freeze", untilMs: null }),
       () => actors.environment.tell(id, { kind: "resume", by: "ada", why: "over" }),
       () => actors.environment.tell(id, { kind: "resume", by: "ada", why: "over" }),
+      ...["approve", "approve", "approve", "reject"].map((kind) => () => {
+        const decision = { number, round: null, by: this.#random.pick(["ada", "bob", "cyd"]), team: null, why: "" };
+        return actors.environment.tell(id, { kind: kind === "approve" ? "approve" : "reject", ...decision });
+      }),
       () => {
         const request = {
           what: "environment",
@@ -185,7 +221,8 @@ export class World {
       .pick(wishes)()
       .catch((error: unknown) => {
         const refused =
-          error instanceof ToroidError && ["TOR_NOT_FOUND", "TOR_CONFLICT", "TOR_REFUSED"].includes(error.code);
+          error instanceof ToroidError &&
+          ["TOR_NOT_FOUND", "TOR_CONFLICT", "TOR_REFUSED", "TOR_NOT_ALLOWED"].includes(error.code);
         if (!refused) this.failures.push(error);
       });
   }

@@ -44,6 +44,7 @@ test("the smallest library is one build stage with every default filled in", () 
         timeoutMs: 3_600_000,
         idempotent: true,
         queue: "newest",
+        approval: null,
       },
     ],
   });
@@ -55,7 +56,6 @@ test("the other files of the design have no problem but what is not supported ye
   assert.deepEqual(told("application"), [
     "unsupported image.packer",
     "unsupported artifact.ami",
-    "unsupported environments.prod.approval",
     "unsupported environments.prod.secrets",
   ]);
   assert.deepEqual(told("monorepo"), ["unsupported image.oci"]);

@@ -10,7 +10,6 @@ const ASKS: Readonly<Record<string, string>> = {
   cache: "cache: [node_modules]",
   services: "services: [postgres]",
   "artifact.ami": "artifact: { ami: {} }",
-  "environments.prod.approval": "environments: { prod: { run: ./deploy, approval: {} } }",
   "environments.prod.check": "environments: { prod: { run: ./deploy, check: ./smoke } }",
   network: "network: [registry.example]",
   "environments.prod.network": "environments: { prod: { run: ./deploy, network: [registry.example] } }",

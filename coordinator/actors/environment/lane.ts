@@ -1,0 +1,111 @@
+/** A lane as data, and what can be told by looking at it. Pure. */
+import { z } from "zod";
+import { type LaneEntry, laneEntry, live, pause } from "../../../protocol/events.ts";
+
+/** Each message on its subject carries one. */
+export const laneState = z.looseObject({
+  /** Waiting, in the order in which they will go. */
+  waiting: z.array(laneEntry),
+  inFlight: laneEntry.extend({ fence: z.number().int() }).nullable(),
+  pause: pause.nullable(),
+  live: live.nullable(),
+  /** The last to have gone, newest last: a repeated `enter` of one of them is a repeat and nothing else. */
+  departed: z.array(z.string()),
+  /** The newest build that the lane let go by itself; an older one does not follow it. */
+  furthest: z.number().int().default(0),
+});
+export type Lane = z.infer<typeof laneState>;
+
+const DEPARTED_KEPT = 256;
+
+/** One round of a stage, wherever in the lane it is. */
+export interface Place {
+  readonly number: number;
+  readonly stage: string;
+  readonly round: number;
+}
+
+export function isSame(a: Place, b: Place): boolean {
+  return a.number === b.number && a.stage === b.stage && a.round === b.round;
+}
+
+function placeKey(place: Place): string {
+  return `${place.number} ${place.round} ${place.stage}`;
+}
+
+export function knows(lane: Lane, place: Place): boolean {
+  return (
+    lane.waiting.some((one) => isSame(one, place)) ||
+    (lane.inFlight !== null && isSame(lane.inFlight, place)) ||
+    lane.departed.includes(placeKey(place))
+  );
+}
+
+export function without(lane: Lane, place: Place): Lane {
+  return { ...lane, waiting: lane.waiting.filter((one) => !isSame(one, place)) };
+}
+
+export function depart(lane: Lane, place: Place): string[] {
+  return [...lane.departed, placeKey(place)].slice(-DEPARTED_KEPT);
+}
+
+/**
+ * In order of arrival, but for push order, which is build order: numbers are given in the order of acceptance. Not a
+ * sort: push order among some and arrival among others make no order of all.
+ */
+export function inserted(waiting: readonly LaneEntry[], entry: LaneEntry): LaneEntry[] {
+  const newer = waiting.findIndex((one) => !entry.asked && !one.asked && one.number > entry.number);
+  return newer === -1 ? [...waiting, entry] : waiting.toSpliced(newer, 0, entry);
+}
+
+/** Whom it needed, agreed. */
+export function isAgreed(entry: LaneEntry): boolean {
+  return entry.approval === null || entry.approved !== null;
+}
+
+/** Why `entry` may not go any more, or null. What somebody asked for may go back. */
+export function staleness(lane: Lane, entry: LaneEntry): string | null {
+  if (entry.asked) return null;
+  if (lane.live !== null && lane.live.number > entry.number) {
+    return `#${lane.live.number}, which is newer, is live already`;
+  }
+  return lane.furthest > entry.number ? `#${lane.furthest}, which is newer, went before it` : null;
+}
+
+/**
+ * Waiting entries that need not go any more, with why: what is newer went, or waits as well and their policy is
+ * `newest`. One that a person agreed to gives way only to one that may go as well.
+ */
+export function superseded(lane: Lane): readonly { readonly entry: LaneEntry; readonly why: string }[] {
+  const pushed = lane.waiting.filter((one) => !one.asked);
+  return pushed.flatMap((entry) => {
+    const stale = staleness(lane, entry);
+    if (stale !== null) return [{ entry, why: stale }];
+    if (entry.policy !== "newest") return [];
+    const newer = pushed.findLast((one) => one.number > entry.number && (isAgreed(one) || !isAgreed(entry)));
+    if (newer === undefined) return [];
+    return [{ entry, why: `#${newer.number}, which is newer, waits for the same environment` }];
+  });
+}
+
+/** What happens next in a lane that is free: one goes, or one is told that it cannot. Null: nothing may. */
+export function nextOf(
+  lane: Lane,
+):
+  | { readonly kind: "admit"; readonly entry: LaneEntry }
+  | { readonly kind: "withdraw"; readonly entry: LaneEntry; readonly why: string }
+  | null {
+  if (lane.inFlight !== null || lane.pause !== null) return null;
+  for (const entry of lane.waiting) {
+    const why = staleness(lane, entry);
+    if (why !== null) return { kind: "withdraw", entry, why };
+  }
+  // One that nobody has agreed to yet holds up nothing that may go.
+  const entry = lane.waiting.find(isAgreed);
+  return entry === undefined ? null : { kind: "admit", entry };
+}
+
+/** When `entry` no longer waits for approval; null when it does not wait for one. */
+export function approvalEndsAtMs(entry: LaneEntry): number | null {
+  return entry.approval === null || isAgreed(entry) ? null : entry.enteredAtMs + entry.approval.expiresMs;
+}
