@@ -31,30 +31,7 @@ static int run_main(int argc, char **argv) {
   return EXIT_OURS;
 }
 
-static int help(int argc, char **argv) {
-  (void)argc, (void)argv;
-  puts(
-      "toroid-sandbox runs one command inside walls and says how it ended.\n\n"
-      "  toroid-sandbox run [options] -- CMD [ARG...]\n"
-      "  toroid-sandbox serve [options]                  do that for a caller without privilege, who asks at a socket\n"
-      "  toroid-sandbox check [--json]                   what this host lacks, found by trying\n"
-      "  toroid-sandbox gc --state DIR [--cgroup DIR] [--net DIR]    remove what a dead host left\n"
-      "  toroid-sandbox net up --state DIR --slots N [options]       make network namespaces DIR/0, DIR/1, ...\n"
-      "  toroid-sandbox net down --state DIR             remove them and all that belongs to them\n"
-      "  toroid-sandbox net check [--json]               what this host lacks for them, found by trying\n"
-      "  toroid-sandbox unpack --into DIR [options] < TAR    an archive of a root file system, or a layer of one\n"
-      "  toroid-sandbox --help | --version\n\n"
-      "options of run:");
-  print_run_options();
-  puts("\noptions of serve:");
-  print_serve_options();
-  puts("\noptions of net up:");
-  print_net_options();
-  puts("\noptions of unpack:");
-  print_archive_options();
-  puts("\nexit: the command's code, 128+signal, 124 out of time, 125 ours, 126 not executable, 127 not found.");
-  return 0;
-}
+static int help(int argc, char **argv);
 
 static int version(int argc, char **argv) {
   (void)argc, (void)argv;
@@ -62,19 +39,91 @@ static int version(int argc, char **argv) {
   return 0;
 }
 
-static const struct {
-  const char *name;
+#define STATE_AND_CGROUP                                                                                               \
+  "  --state DIR                 where scratches are made (default /var/tmp)\n"                                        \
+  "  --cgroup DIR                as for run\n"
+
+/* By the words that start them; a command of two words gets the second one as its first. */
+static const struct command {
+  const char *name, *usage, *about, *options;
   int (*main)(int argc, char **argv);
+  void (*print_options)(void); /* those too many for `options` */
 } COMMANDS[] = {
-    {"run", run_main},  {"serve", serve_command}, {"check", check_command},
-    {"gc", gc_command}, {"net", net_command},     {"unpack", unpack_command},
-    {"--help", help},   {"-h", help},             {"--version", version},
+    {"run", "[options] -- CMD [ARG...]", "one command inside walls; says how it ended", "", run_main,
+     print_run_options},
+    {"serve", "--socket PATH --client-uid UID --state DIR --slots N [options]",
+     "do that for a caller without privilege, who asks at a socket", "", serve_command, print_serve_options},
+    {"check", "[--json] [--state DIR] [--cgroup DIR]", "what this host lacks, found by trying",
+     "  --json                      one object\n" STATE_AND_CGROUP, check_command, NULL},
+    {"gc", "--state DIR [--cgroup DIR] [--net DIR]", "remove what a dead host left",
+     "  --state DIR                 where scratches of dead runs are\n"
+     "  --cgroup DIR                where their cgroups are, as for run\n"
+     "  --net DIR                   the pool of networks there as well, unless a run is in it\n",
+     gc_command, NULL},
+    {"net up", "--state DIR --slots N [options]", "make network namespaces DIR/0, DIR/1, ...", "", net_command,
+     print_net_options},
+    {"net down", "--state DIR", "remove them and all that belongs to them",
+     "  --state DIR                 that of net up\n", net_command, NULL},
+    {"net check", "[--json] [--forward]", "what this host lacks for them, found by trying",
+     "  --json                      one object\n"
+     "  --forward                   as if net up were given it\n",
+     net_command, NULL},
+    {"unpack", "--into DIR [options] < TAR", "an archive of a root file system, or a layer of one", "", unpack_command,
+     print_archive_options},
+    {"--help", "", "this; behind a command, its options", "", help, NULL},
+    {"--version", "", "its version", "", version, NULL},
 };
+enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
+
+static void print_command(const struct command *command) {
+  char left[96];
+  snprintf(left, sizeof left, "%s %s", command->name, command->usage);
+  printf("  toroid-sandbox %s\n      %s\n", left, command->about);
+  if (command->options[0] != '\0') printf("\n%s", command->options);
+  if (command->print_options == NULL) return;
+  puts("");
+  command->print_options();
+}
+
+static const char EXIT_CODES[] =
+    "exit: the command's code, 128+signal, 124 out of time, 125 ours, 126 not executable, 127 not found.";
+
+static int help(int argc, char **argv) {
+  (void)argc, (void)argv;
+  puts("toroid-sandbox runs one command inside walls and says how it ended.\n");
+  for (size_t i = 0; i < COMMAND_COUNT; i++) printf("  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].about);
+  puts("\ntoroid-sandbox COMMAND --help has the options; toroid-sandbox(1) says more.\n");
+  puts(EXIT_CODES);
+  return 0;
+}
+
+/* Behind the words of `name` with nothing else to come. */
+static bool asks_for_help(int argc, char **argv, int words) {
+  return argc == words + 2 && strcmp(argv[words + 1], "--help") == 0;
+}
+
+/* How many words of the command line are this command's name: all of it, or of two the first alone; 0 when it is
+ * another's. */
+static int words_of(const struct command *command, int argc, char **argv) {
+  size_t length = strcspn(command->name, " ");
+  if (argc < 2 || strlen(argv[1]) != length || strncmp(command->name, argv[1], length) != 0) return 0;
+  if (command->name[length] == '\0') return 1;
+  return argc > 2 && strcmp(command->name + length + 1, argv[2]) == 0 ? 2 : 1;
+}
 
 int main(int argc, char **argv) {
-  for (size_t i = 0; argc > 1 && i < sizeof COMMANDS / sizeof COMMANDS[0]; i++) {
-    if (strcmp(COMMANDS[i].name, argv[1]) == 0) return COMMANDS[i].main(argc - 2, argv + 2);
+  const struct command *closest = NULL;
+  int most = 0;
+  for (size_t i = 0; i < COMMAND_COUNT; i++) {
+    int words = words_of(&COMMANDS[i], argc, argv);
+    if (words == 1 && asks_for_help(argc, argv, 1)) print_command(&COMMANDS[i]);
+    if (words > most) closest = &COMMANDS[i], most = words;
   }
-  complain("%s; see toroid-sandbox --help", argc > 1 ? "there is no such command" : "a command is missing");
-  return EXIT_OURS;
+  if (closest == NULL) {
+    complain("%s; see toroid-sandbox --help", argc > 1 ? "there is no such command" : "a command is missing");
+    return EXIT_OURS;
+  }
+  if (most == 2 && asks_for_help(argc, argv, 2)) print_command(closest);
+  if (asks_for_help(argc, argv, most)) return 0;
+  return closest->main(argc - 2, argv + 2);
 }

@@ -69,7 +69,8 @@ static int usage(void) {
 
 void print_serve_options(void) {
   puts("  --socket PATH               where clients connect; made anew, for the client alone\n"
-       "  --client-uid UID            who the client is; also --client-gid GID (default UID)\n"
+       "  --client-uid UID            who the client is\n"
+       "  --client-gid GID            its group (default UID)\n"
        "  --state DIR                 of root, mode 0700: the scratches of runs are made in it\n"
        "  --slots N                   how many runs at once; each slot has uids and a network of its own\n"
        "  --share DIR                 the client's: binds and pipes must lie in one; repeatable\n"
