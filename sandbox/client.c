@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "toroid-sandbox.h"
+#include "toroid-archive.h"
 
 enum { MAX_REQUEST_BYTES = 8 << 20, MAX_WORDS = 65536, REQUEST_PATIENCE_MS = 10000 };
 
@@ -74,13 +74,6 @@ static int read_request(int client, struct list *words, struct sentence *why) {
 
 /* ---- run ---- */
 
-/* Of a path that did not lead where it should. */
-static const char *why_not(int error) {
-  if (error == EPERM) return "it lies in no directory that serve was given for this";
-  if (error == EXDEV || error == ELOOP) return "it leads out of its directory, or over a link";
-  return strerror(error);
-}
-
 static bool is_clients(const struct serve *serve, int fd, struct stat *status) {
   return fstat(fd, status) == 0 && status->st_uid == serve->client_uid;
 }
@@ -88,7 +81,7 @@ static bool is_clients(const struct serve *serve, int fd, struct stat *status) {
 static int open_bind(const struct serve *serve, struct op *op, struct sentence *why) {
   struct stat status;
   int fd = shares_open(&serve->shares, op->source, O_PATH);
-  if (fd < 0) return refuse(why, "--bind %.300s: %s", op->source, why_not(errno));
+  if (fd < 0) return refuse(why, "--bind %.300s: %s", op->source, shares_why_not(errno));
   if (!is_clients(serve, fd, &status) || !(S_ISDIR(status.st_mode) || S_ISREG(status.st_mode)))
     return refuse(why, "--bind %.300s: it is no directory or file of the client's", op->source);
   op->source_fd = fd;
@@ -106,7 +99,7 @@ static int open_image(const struct serve *serve, struct plan *plan, size_t at, s
     if (fd >= 0 && !is_clients(serve, fd, &status))
       return refuse(why, "--image %.300s: it is no directory of the client's", path);
   }
-  if (fd < 0) return refuse(why, "--image %.300s: %s", path, why_not(errno));
+  if (fd < 0) return refuse(why, "--image %.300s: %s", path, shares_why_not(errno));
   plan->lower_fds[at] = fd;
   return 0;
 }
@@ -116,7 +109,7 @@ static int open_output(const struct serve *serve, const char *path, struct sente
   char again[40];
   struct stat status;
   int found = path == NULL ? open("/dev/null", O_PATH | O_CLOEXEC) : shares_open(&serve->shares, path, O_PATH);
-  if (found < 0) return refuse(why, "--output %.300s: %s", path == NULL ? "" : path, why_not(errno));
+  if (found < 0) return refuse(why, "--output %.300s: %s", path == NULL ? "" : path, shares_why_not(errno));
   if (path != NULL && (!is_clients(serve, found, &status) || !S_ISFIFO(status.st_mode)))
     return refuse(why, "--output %.300s: it is no named pipe of the client's", path);
   snprintf(again, sizeof again, "/proc/self/fd/%d", found);
@@ -203,7 +196,7 @@ static int do_run(const struct serve *serve, int client, struct list *words) {
 /* errno says why. */
 static int answer_path_refused(int client, const char *verb, const char *path) {
   struct sentence why;
-  refuse(&why, "%s %.300s: %s", verb, path, why_not(errno));
+  refuse(&why, "%s %.300s: %s", verb, path, shares_why_not(errno));
   return answer_refused(client, why.text);
 }
 
@@ -228,13 +221,35 @@ static int do_discard(const struct serve *serve, int client, struct list *words)
   return removed < 0 ? answer_failed(client, &failure) : answer_done(client, "removed", (uint64_t)removed);
 }
 
+static int answer_unpacked(const struct serve *serve, int client, struct list *words, bool is_layer) {
+  struct failure failure = {0};
+  struct unpack_report report = {0};
+  struct json json;
+  if (store_unpack(serve, client, words->at[0], words->at[1], is_layer, &report, &failure) != 0)
+    return answer_failed(client, &failure);
+  json_begin(&json);
+  json_string(&json, "event", "done");
+  json_unpacked(&json, &report);
+  json_send(&json, client);
+  return 0;
+}
+
+static int do_unpack(const struct serve *serve, int client, struct list *words) {
+  return answer_unpacked(serve, client, words, false);
+}
+
+static int do_unpack_layer(const struct serve *serve, int client, struct list *words) {
+  return answer_unpacked(serve, client, words, true);
+}
+
 static int do_gc(const struct serve *serve, int client, struct list *words) {
   (void)words;
   struct failure failure = {0};
   int cgroups = cgroup_collect(serve->cgroup, &failure);
   int scratches = cgroups < 0 ? -1 : scratch_collect(serve->state, &failure);
-  return scratches < 0 ? answer_failed(client, &failure)
-                       : answer_done(client, "removed", (uint64_t)cgroups + (uint64_t)scratches);
+  int drafts = scratches < 0 ? -1 : store_collect(serve, &failure);
+  return drafts < 0 ? answer_failed(client, &failure)
+                    : answer_done(client, "removed", (uint64_t)cgroups + (uint64_t)scratches + (uint64_t)drafts);
 }
 
 static int do_hello(const struct serve *serve, int client, struct list *words) {
@@ -251,6 +266,8 @@ static const struct {
     {"adopt", "adopt PATH", 1, do_adopt},
     {"remove", "remove PATH", 1, do_remove},
     {"discard", "discard NAME", 1, do_discard},
+    {"unpack", "unpack PATH NAME", 2, do_unpack},
+    {"unpack-layer", "unpack-layer PATH NAME", 2, do_unpack_layer},
     {"gc", "gc", 0, do_gc},
     {"hello", "hello", 0, do_hello},
 };

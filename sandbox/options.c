@@ -166,14 +166,19 @@ static int parse_hostname(struct plan *plan, char *value, struct sentence *why) 
   return 0;
 }
 
+bool is_name(const char *text) {
+  size_t length = strlen(text);
+  return length > 0 && length <= 64 && text[0] != '.' &&
+         strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == length;
+}
+
 /* A path, or for a client the name of a directory that `serve` makes. */
 static int parse_scratch(struct plan *plan, char *value, struct sentence *why) {
-  size_t length = strlen(value);
-  bool is_name = length > 0 && length <= 64 && value[0] != '.' &&
-                 strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == length;
   plan->scratch = value;
   if (plan->is_client)
-    return is_name ? 0 : refuse(why, "--scratch wants a name of letters, digits, dots and dashes, not `%.100s`", value);
+    return is_name(value)
+               ? 0
+               : refuse(why, "--scratch wants a name of letters, digits, dots and dashes, not `%.100s`", value);
   return is_plain_path(value) && value[1] != '\0' ? 0
                                                   : refuse(why, "--scratch wants an absolute path, not `%s`", value);
 }

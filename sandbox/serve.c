@@ -74,7 +74,7 @@ void print_serve_options(void) {
        "  --state DIR                 of root, mode 0700: the scratches of runs are made in it\n"
        "  --slots N                   how many runs at once; each slot has uids and a network of its own\n"
        "  --share DIR                 the client's: binds and pipes must lie in one; repeatable\n"
-       "  --images DIR                images must lie in one, or in a share; repeatable\n"
+       "  --images DIR                images must lie in one, or in a share; unpacked into the first; repeatable\n"
        "  --net DIR                   make a pool of networks there (with the options of net up) for --network full\n"
        "  --may-share-network         clients may have --network host\n"
        "  --cgroup DIR                as for run\n"
@@ -322,6 +322,7 @@ static int get_ready(struct serve *serve, int *listener, int *signals, int *pare
   if (geteuid() != 0) return failed(failure, STEP, "it has to be started by root");
   if (watch_parent(serve, parent, failure) != 0) return -1;
   if (check_state(serve, failure) != 0 || scratch_collect(serve->state, failure) < 0) return -1;
+  if (store_collect(serve, failure) < 0) return -1;
   if (make_slots(serve, failure) != 0) return -1;
   make_pool(serve);
   *signals = watch_signals(failure);

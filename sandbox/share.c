@@ -54,3 +54,9 @@ int shares_open_parent(const struct shares *shares, const char *path, const char
   parent[length] = '\0';
   return shares_open(shares, parent, O_RDONLY | O_DIRECTORY);
 }
+
+const char *shares_why_not(int error) {
+  if (error == EPERM) return "it lies in no directory that serve was given for this";
+  if (error == EXDEV || error == ELOOP) return "it leads out of its directory, or over a link";
+  return strerror(error);
+}

@@ -177,7 +177,11 @@ int unpack(const struct unpack_plan *plan, int into, int stream, int cancel, str
            struct failure *failure);
 /* Its part in the process of its own. */
 int unpack_tree(const void *plan, int stream, void *report, struct failure *failure);
+void json_unpacked(struct json *json, const struct unpack_report *report);
 int unpack_command(int argc, char **argv);
+/* The same for a client of `serve`, under `name` in the first --images: store.c. Nothing to do when that is there. */
+int store_unpack(const struct serve *serve, int client, const char *path, const char *name, bool is_layer,
+                 struct unpack_report *report, struct failure *failure);
 
 /* When the directories of a tree were last changed, which they are again with each entry that is made in them. */
 struct directories {

@@ -110,6 +110,8 @@ struct sentence {
 };
 /* Digits only: no sign, no space, no unit. */
 bool read_number(const char *text, uint64_t least, uint64_t most, uint64_t *into);
+/* Letters, digits, dots and dashes, 64 at most, no dot in front: of what `serve` makes in directories of root's. */
+bool is_name(const char *text);
 /* Into a plan of zeros. Answers 0, or -1 after writing one sentence into `why`. */
 int parse_run(struct plan *plan, struct list *words, struct sentence *why);
 /* The same in two halves, for what a client of `serve` asks for: options that are not for clients are refused, and what
@@ -410,6 +412,8 @@ int shares_add(struct shares *shares, const char *path, struct failure *failure)
 /* What lies at `path` in one of them, reached without following anything. O_PATH; -1 with errno, EPERM when it lies in
  * none. */
 int shares_open(const struct shares *shares, const char *path, uint64_t flags);
+/* What the errno of that means, for people. */
+const char *shares_why_not(int error);
 /* The directory that `path` is in, and its last name. */
 int shares_open_parent(const struct shares *shares, const char *path, const char **name);
 
@@ -433,6 +437,8 @@ int client_serve(const struct serve *serve, int client);
 /* Gives the client all below `dir` that a build's uids own, so that it can read and remove it. Answers how many things
  * changed hands, or -1. */
 long adopt_tree(const struct serve *serve, int dir, struct failure *failure);
+/* Removes what was left of images when their unpacking was killed. Answers how many, or -1. */
+int store_collect(const struct serve *serve, struct failure *failure);
 /* What `hello` is answered with, and what is said once all is ready. */
 void tell_ready(const struct serve *serve, int fd);
 

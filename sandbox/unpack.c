@@ -119,6 +119,13 @@ static int parse(int argc, char **argv, struct unpack_plan *plan, const char **i
   return *into == NULL ? usage() : 0;
 }
 
+void json_unpacked(struct json *json, const struct unpack_report *report) {
+  json_number(json, "files", report->files);
+  json_number(json, "bytes", report->bytes);
+  json_number(json, "devicesLeftOut", report->devices_left_out);
+  json_number(json, "ownersToNobody", report->owners_to_nobody);
+}
+
 int unpack_command(int argc, char **argv) {
   struct unpack_plan plan = {.max_bytes = DEFAULT_ARCHIVE_BYTES, .max_files = DEFAULT_ARCHIVE_FILES};
   struct unpack_report report = {0};
@@ -128,10 +135,7 @@ int unpack_command(int argc, char **argv) {
   if (unpack_into(&plan, into, &report, &failure) != 0) return say_failure(&failure);
   struct json json;
   json_begin(&json);
-  json_number(&json, "files", report.files);
-  json_number(&json, "bytes", report.bytes);
-  json_number(&json, "devicesLeftOut", report.devices_left_out);
-  json_number(&json, "ownersToNobody", report.owners_to_nobody);
+  json_unpacked(&json, &report);
   json_send(&json, STDOUT_FILENO);
   return 0;
 }
