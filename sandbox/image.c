@@ -4,24 +4,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "toroid-sandbox.h"
 
 #define STEP "image"
-enum { LAYERS_TEXT = 32 * (MAX_LOWERS + 1) };
-
 static const unsigned LAYER = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 
-/* Topmost first, each a mount attached nowhere. */
-struct layers {
-  int fds[MAX_LOWERS + 1];
-  size_t count;
+struct making {
+  const struct plan *plan;
+  const struct scratch *scratch;
+  int userns;
+  uint64_t uid_base;
+  struct failure *failure;
 };
 
 static int open_lower(const struct plan *plan, size_t at, int userns, struct failure *failure) {
@@ -65,105 +63,56 @@ static int make_mask_layer(const struct plan *plan, const struct scratch *scratc
   return layer >= 0 ? layer : failed(failure, STEP, "cannot make a directory for the masks");
 }
 
-static int make_mask(const struct plan *plan, const struct scratch *scratch, uint64_t uid_base,
-                     struct failure *failure) {
-  int layer = make_mask_layer(plan, scratch, failure);
+/* What hides things of the images `from` to `to`. */
+static int make_mask(const struct making *making, size_t from, size_t to) {
+  int layer = make_mask_layer(making->plan, making->scratch, making->failure);
+  bool good = layer >= 0;
+  for (size_t i = from; good && i < to; i++)
+    good = mask_one(making->plan, layer, i, making->uid_base, making->failure) == 0;
+  if (good && fchdir(making->scratch->fd) == 0) return layer; /* the masks were made from within */
+  if (layer >= 0) close(layer);
+  return failed(making->failure, STEP, "cannot make the masks");
+}
+
+static int add(struct layers *layers, int layer) {
   if (layer < 0) return -1;
-  for (size_t i = 0; i < plan->lowers.count; i++) {
-    if (mask_one(plan, layer, i, uid_base, failure) == 0) continue;
-    close(layer);
-    return -1;
-  }
-  return layer;
+  layers->fds[layers->count++] = layer;
+  return 0;
 }
 
-/* Names in the options are visible in the build's own mount table, so they are short and say nothing. */
-static int make_overlay(const struct plan *plan, int scratch, const char *lowers, struct failure *failure) {
-  char upper[48], work[48];
-  snprintf(upper, sizeof upper, "/proc/self/fd/%d/upper", scratch);
-  snprintf(work, sizeof work, "/proc/self/fd/%d/work", scratch);
-  const struct fs_option options[] = {
-      {"source", "root"},
-      {"lowerdir", lowers},
-      {"upperdir", upper},
-      {"workdir", work},
-      {"metacopy", "off"},
-      {"index", "off"},
-      {"redirect_dir", "nofollow"},
-      {"volatile", NULL},
-      {plan->rootless ? "userxattr" : NULL, NULL},
-      {NULL, NULL},
-  };
-  return fs_make("overlay", options, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME, failure, STEP);
+static void close_layers(struct layers *layers) {
+  for (size_t i = 0; i < layers->count; i++) close(layers->fds[i]);
+  layers->count = 0;
 }
 
-static void add_name(char *names, const char *before, int number) {
-  size_t used = strlen(names);
-  snprintf(names + used, LAYERS_TEXT - used, "%s%s%d", used == 0 ? "" : ":", before, number);
-}
-
-/* By number, for trying leaves an error in the kernel's log and a mark in the work directory. */
-static bool takes_detached(void) {
-  struct utsname name;
-  unsigned major = 0, minor = 0;
-  if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2) return false;
-  return major > 6 || (major == 6 && minor >= 15);
-}
-
-/* Since 6.15 overlay takes layers that are attached nowhere. */
-static int overlay_detached(const struct plan *plan, const struct layers *layers, int scratch,
-                            struct failure *failure) {
-  char names[LAYERS_TEXT] = "";
-  for (size_t i = 0; i < layers->count; i++) add_name(names, "/proc/self/fd/", layers->fds[i]);
-  return make_overlay(plan, scratch, names, failure);
-}
-
-/* Before, each needs a place: a small file system of directories 0, 1, …, over the scratch directory, in a mount
- * namespace that is the helper's alone. */
-static int overlay_attached(const struct plan *plan, const struct layers *layers, struct failure *failure) {
-  char names[LAYERS_TEXT] = "", name[16];
-  const struct fs_option options[] = {{"source", "stage"}, {"mode", "0700"}, {"size", "65536"}, {NULL, NULL}};
-  if (unshare(CLONE_NEWNS) != 0 || sys_make_private("/") != 0)
-    return failed(failure, STEP, "no mount namespace of our own");
-  /* the scratch directory anew: a descriptor from before still means the host's namespace */
-  int scratch = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int stage = fs_make("tmpfs", options, LAYER, failure, STEP);
-  if (scratch < 0 || stage < 0 ||
-      sys_move_mount(stage, "", scratch, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
-    return failed(failure, STEP, "cannot attach the layers' stage");
-  for (size_t i = 0; i < layers->count; i++) {
-    snprintf(name, sizeof name, "%d", (int)i);
-    if (mkdirat(stage, name, 0700) != 0 ||
-        sys_move_mount(layers->fds[i], "", stage, name, MOVE_MOUNT_F_EMPTY_PATH) != 0)
-      return failed(failure, STEP, "cannot attach a layer");
-    add_name(names, "", (int)i);
-  }
-  if (fchdir(stage) != 0) return failed(failure, STEP, "cannot enter the layers' stage");
-  int root = make_overlay(plan, scratch, names, failure);
-  (void)sys_umount(".", 2 /* MNT_DETACH */); /* or the scratch could not be removed */
-  close(stage);
-  close(scratch);
-  return root;
+/* Where images lie above the host's root, that is one layer, its masks included: they hide nothing of the images, and
+ * overlay takes no layer that lies within another, as a directory of the host does within its root. */
+static int add_host(const struct making *making, struct stage *stage, struct layers *layers, struct layers *host) {
+  if (host->count == 0) return 0;
+  return add(layers, stage_overlay(stage, host, OVERLAY_READ_ONLY, making->failure));
 }
 
 int image_mount(const struct plan *plan, const struct scratch *scratch, int userns, uint64_t uid_base,
                 struct steps *steps, struct failure *failure) {
+  const struct making making = {plan, scratch, userns, uid_base, failure};
+  struct layers layers = {.count = 0}, host = {.count = 0};
+  struct stage stage;
   uint64_t mark = now_us();
-  struct layers layers = {.count = 0};
-  if (plan->image_is_host || plan->masks.count > 0) {
-    layers.fds[0] = make_mask(plan, scratch, uid_base, failure);
-    if (layers.fds[layers.count++] < 0 || fchdir(scratch->fd) != 0)
-      return failed(failure, STEP, "cannot make the masks");
-  }
+  size_t all = plan->lowers.count, own = plan->image_is_host ? all - 1 : all;
+  struct layers *for_host = own == 0 ? &layers : &host;
+  if (own > 0 && plan->masks.count > 0 && add(&layers, make_mask(&making, 0, own)) != 0) return -1;
+  if (own < all && add(for_host, make_mask(&making, own, all)) != 0) return -1;
   step_done(steps, "masks", &mark);
-  for (size_t i = 0; i < plan->lowers.count; i++) {
-    layers.fds[layers.count] = open_lower(plan, i, userns, failure);
-    if (layers.fds[layers.count++] < 0) return -1;
+  for (size_t i = 0; i < all; i++) {
+    if (add(i < own ? &layers : for_host, open_lower(plan, i, userns, failure)) != 0) return -1;
   }
   step_done(steps, "layers", &mark);
-  int root = takes_detached() ? overlay_detached(plan, &layers, scratch->fd, failure)
-                              : overlay_attached(plan, &layers, failure);
-  for (size_t i = 0; i < layers.count; i++) close(layers.fds[i]);
+  int root = -1;
+  if (stage_open(&stage, scratch, failure) == 0 && add_host(&making, &stage, &layers, &host) == 0)
+    root = stage_overlay(&stage, &layers, plan->rootless ? OVERLAY_ROOTLESS : OVERLAY_OF_ROOT, failure);
+  stage_close(&stage);
+  close_layers(&layers);
+  close_layers(&host);
   step_done(steps, "overlay", &mark);
   return root;
 }

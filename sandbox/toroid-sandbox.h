@@ -26,7 +26,8 @@
 enum {
   UID_COUNT = 65536, /* how many uids and gids a sandbox has of its own */
   MAX_OPS = 64,      /* --bind and --tmpfs; each bind is one descriptor passed to pid 1 */
-  MAX_LOWERS = 32,
+  MAX_LOWERS = 64,
+  MAX_LAYERS = MAX_LOWERS + 2, /* and masks, and the host's root */
   MAX_STEPS = 32,
   MAX_PIDS_LIMIT = 4194304,
   MAX_ALLOWED = 1024,
@@ -90,9 +91,9 @@ struct plan {
   uint64_t slot;       /* of `serve`, for a client */
   const char *output;  /* a named pipe of the client's for stdout and stderr */
   uint64_t user, group, parent_pid;
-  uint64_t uid_count; /* uids and gids that there are inside: UID_COUNT, or what a caller who is not root has */
-  bool rootless;      /* the caller is not root: rootless.c */
-  uint64_t caller;    /* its uid then */
+  uint64_t uid_count;   /* uids and gids that there are inside: UID_COUNT, or what a caller who is not root has */
+  bool rootless;        /* the caller is not root: rootless.c */
+  uint64_t caller;      /* its uid then */
   char why_single[200]; /* why it has no range of uids */
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
   uint64_t status_fd, args_fd;                               /* NO_FD: none */
@@ -256,7 +257,6 @@ int slot_enter(struct slot *slot, const struct plan *plan, struct failure *failu
 /* Clears it again, unless processes of the run are left in it: then that is for who enters next. */
 void slot_leave(struct slot *slot, bool all_dead);
 
-
 struct pool_plan {
   const char *state;
   uint64_t slots;
@@ -288,7 +288,28 @@ int pool_up(struct pool_plan *plan, struct pool *pool, struct failure *failure);
  * with a run in it alone. */
 int pool_down(const char *state, bool unless_used, struct failure *failure);
 
-/* ---- what the root is made of: image.c, mask.c, mounts.c ---- */
+/* ---- what the root is made of: image.c, overlay.c, mask.c, mounts.c ---- */
+
+/* Topmost first, each a mount attached nowhere. */
+struct layers {
+  int fds[MAX_LAYERS];
+  size_t count;
+};
+
+/* Where overlays find their layers. */
+struct stage {
+  int fd; /* -1: this kernel takes them where they are */
+  int scratch;
+  size_t count;
+};
+
+enum overlay_kind { OVERLAY_OF_ROOT, OVERLAY_ROOTLESS, OVERLAY_READ_ONLY };
+
+/* The working directory must be the scratch. To be closed also when it fails. */
+int stage_open(struct stage *stage, const struct scratch *scratch, struct failure *failure);
+/* A mount attached nowhere. */
+int stage_overlay(struct stage *stage, const struct layers *layers, enum overlay_kind kind, struct failure *failure);
+void stage_close(struct stage *stage);
 
 /* The overlay, attached nowhere. The working directory must be the scratch. */
 int image_mount(const struct plan *plan, const struct scratch *scratch, int userns, uint64_t uid_base,

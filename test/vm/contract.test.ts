@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { archive, CAPABILITY } from "../integration/sandbox/archives.ts";
 import { BOOT, Machine, SLOW, summary } from "./rig.ts";
 
 /** Of `attempts.c`: what is meant to work, what needs more than the sandbox to stand on, and what does not answer. */
@@ -60,6 +62,27 @@ describe("on Linux 6.1 the helper", () => {
       rm -r /top`);
     assert.deepEqual([done.run("one").stdout, done.run("first").stdout], ["top\ntop\n", "kept\n"]);
     assert.equal(Number(done.stdout), done.run("first").created?.uidBase, done.stderr);
+  });
+
+  test("unpacks layers, and makes a root of them and the host, that two of them lie in", async (t) => {
+    if (!machine.ready(t)) return;
+    const layer = archive(
+      { name: "etc/", type: "5", mode: 0o755 },
+      { name: "etc/.wh.passwd" },
+      { name: "var/.wh..wh..opq" },
+      { name: "root/ours", data: "ours", pax: { "SCHILY.xattr.security.capability": CAPABILITY } },
+    );
+    const done = await machine.sh(`mkdir -p /one /two/etc; echo two > /two/etc/two
+      echo ${gzipSync(layer).toString("base64")} | base64 -d | gunzip | toroid-sandbox unpack --layer --into /one
+      head -c 1000 /dev/urandom | toroid-sandbox unpack --into /one 2>&1
+      IMAGE=/one run host --image /two --image host -- sh -c 'ls -A /etc/passwd /etc/two /var /root/ours; ls /bin/load'
+      rm -r /one /two`);
+    assert.match(done.stdout, /^{"files":6,.*}\ntoroid-sandbox: unpack: the directory is not empty\n$/);
+    const { stdout, stderr } = done.run("host");
+    assert.deepEqual(
+      [stdout, stderr],
+      ["/etc/two\n/root/ours\n\n/var:\n/bin/load\n", "ls: /etc/passwd: No such file or directory\n"],
+    );
   });
 
   test("hides the secrets of the host as an image", async (t) => {

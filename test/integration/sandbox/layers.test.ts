@@ -1,7 +1,7 @@
 /** Layers of OCI images: what `unpack --layer` makes of them, and what `run` shows of several. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -189,6 +189,42 @@ describe("layers", () => {
       await execa("umoci", ["unpack", "--image", `${layout}:test`, peer], { env: { HOME: trees.path } });
       const theirs = (await trees.list(join(peer, "rootfs"))).filter((line) => !line.startsWith(". "));
       assert.deepEqual(await shown(...layers.toReversed()), theirs);
+    });
+
+    test("goes on top of a directory, and that on top of the host, whose masks hide nothing of theirs", async (t) => {
+      if (!needs(t, NEEDS)) return;
+      const base = await trees.dir("base");
+      for (const name of ["root", "etc/toroid-b", "home/user"]) await mkdir(join(base, name), { recursive: true });
+      for (const name of ["root/ours", "etc/toroid-b/gone", "etc/toroid-b/kept", "home/user/secret"])
+        await writeFile(join(base, name), "");
+      const layer = await unpacked(removed("etc/toroid-b/.wh.gone"), dir("usr"), removed("usr/.wh.share"));
+      const words = ["--image", base, "--image", "host", "--mask", "/home/user"];
+      const line = "ls -d /usr/* /etc/passwd | grep -vx '/usr/[^s].*'; ls -A /root /etc/toroid-b /home /home/user";
+      const { stdout, stderr } = await sandbox.sh(line, words, { image: layer });
+      assert.equal(stderr, "");
+      const own = (await readdir("/usr")).filter((name) => name.startsWith("s") && name !== "share");
+      assert.deepEqual(stdout.split("\n").filter(Boolean), [
+        "/etc/passwd",
+        ...own.sort().map((name) => `/usr/${name}`),
+        "/etc/toroid-b:",
+        "kept",
+        "/home:",
+        "user",
+        "/home/user:",
+        "/root:",
+        "ours",
+      ]);
+    });
+
+    test("may have 64 layers", async (t) => {
+      if (!needs(t, NEEDS)) return;
+      const numbers = Array.from({ length: 64 }, (_, index) => String(index).padStart(2, "0"));
+      const layers = await Promise.all(numbers.map((number) => unpacked(file(`f${number}`), file("all", number))));
+      const seen = await shown(...layers);
+      assert.deepEqual(
+        seen.map((line) => line.split(" ")[0]),
+        ["all", ...numbers.map((number) => `f${number}`)],
+      );
     });
   });
 
