@@ -44,6 +44,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   TOR_GIT_AUTH: EXIT.auth,
   TOR_IMAGE_MISSING: EXIT.usage,
   TOR_INVALID_INPUT: EXIT.usage,
+  TOR_NETWORK_MISSING: EXIT.usage,
   TOR_NOT_ALLOWED: EXIT.auth,
   TOR_NOT_FOUND: EXIT.notFound,
   TOR_NOT_ROOT: EXIT.usage,

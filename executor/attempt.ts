@@ -1,7 +1,7 @@
 /**
  * One attempt, from claimed to reported. This is the way of a stage through an executor:
  *
- *   claimed → checkout, image, artifact → workspace → `started` → install, script, publish, after → outputs → `finished`
+ *   claimed → checkout, image, artifact, hosts → workspace → `started` → install, script, publish, after → outputs → `finished`
  *
  * A script that says no is a value and becomes `finished`; that we could not run it is an error and becomes
  * `attemptErrored`. Nothing is reported on an attempt that is another's by now.
@@ -21,6 +21,7 @@ import type { Background } from "./background.ts";
 import { isNoSpace } from "./checkout/failure.ts";
 import type { Checkouts } from "./checkout.ts";
 import type { Holding } from "./holding.ts";
+import { type Lookup, placesOf } from "./hosts.ts";
 import type { ImageStore } from "./images/store.ts";
 import { LogPublisher } from "./log/publisher.ts";
 import { planPush } from "./plan.ts";
@@ -34,6 +35,7 @@ export interface AttemptTools {
   readonly checkouts: Checkouts;
   readonly images: ImageStore;
   readonly artifacts: Artifacts;
+  readonly lookup: Lookup;
   readonly sandbox: SandboxSettings;
   readonly workspacesDir: string;
   readonly publicUrl: string | null;
@@ -114,11 +116,12 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     const furnishing = [
       t.checkouts.checkOut(h.id.repository, work.remote, source, workspace.source, ending),
       context.artifact === null ? Promise.resolve(null) : t.artifacts.unpacked(context.artifact, ending),
+      placesOf(stage.hosts, slot.network, t.lookup, ending),
       workspace.prepare(),
     ] as const;
     // All are waited for, so that none goes on in a workspace that is being removed.
     await Promise.allSettled(furnishing);
-    const [checkout, artifact] = await Promise.all(furnishing);
+    const [checkout, artifact, places] = await Promise.all(furnishing);
     const stepsMs = { checkout: tenths(performance.now() - began) };
     const image = await t.images.resolve(stage.image, workspace.source, ending);
 
@@ -138,6 +141,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
         hostname: hostnameOf(h.id),
         objects: checkout.objects,
         artifact,
+        places,
       },
       {
         publish: mayPublish(h, work),

@@ -37,6 +37,8 @@ export interface NetworkConfig {
   readonly subnet: string | null;
   /** Resolvers; none: the host's. */
   readonly dns: readonly string[];
+  /** That a slot may have open, and begin in a minute; null: the helper's choice. */
+  readonly connections: number | null;
   /** We may switch the host's forwarding of packets on. */
   readonly forward: boolean;
 }
@@ -56,6 +58,7 @@ const path = z.string().refine(isAbsolute, "must be an absolute path");
 const text = z.string().min(1, "must not be empty");
 const flag = z.enum(["0", "1"], { error: "must be 0 or 1" });
 const SLOTS_MOST = 256;
+const CONNECTIONS_MOST = 1_000_000;
 
 const words = z.string().transform((value) => value.split(/[\s,]+/).filter((word) => word !== ""));
 
@@ -106,6 +109,12 @@ const environment = z.object({
   TOROID_NETWORK_DNS: words
     .refine((all) => all.length <= 8 && all.every(isIPv4), { error: "must be IPv4 addresses, 8 at most" })
     .optional(),
+  TOROID_NETWORK_CONNECTIONS: z
+    .string()
+    .regex(/^[1-9][0-9]*$/, "must be a whole number from 1 to 1000000")
+    .transform(Number)
+    .refine((n) => n <= CONNECTIONS_MOST, "must be a whole number from 1 to 1000000")
+    .optional(),
   TOROID_NETWORK_FORWARD: flag.default("0"),
   TOROID_PUBLIC_URL: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
 });
@@ -149,6 +158,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
       open: e.TOROID_NETWORK_OPEN ?? [],
       subnet: e.TOROID_NETWORK_SUBNET ?? null,
       dns: e.TOROID_NETWORK_DNS ?? [],
+      connections: e.TOROID_NETWORK_CONNECTIONS ?? null,
       forward: e.TOROID_NETWORK_FORWARD === "1",
     },
     publicUrl: e.TOROID_PUBLIC_URL?.replace(/\/+$/, "") ?? null,

@@ -125,6 +125,7 @@ export async function probeSandbox(
         hostname: "probe",
         uidBase,
         network: "none",
+        places: [],
         slotNetwork: null,
         cgroup,
         limits: { memoryBytes: GIB, cpuMilli: 1_000, pids: 1_000, diskBytes: null, logBytes: 0 },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { ToroidError } from "../protocol/errors.ts";
 import type { StageId } from "../protocol/ids.ts";
 import { type Plan, type Planned, planOf, type StagePlan } from "../protocol/pipeline/plan.ts";
+import { lookupAt, placesOf } from "./hosts.ts";
 import { ImageStore } from "./images/store.ts";
 import { WorkingTree } from "./local/working-tree.ts";
 import type { LogSink } from "./log-stream.ts";
@@ -41,7 +42,7 @@ export type LocalRun =
       readonly problems: Extract<Planned, { kind: "invalid" }>["problems"];
     };
 
-/** @throws {ToroidError} TOR_NOT_ROOT, TOR_NOT_FOUND (no such stage, no repository), TOR_IMAGE_MISSING */
+/** @throws {ToroidError} TOR_NOT_ROOT, TOR_NOT_FOUND (no such stage, no repository), TOR_IMAGE_MISSING, TOR_NETWORK_MISSING */
 export async function runLocally(o: LocalRunOptions): Promise<LocalRun> {
   if (process.geteuid?.() !== 0)
     throw new ToroidError("TOR_NOT_ROOT", "a workspace can only be made by root: try sudo");
@@ -93,11 +94,12 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   await workspace.prepare();
   await tree.copyTo(workspace.source, o.cancelled);
   const image = await images.resolve(stage.image, workspace.source, o.cancelled);
+  const places = await placesOf(stage.hosts, slot.network, lookupAt([]), o.cancelled);
   const id: StageId = { repository: "local/working-tree", number: 1, stage: stage.name, round: 1 };
   const variables = variablesOf(id, workOf(tree, stage, o.params), 1, null);
   return await runStage(
     workspace,
-    { image: image.root, stage, variables, hostname: hostnameOf(id), objects: tree.objects, artifact: null },
+    { image: image.root, stage, variables, hostname: hostnameOf(id), objects: tree.objects, places, artifact: null },
     {
       publish: false,
       publishing: () => Promise.resolve(),

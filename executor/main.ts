@@ -21,6 +21,7 @@ import { Checkouts } from "./checkout.ts";
 import type { Claimant } from "./claim.ts";
 import type { Config } from "./config.ts";
 import { probeSandbox } from "./doctor.ts";
+import { lookupAt } from "./hosts.ts";
 import { ImageStore } from "./images/store.ts";
 import { sweep, takeState } from "./leftovers.ts";
 import { Networks } from "./network.ts";
@@ -76,6 +77,7 @@ export async function runExecutor(
       cacheDir: dirs.imageCache,
     }),
     artifacts: new Artifacts(config.artifactsDir, dirs.artifactCache),
+    lookup: lookupAt(config.network.dns),
     sandbox: {
       helper: config.sandbox,
       cgroup: config.cgroup,

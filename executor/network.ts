@@ -42,6 +42,7 @@ export class Networks implements AsyncDisposable {
     if (config.subnet !== null) words.push("--subnet", config.subnet);
     for (const open of config.open) words.push("--open", open);
     for (const dns of config.dns) words.push("--dns", dns);
+    if (config.connections !== null) words.push("--connections", String(config.connections));
     if (config.forward) words.push("--forward");
     const { ok, stderr } = await askHelper(o.helper, words);
     if (ok) return networks;

@@ -41,6 +41,8 @@ export interface Furnishing {
   readonly hostname: string;
   /** The mirror's objects; null when the checkout has its own. */
   readonly objects: string | null;
+  /** What of the world it reaches when it lists hosts. */
+  readonly places: readonly string[];
   /** Unpacked files of an earlier stage. */
   readonly artifact: string | null;
 }
@@ -118,6 +120,7 @@ export class Workspace implements AsyncDisposable {
       hostname: f.hostname,
       uidBase: this.#slot.uidBase,
       network: f.stage.network,
+      places: f.places,
       slotNetwork: this.#slot.network,
       cgroup: this.#settings.cgroup,
       limits: f.stage.limits,

@@ -95,6 +95,7 @@ export const stagePlan = z.object({
   artifactFiles: z.array(z.string()).readonly(),
   limits,
   network: z.enum(["none", "full"]),
+  hosts: z.array(z.string()).readonly().default([]),
   timeoutMs: count,
   idempotent: z.boolean(),
   queue: z.enum(["newest", "every"]),

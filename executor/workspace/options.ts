@@ -1,4 +1,5 @@
 /** The helper's options for one run. Pure. */
+import { ToroidError } from "../../protocol/errors.ts";
 import type { Limits } from "../../protocol/pipeline/plan.ts";
 import type { SlotNetwork } from "../network.ts";
 
@@ -18,6 +19,8 @@ export interface RunOptions {
   readonly hostname: string;
   readonly uidBase: number;
   readonly network: "none" | "full";
+  /** What it reaches although its network is `none`, as `--allow-host` takes it. */
+  readonly places: readonly string[];
   /** What `full` is; null: the host's network. */
   readonly slotNetwork: SlotNetwork | null;
   readonly cgroup: string | null;
@@ -44,7 +47,13 @@ export function optionBytes(o: RunOptions): Uint8Array {
   return Buffer.from(words.map((word) => `${word}\0`).join(""), "utf8");
 }
 
-function networkWords({ network, slotNetwork }: RunOptions): readonly string[] {
+/** @throws {ToroidError} TOR_INTERNAL for places without a network that a build can be held to */
+function networkWords({ network, places, slotNetwork }: RunOptions): readonly string[] {
+  if (places.length > 0) {
+    if (slotNetwork === null) throw new ToroidError("TOR_INTERNAL", "a list of hosts came to a host without networks");
+    const list = places.flatMap((place) => ["--allow-host", place]);
+    return ["--network", "full", "--netns", slotNetwork.netns, ...list];
+  }
   if (network === "none") return ["--network", "none"];
   // The stage's `weak` says so.
   if (slotNetwork === null) return ["--network", "host"];

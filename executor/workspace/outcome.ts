@@ -34,6 +34,10 @@ export function rulingOf(verdict: Verdict, at: Circumstances): Ruling {
   switch (verdict.reason) {
     case "setup":
       if (at.cancelled !== null) return { ...ended, outcome: "cancelled", message: at.cancelled };
+      if (verdict.step === "allow-host") {
+        const message = `\`network\` lists what no build reaches: ${verdict.message.replace("allow-host: ", "")}`;
+        return { kind: "errored", code: "TOR_HOST_CLOSED", message, retryable: false };
+      }
       return {
         kind: "errored",
         code: /No space left|ENOSPC|EDQUOT/.test(verdict.message) ? "TOR_DISK_FULL" : "TOR_SANDBOX_SETUP",

@@ -12,6 +12,7 @@ const line = z.discriminatedUnion("event", [
     signal: count.nullable(),
     reason: z.string(),
     message: z.string(),
+    step: z.string().optional(),
     stats: z.looseObject({ cpuUs: count, memoryPeakBytes: count.nullable() }).optional(),
   }),
   z.looseObject({ event: z.literal("gone"), leftoverProcesses: count }),
@@ -28,6 +29,8 @@ export interface Verdict {
   readonly reason: string;
   /** One sentence for people. */
   readonly message: string;
+  /** What of the setup failed, when the reason is `setup`. */
+  readonly step: string | null;
   readonly cpuMs: number;
   readonly memoryPeakBytes: number | null;
 }
@@ -41,6 +44,7 @@ const SILENT: Verdict = {
   signal: null,
   reason: "setup",
   message: "the sandbox helper ended without a word",
+  step: null,
   cpuMs: 0,
   memoryPeakBytes: null,
 };
@@ -61,6 +65,7 @@ export function verdictOf(status: string): Verdict {
         signal: said.signal,
         reason: said.reason,
         message: said.message,
+        step: said.step ?? null,
         cpuMs: (said.stats?.cpuUs ?? 0) / 1_000,
         memoryPeakBytes: said.stats?.memoryPeakBytes ?? null,
       };

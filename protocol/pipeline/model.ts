@@ -82,6 +82,8 @@ export interface StagePlan {
   readonly artifactFiles: readonly string[];
   readonly limits: Limits;
   readonly network: "none" | "full";
+  /** What it reaches although its network is `none`, as `hosts.ts` writes it: `example.com:443`, `203.0.113.0/24`. */
+  readonly hosts: readonly string[];
   readonly timeoutMs: number;
   /** May be run again unasked after an attempt was lost half way. A build stage is, unless it would publish. */
   readonly idempotent: boolean;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { DURATION, durationText, parseDuration } from "./duration.ts";
 import { patternProblem } from "./glob.ts";
+import { hostText, MAX_HOSTS, readHost } from "./hosts.ts";
 import { parseSize, SIZE } from "./size.ts";
 import { checkoutPathProblem, environmentProblem, printable, variableProblem } from "./text-rules.ts";
 
@@ -136,17 +137,29 @@ const limits = z
   )
   .describe("What one attempt may use. `log` is 64MiB unless given; the others are the executor's.");
 
+const host = z
+  .string({ error: "the name or address of a host" })
+  .transform((text, context) => {
+    const read = readHost(text);
+    if (!("problem" in read)) return hostText(read);
+    context.addIssue({ code: "custom", message: read.problem });
+    return z.NEVER;
+  })
+  .meta({ examples: ["registry.npmjs.org:443", "203.0.113.0/24"] });
 const network = z
   .union(
     [
       z.enum(["full", "none"], { error: "`full`, `none` or a list of hosts" }),
       z
-        .array(z.string({ error: "a host name" }))
-        .min(1, { error: "expected at least one host; for no network write `none`" }),
+        .array(host)
+        .min(1, { error: "expected at least one host; for no network write `none`" })
+        .max(MAX_HOSTS, { error: `a list can have ${MAX_HOSTS} hosts at most` }),
     ],
     { error: "`full`, `none` or a list of hosts" },
   )
-  .describe("`full` unless given.");
+  .describe(
+    "`full` unless given. A list: these hosts and no others, each a name, an IPv4 address or a network, with `:PORT` or without.",
+  );
 
 const refs = { branches: patterns.optional(), tags: patterns.optional() };
 const filters = { ...refs, paths: pathPatterns.optional() };

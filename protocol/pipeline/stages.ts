@@ -80,7 +80,7 @@ function buildStage(config: Config, variant: Variant, env: Readonly<Record<strin
     publishRefs: publishRefs(config),
     artifactFiles: config.artifact?.files ?? [],
     limits: limitsOf(config, {}),
-    network: networkOf(config.network),
+    ...networkOf(config.network),
     timeoutMs: config.timeout ?? DEFAULT_TIMEOUT_MS,
     idempotent: true,
     queue: "newest",
@@ -114,7 +114,7 @@ function environmentStage(
     publishRefs: null,
     artifactFiles: [],
     limits: limitsOf(config, said),
-    network: networkOf(said.network ?? config.network),
+    ...networkOf(said.network ?? config.network),
     timeoutMs: said.timeout ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
     idempotent: said.idempotent ?? false,
     queue: said.queue ?? "newest",
@@ -148,9 +148,9 @@ function limitsOf(config: Config, said: EnvironmentConfig): Limits {
   };
 }
 
-/** A list of hosts is told by `support.ts`; should it ever come through, less is safer than more. */
-function networkOf(network: Config["network"]): "none" | "full" {
-  return network === undefined ? "full" : network === "full" ? "full" : "none";
+/** Who does not know lists of hosts takes one for `none`: less is safer than more. */
+function networkOf(network: Config["network"] = "full"): Pick<StagePlan, "network" | "hosts"> {
+  return typeof network === "string" ? { network, hosts: [] } : { network: "none", hosts: [...new Set(network)] };
 }
 
 /** `./api/` → `api`. */

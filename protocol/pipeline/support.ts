@@ -14,13 +14,6 @@ const NOT_YET: readonly Row[] = [
   { key: "services", cannot: "start services beside a build" },
   { key: "artifact.ami", cannot: "bake an AMI", always: true },
   { key: "environments.*.check", cannot: "check an environment after its stage" },
-  { key: "network", cannot: "limit the network to some hosts", fine: "text", hint: "write `full` or `none`" },
-  {
-    key: "environments.*.network",
-    cannot: "limit the network to some hosts",
-    fine: "text",
-    hint: "write `full` or `none`",
-  },
   { key: "retry", cannot: "be told how often to retry" },
   { key: "concurrency.cancel_superseded", cannot: "cancel builds that newer pushes supersede", fine: false },
   { key: "notify", cannot: "notify anyone" },

@@ -47,7 +47,8 @@ function findingsOfIssue(issue: Issue, path: Path, read: Read): readonly Finding
     case "invalid_key":
       return issue.issues.map(({ message }) => wrongKey(path, message));
     case "invalid_union": {
-      const meant = issue.errors.filter((branch) => !branch.some(isOtherType));
+      const found = valueAt(read.value, path);
+      const meant = issue.errors.filter((branch) => !branch.some((inner) => isOtherType(inner, found)));
       const [only] = meant;
       if (only === undefined || meant.length > 1) return [mismatch(path, read, issue.message, [])];
       return only.flatMap((inner) => findingsOfIssue(inner, [...path, ...pathOf(inner.path)], read));
@@ -62,10 +63,12 @@ function findingsOfIssue(issue: Issue, path: Path, read: Read): readonly Finding
 }
 
 /** Whether a branch of a union failed because it is about another type altogether. */
-function isOtherType(issue: Issue): boolean {
+function isOtherType(issue: Issue, found: Value | undefined): boolean {
   if (issue.path.length > 0) return false;
-  if (issue.code === "invalid_union") return issue.errors.every((branch) => branch.some(isOtherType));
-  return issue.code === "invalid_type";
+  if (issue.code === "invalid_union")
+    return issue.errors.every((branch) => branch.some((inner) => isOtherType(inner, found)));
+  // Words are what a list or a mapping cannot be a misspelling of.
+  return issue.code === "invalid_type" || (issue.code === "invalid_value" && typeof found === "object");
 }
 
 function unknownKey(path: Path, key: string, known: readonly string[]): Finding {

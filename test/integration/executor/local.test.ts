@@ -84,6 +84,13 @@ test("a file with mistakes is told with all of them", T, async (t) => {
   await writeFile(join(repo.path, ".toroid.yml"), FILE);
 });
 
+test("a list of hosts is refused where nothing can hold a build to it", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  await writeFile(join(repo.path, ".toroid.yml"), "script: echo ran\nnetwork: [203.0.113.5]\n");
+  await assert.rejects(run(), { code: "TOR_NETWORK_MISSING" });
+  await writeFile(join(repo.path, ".toroid.yml"), FILE);
+});
+
 test("a person can end it", T, async (t) => {
   if (!needs(t, NEEDS)) return;
   await writeFile(join(repo.path, ".toroid.yml"), "script: echo begun; sleep 1000\n");

@@ -61,6 +61,7 @@ export function stagePlan(name: string, changes: Partial<StagePlan> = {}): Stage
     artifactFiles: [],
     limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 1024 },
     network: "none",
+    hosts: [],
     timeoutMs: 60_000,
     idempotent: true,
     queue: "newest",

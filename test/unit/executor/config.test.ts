@@ -25,9 +25,13 @@ test("networks are lists with commas or spaces, and a network alone is one addre
     open: ["10.1.0.0/16", "192.168.7.9"],
     subnet: null,
     dns: ["10.0.0.2"],
+    connections: null,
     forward: false,
   });
   assert.deepEqual(configFrom({ TOROID_NETWORK_OPEN: "" }).network.open, []);
+  assert.equal(configFrom({ TOROID_NETWORK_CONNECTIONS: "10000" }).network.connections, 10_000);
+  for (const wrong of ["0", "1000001", "1e3"])
+    assert.throws(() => configFrom({ TOROID_NETWORK_CONNECTIONS: wrong }), /a whole number from 1 to 1000000/);
 });
 
 test("each wrong value is one sentence that names it", () => {

@@ -15,6 +15,7 @@ const OPTIONS: RunOptions = {
   hostname: "api-1",
   uidBase: 100_000,
   network: "full",
+  places: [],
   slotNetwork: null,
   cgroup: null,
   limits: { ...NONE, memoryBytes: 5, pids: 7 },
@@ -48,6 +49,18 @@ test("a stage with a network gets its slot's, one without gets none", () => {
       .replaceAll("\0", " ");
   assert.match(words("full"), /--network full --netns \/s\/networks\/3 --resolver \/s\/networks\/resolv\.conf /);
   assert.match(words("none"), /--network none --/);
+});
+
+test("a stage that lists hosts gets its slot's network and reaches them alone", () => {
+  const slotNetwork = { netns: "/s/networks/3", resolver: "/s/networks/resolv.conf" };
+  const places = ["a.example=203.0.113.5:443", "203.0.113.0/24"];
+  const words = Buffer.from(optionBytes({ ...OPTIONS, network: "none", places, slotNetwork })).toString();
+  assert.match(
+    words.replaceAll("\0", " "),
+    /--network full --netns \/s\/networks\/3 --allow-host a\.example=203\.0\.113\.5:443 --allow-host 203\.0\.113\.0\/24 --wall|--memory/,
+  );
+  assert.doesNotMatch(words, /--resolver/);
+  assert.throws(() => optionBytes({ ...OPTIONS, network: "none", places }), /came to a host without networks/);
 });
 
 test("masks are for the host's own root alone", () => {

@@ -32,6 +32,10 @@ test("a script's own end is an outcome, and what we could not do is an error", (
   assert.deepEqual(told({ reason: "cancelled" }, { cancelled: "cancelled by ada" }), ["cancelled", "cancelled by ada"]);
   assert.deepEqual(told({ reason: "cancelled" }), ["TOR_SANDBOX_SETUP", true]);
   assert.deepEqual(told({ reason: "setup", message: "no way" }), ["TOR_SANDBOX_SETUP", true]);
+  assert.deepEqual(told({ reason: "setup", step: "allow-host", message: "allow-host: it is closed" }), [
+    "TOR_HOST_CLOSED",
+    false,
+  ]);
   assert.deepEqual(told({ reason: "setup", message: "scratch: ENOSPC (No space left on device)" }), [
     "TOR_DISK_FULL",
     true,

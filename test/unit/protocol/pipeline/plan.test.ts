@@ -41,6 +41,7 @@ test("the smallest library is one build stage with every default filled in", () 
         artifactFiles: [],
         limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 64 * 2 ** 20 },
         network: "full",
+        hosts: [],
         timeoutMs: 3_600_000,
         idempotent: true,
         queue: "newest",
@@ -179,6 +180,23 @@ test("an environment's limits, timeout and network are over the file's, each by 
   assert.deepEqual(of("build"), [2 ** 30, 500, 64, 2 ** 31, 2 ** 26, 600_000, "none", true]);
   assert.deepEqual(of("stage"), [2 ** 30, 500, 64, 2 ** 31, 2 ** 26, 600_000, "none", false]);
   assert.deepEqual(of("prod"), [2 ** 31, 500, 64, 2 ** 31, 2 ** 20, 7_200_000, "full", true]);
+});
+
+test("a network is everything, nothing, or the hosts that are listed, in one spelling and each once", () => {
+  const of = (text: string, name = "build") => {
+    const { network, hosts } = stageOf(planned(`script: make\n${text}\n`), name);
+    return [network, hosts];
+  };
+  assert.deepEqual(of(""), ["full", []]);
+  assert.deepEqual(of("network: none"), ["none", []]);
+  assert.deepEqual(
+    of("network: [Example.COM, example.com., 'example.com:443', 203.0.113.5, 203.0.113.5/32, 8.0.0.0/8:80]"),
+    ["none", ["example.com", "example.com:443", "203.0.113.5", "8.0.0.0/8:80"]],
+  );
+  const environments =
+    "network: [a.example]\nenvironments: { stage: { run: x, network: [b.example] }, prod: { run: x } }";
+  assert.deepEqual(of(environments, "stage"), ["none", ["b.example"]]);
+  assert.deepEqual(of(environments, "prod"), ["none", ["a.example"]]);
 });
 
 test("an image is a name, a directory, a tar, the default or the host", () => {

@@ -669,6 +669,91 @@ network: of
     |          ^^
 `,
   ],
+  [
+    "a list of hosts has hosts in it, and each mistake is told",
+    `script: make
+network:
+  - https://example.com/x
+  - "*.example.com"
+  - example.com/x
+  - example.com:https
+  - "2001:db8::1"
+  - 10.0.0.1/8
+  - 10.0.0.256
+  - 127.0.0.1
+  - localhost:80
+  - 224.0.0.1
+  - not a host
+  - ""
+  - { name: example.com }
+`,
+    `
+.toroid.yml:3:5: expected the name of a host, found a URL; write \`example.com:443\`
+  2 | network:
+  3 |   - https://example.com/x
+    |     ^^^^^^^^^^^^^^^^^^^^^
+
+.toroid.yml:4:5: hosts cannot be listed by a pattern: a build is held to addresses, so each needs its name
+  3 |   - https://example.com/x
+  4 |   - "*.example.com"
+    |     ^^^^^^^^^^^^^^^
+
+.toroid.yml:5:5: expected the name of a host, found a path; write \`example.com\`
+  4 |   - "*.example.com"
+  5 |   - example.com/x
+    |     ^^^^^^^^^^^^^
+
+.toroid.yml:6:5: expected a port from 1 to 65535 after the \`:\`
+  5 |   - example.com/x
+  6 |   - example.com:https
+    |     ^^^^^^^^^^^^^^^^^
+
+.toroid.yml:7:5: expected an IPv4 address or a name, found IPv6, which a build does not have
+  6 |   - example.com:https
+  7 |   - "2001:db8::1"
+    |     ^^^^^^^^^^^^^
+
+.toroid.yml:8:5: expected a network as \`203.0.113.0/24\`, with nothing set behind the prefix
+  7 |   - "2001:db8::1"
+  8 |   - 10.0.0.1/8
+    |     ^^^^^^^^^^
+
+.toroid.yml:9:5: expected an IPv4 address as \`203.0.113.5\`: four numbers from 0 to 255
+  8 |   - 10.0.0.1/8
+  9 |   - 10.0.0.256
+    |     ^^^^^^^^^^
+
+.toroid.yml:10:5: a build always reaches its own loopback, and it cannot be listed
+   9 |   - 10.0.0.256
+  10 |   - 127.0.0.1
+     |     ^^^^^^^^^
+
+.toroid.yml:11:5: a build always reaches its own loopback, and it cannot be listed
+  10 |   - 127.0.0.1
+  11 |   - localhost:80
+     |     ^^^^^^^^^^^^
+
+.toroid.yml:12:5: expected the address of a host, found one that no host has
+  11 |   - localhost:80
+  12 |   - 224.0.0.1
+     |     ^^^^^^^^^
+
+.toroid.yml:13:5: expected the name of a host: letters, digits, \`-\` and \`_\` between dots
+  12 |   - 224.0.0.1
+  13 |   - not a host
+     |     ^^^^^^^^^^
+
+.toroid.yml:14:5: the name of a host cannot be empty
+  13 |   - not a host
+  14 |   - ""
+     |     ^^
+
+.toroid.yml:15:5: expected the name or address of a host, found a mapping
+  14 |   - ""
+  15 |   - { name: example.com }
+     |     ^^^^^^^^^^^^^^^^^^^^^
+`,
+  ],
 ];
 
 const IMAGES: readonly Case[] = [
@@ -864,7 +949,7 @@ matrix: { A: ["1 B=2"], include: [{ A: "1", B: "2" }] }
 matrix: { A: [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,57,58,59,60,61,62,63,64,65,66,67,68,69,70,71,72,73,74,75,76,77,78,79,80,81,82,83,84,85,86,87,88,89,90,91,92,93,94,95,96,97,98,99] }
 `,
     `
-.toroid.yml:2:1: the plan of this file is too large: 100 stages take 925 KiB, 512 is the most
+.toroid.yml:2:1: the plan of this file is too large: 100 stages take 926 KiB, 512 is the most
   1 | script: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
   2 | matrix: { A: [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,…
     | ^^^^^^

@@ -11,8 +11,6 @@ const ASKS: Readonly<Record<string, string>> = {
   services: "services: [postgres]",
   "artifact.ami": "artifact: { ami: {} }",
   "environments.prod.check": "environments: { prod: { run: ./deploy, check: ./smoke } }",
-  network: "network: [registry.example]",
-  "environments.prod.network": "environments: { prod: { run: ./deploy, network: [registry.example] } }",
   retry: "retry: 2",
   "concurrency.cancel_superseded": "concurrency: { cancel_superseded: true }",
   notify: "notify: { slack: '#ci' }",
@@ -45,6 +43,7 @@ test("a key that asks for nothing is fine", () => {
     "concurrency: { cancel_superseded: false }",
     "concurrency: {}",
     "network: none",
+    "network: [registry.example]",
     "environments: { prod: { run: ./deploy, queue: every, network: full } }",
   ])
     assert.equal(framed(`script: make\n${text}\n`), "", text);
