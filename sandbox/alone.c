@@ -1,6 +1,6 @@
-/* The network of `--network none`: a namespace with nothing in it but a loopback. Owned by the host's user namespace,
- * as a slot of the pool is: nothing inside can change it, so `serve` keeps one for each slot. The kernel makes and
- * unmakes network namespaces one at a time, which would be half of what a run costs. */
+/* The network of `--network none`: a namespace with nothing in it but a loopback. The kernel makes and unmakes network
+ * namespaces one at a time, which would be half of what a run costs: pid 1 makes its own while the supervisor makes the
+ * root, and `serve` keeps one for each slot, owned by the host's user namespace, so that no run can change it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -15,10 +15,11 @@
 
 /* What root of a namespace of its own may do without asking: use low ports, and ping. */
 static const struct {
-  const char *path, *value, *least; /* a range of groups has to be mapped: root's alone when the caller is not root */
+  const char *path, *value;
+  bool must; /* groups have to be mapped, and pid 1 has none yet; who is root inside can ping all the same */
 } KNOBS[] = {
-    {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0", "0"},
-    {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647", "0 0"},
+    {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0", true},
+    {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647", false},
 };
 
 static int loopback_up(struct failure *failure) {
@@ -33,7 +34,7 @@ static int loopback_up(struct failure *failure) {
 int network_alone(struct failure *failure) {
   if (unshare(CLONE_NEWNET) != 0) return failed(failure, STEP, "the kernel makes no network namespace");
   for (size_t i = 0; i < sizeof KNOBS / sizeof KNOBS[0]; i++) {
-    if (!write_text(AT_FDCWD, KNOBS[i].path, KNOBS[i].value) && !write_text(AT_FDCWD, KNOBS[i].path, KNOBS[i].least))
+    if (!write_text(AT_FDCWD, KNOBS[i].path, KNOBS[i].value) && KNOBS[i].must)
       return failed(failure, STEP, "cannot write %s", KNOBS[i].path);
   }
   return loopback_up(failure);

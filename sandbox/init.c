@@ -51,7 +51,7 @@ static void become_command(struct inside *inside, volatile struct failure *out, 
   struct failure failure = {0};
   sigset_t none;
   sigemptyset(&none);
-  for (int signal_number = 1; signal_number < 65; signal_number++) (void)signal(signal_number, SIG_DFL);
+  (void)signal(SIGPIPE, SIG_DFL); /* the others are, see main.c */
   sigprocmask(SIG_SETMASK, &none, NULL);
   umask(022);
   *code = EXIT_OURS;
@@ -116,6 +116,9 @@ void init_main(struct inside *inside) {
   sigprocmask(SIG_SETMASK, &children, NULL);
   int ended = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
   uint64_t mark = now_us();
+  /* before the command can have said anything: who hears it and asks for its end is to get an end in order */
+  const struct message starting = {.kind = MESSAGE_STARTING};
+  if (message_send(inside->supervisor, &starting, NULL, 0) != 0) _exit(EXIT_OURS);
   pid_t command = start_command(inside);
   step_done(&inside->steps, "exec", &mark);
   keep_only_kill();

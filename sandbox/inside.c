@@ -84,6 +84,12 @@ static int setup_filesystems(struct inside *inside) {
   return run && (inside->run = make_tmpfs(inside, "tmp", "0755", DEFAULT_RUN_BYTES)) < 0 ? -1 : 0;
 }
 
+/* Before identity, which waits for the supervisor. Other networks were entered before we were made. */
+static int setup_network(struct inside *inside) {
+  const struct plan *plan = inside->plan;
+  return plan->network == NETWORK_NONE && plan->alone_netns <= 0 ? network_alone(&inside->failure) : 0;
+}
+
 /* The overlay is attached where the caller's scratch is, the one place we know to be a directory of ours. */
 static int setup_root(struct inside *inside) {
   int fds[MAX_OPS + 2];
@@ -232,8 +238,9 @@ static const struct {
   const char *name;
   int (*put_up)(struct inside *inside);
 } WALLS[] = {
-    {"death-signal", setup_death_signal},         /* whatever happens to the supervisor, nothing outlives it */
-    {"propagation", setup_propagation},           /* before the first mount */
+    {"death-signal", setup_death_signal}, /* whatever happens to the supervisor, nothing outlives it */
+    {"propagation", setup_propagation},   /* before the first mount */
+    {"network", setup_network},
     {"identity", setup_identity},                 /* all that follows is done as uid 0 inside */
     {"cgroup-namespace", setup_cgroup_namespace}, /* clone3 would root it at the supervisor's cgroup */
     {"hostname", setup_hostname},

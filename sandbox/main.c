@@ -1,4 +1,5 @@
 /* The command table. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -111,9 +112,15 @@ static int words_of(const struct command *command, int argc, char **argv) {
   return argc > 2 && strcmp(command->name + length + 1, argv[2]) == 0 ? 2 : 1;
 }
 
+/* What our caller ignores (nohup, a shell's background) is not for a build to ignore. */
+static void reset_signals(void) {
+  for (int number = 1; number <= SIGRTMAX; number++) (void)signal(number, SIG_DFL);
+}
+
 int main(int argc, char **argv) {
   const struct command *closest = NULL;
   int most = 0;
+  reset_signals();
   for (size_t i = 0; i < COMMAND_COUNT; i++) {
     int words = words_of(&COMMANDS[i], argc, argv);
     if (words == 1 && asks_for_help(argc, argv, 1)) print_command(&COMMANDS[i]);

@@ -48,9 +48,8 @@ static int watch_signals(struct run *run) {
 static int enter_network(struct run *run) {
   const struct plan *plan = &run->plan;
   if (plan->network == NETWORK_FULL) return slot_enter(&run->slot, plan, &run->failure);
-  if (plan->network == NETWORK_HOST) return 0;
-  if (plan->alone_netns > 0) return slot_enter_alone(&run->slot, plan->alone_netns, &run->failure);
-  return network_alone(&run->failure);
+  bool kept = plan->network == NETWORK_NONE && plan->alone_netns > 0;
+  return kept ? slot_enter_alone(&run->slot, plan->alone_netns, &run->failure) : 0;
 }
 
 static int start_init(struct run *run, uint64_t *mark) {
@@ -117,12 +116,15 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   if (proc < 0) return failed(&run->failure, "maps", "cannot open %s", path);
   if (write_maps(run, proc) != 0) return -1;
   int userns = run->plan.rootless ? -1 : openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
+  if (!run->plan.keep_scratch) run->mounts_fd = openat(proc, "ns/mnt", O_RDONLY | O_CLOEXEC);
   close(proc);
   if (userns < 0 && !run->plan.rootless) return failed(&run->failure, "maps", "cannot open the user namespace");
   struct message message = {.kind = MESSAGE_MAPS};
   if (message_send(run->socket, &message, NULL, 0) != 0) return lost_init(run, "maps");
   step_done(&run->steps, "maps", mark);
 
+  if (scratch_prepare(&run->scratch, run->uid_base, &run->failure) != 0) return -1;
+  step_done(&run->steps, "upper", mark);
   int fds[MAX_OPS + 2];
   size_t count = 2;
   if (run->plan.bind_userns == 0) {
@@ -186,7 +188,7 @@ static int prepare(struct run *run) {
   if (scratch_open(&run->scratch, &run->plan, &run->failure) != 0) return -1;
   run->has_scratch = true;
   if (!run->plan.rootless) run->uids_fd = uids_lock(&run->uid_base, run->plan.uid_base, &run->failure);
-  if (run->failure.step[0] != '\0' || scratch_prepare(&run->scratch, run->uid_base, &run->failure) != 0) return -1;
+  if (run->failure.step[0] != '\0') return -1;
   step_done(&run->steps, "scratch", &mark);
   if (cgroup_create(&run->cgroup, &run->plan, &run->failure) != 0) return -1;
   step_done(&run->steps, "cgroup", &mark);
@@ -200,7 +202,7 @@ static int prepare(struct run *run) {
 static void begin_end(struct run *run, enum reason reason, bool at_once) {
   if (run->reason == REASON_NONE) run->reason = reason;
   uint64_t now = now_us();
-  if (at_once || !run->started) run->kill_at = now;
+  if (at_once || !run->may_run) run->kill_at = now;
   if (run->kill_at != NEVER) return;
   struct message term = {.kind = MESSAGE_TERM};
   (void)message_send(run->socket, &term, NULL, 0);
@@ -229,6 +231,7 @@ static void hear_init(struct run *run) {
     return;
   }
   switch (message.kind) {
+  case MESSAGE_STARTING: run->may_run = true; return;
   case MESSAGE_STARTED:
     run->started = true;
     run->started_at = now_us();
@@ -309,6 +312,13 @@ static bool removes_scratch(const struct run *run) {
   return run->has_scratch && (!run->plan.keep_scratch || run->orphan);
 }
 
+/* Taking a mount namespace down waits for the whole kernel twice. Where nobody needs to see its end, it is held until
+ * nobody waits for us; the process that deletes the scratch has it too. */
+static void let_mounts_go(struct run *run) {
+  if (run->mounts_fd >= 0) close(run->mounts_fd);
+  run->mounts_fd = -1;
+}
+
 /* A client does not wait for this process but for the end of what it hears: the next run may then have the slot and the
  * scratch, and what this one wrote is deleted when nobody waits. */
 static void end_for_client(struct run *run) {
@@ -319,6 +329,7 @@ static void end_for_client(struct run *run) {
   if (run->has_scratch) close(run->scratch.lock_fd);
   tell_gone(run);
   (void)shutdown(run->client, SHUT_WR);
+  let_mounts_go(run); /* before what they show is deleted */
   if (trash[0] != '\0') scratch_delete(&run->scratch, trash);
 }
 
@@ -343,6 +354,7 @@ static void end_everything(struct run *run) {
   if (run->client >= 0) return end_for_client(run);
   if (removes_scratch(run) && scratch_remove(&run->scratch) != 0)
     complain("the scratch %s cannot be removed: %s", run->plan.scratch, strerror(errno));
+  let_mounts_go(run);
   tell_gone(run);
 }
 
@@ -360,6 +372,7 @@ int run_command(const struct plan *plan, int client) {
   run = (struct run){.plan = *plan,
                      .began = now_us(),
                      .init_fd = -1,
+                     .mounts_fd = -1,
                      .socket = -1,
                      .signal_fd = -1,
                      .parent_fd = -1,

@@ -368,7 +368,15 @@ int setup_seccomp(struct inside *inside);
 
 /* ---- between supervisor and pid 1: one SOCK_SEQPACKET, whole messages ---- */
 
-enum message_kind { MESSAGE_MAPS, MESSAGE_ROOT, MESSAGE_TERM, MESSAGE_FAILED, MESSAGE_STARTED, MESSAGE_EXITED };
+enum message_kind {
+  MESSAGE_MAPS,
+  MESSAGE_ROOT,
+  MESSAGE_TERM,
+  MESSAGE_FAILED,
+  MESSAGE_STARTING,
+  MESSAGE_STARTED,
+  MESSAGE_EXITED
+};
 
 struct message {
   enum message_kind kind;
@@ -396,9 +404,10 @@ struct run {
   struct failure failure; /* of ours, or of pid 1 while it set up */
   int failure_code;       /* 0: EXIT_OURS */
   uint64_t uid_base, began, started_at, ended_at, kill_at;
-  bool has_scratch, orphan, interrupted, started, over, has_status, undead;
+  bool has_scratch, orphan, interrupted, may_run, started, over, has_status, undead;
   int status_fd, uids_fd, init_fd, socket, signal_fd, parent_fd;
-  int client; /* of `serve`: T and K end the run, so does its end; -1: there is none */
+  int mounts_fd; /* pid 1's mount namespace, held past its end; -1: not */
+  int client;    /* of `serve`: T and K end the run, so does its end; -1: there is none */
   pid_t init;
   int status, init_status; /* of the command, of pid 1 */
   enum reason reason;      /* why we ended it, if we did */
