@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, readdir, rename, stat } from "node:fs/promises";
+import { mkdir, readdir, realpath, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable, Transform, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -50,6 +50,8 @@ export class Artifacts {
   /** Packs the files that `stage` declares, from its workdir; answers a sentence for people when it cannot be. */
   async pack(checkout: string, stage: StagePlan, signal: AbortSignal): Promise<Artifact | string> {
     const from = join(checkout, stage.workdir);
+    if (!(await isPlainDirectory(from)))
+      return "`workdir` is not a directory of the checkout any more, so there is no artifact";
     const found = await findFiles(from, stage.artifactFiles);
     if (typeof found === "string") return found;
     const draft = join(this.#dir, `.draft-${randomUUID()}`);
@@ -127,6 +129,12 @@ export class Artifacts {
       );
     }
   }
+}
+
+/** The build may have put a link in place of any directory on the way. What it made holds still by now. */
+async function isPlainDirectory(path: string): Promise<boolean> {
+  const real = await realpath(path).catch(() => null);
+  return real === path && (await stat(path)).isDirectory();
 }
 
 /** Counts and digests what passes through. */

@@ -157,6 +157,25 @@ test("links, pipes and hard links to files of the host do not get into an artifa
   assert.equal((await rig.output(id)).toString(), "again\nfile\n");
 });
 
+test("a workdir that the build replaced by a link to the host does not get into an artifact", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  await rig.repo.commit({ files: { "work/dir/file": "" } });
+  for (const [workdir, script] of [
+    ["work/dir", "rm -r /workspace/work/dir; ln -s /etc /workspace/work/dir"],
+    ["work/dir", "rm -r /workspace/work; ln -s / /workspace/work; mkdir -p /dir"],
+    ["work/dir", "rm -r /workspace/work/dir; ln -s ../.git /workspace/work/dir"],
+    ["work/dir", "rm -r /workspace/work/dir; echo >/workspace/work/dir"],
+    ["work/dir", "rm -r /workspace/work"],
+  ] as const) {
+    const stage = stageThatRuns([script], { workdir, artifactFiles: ["**"] });
+    const result = await rig.result(await rig.queue(await rig.stageWork(stage)));
+    assert.deepEqual(
+      [result.outcome, result.message],
+      ["failed", "`workdir` is not a directory of the checkout any more, so there is no artifact"],
+    );
+  }
+});
+
 test("a pattern that matches nothing fails the stage and says which", T, async (t) => {
   if (!needs(t, NEEDS)) return;
   const id = await rig.queue(await rig.stageWork(stageThatRuns(["echo x >a"], { artifactFiles: ["a", "dist/**"] })));
