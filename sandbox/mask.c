@@ -78,17 +78,24 @@ static int copy_directory(struct masking *masking, const char *path, const struc
   return (like->st_mode & (S_ISUID | S_ISGID)) == 0 ? 0 : chmod(path, like->st_mode & 07777);
 }
 
-static int copy_parents(struct masking *masking, const char *path) {
-  char parent[PATH_MAX];
+enum way { WAY_FAILED = -1, WAY_MADE, WAY_HIDDEN };
+
+/* The directories above `path`, unless the layer shows nothing below one of them already: an opaque one, or a whiteout.
+ */
+static enum way copy_parents(struct masking *masking, const char *path) {
+  char parent[PATH_MAX], set;
   for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-    struct stat like;
+    struct stat there, like;
     snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
-    if (faccessat(AT_FDCWD, parent, F_OK, AT_SYMLINK_NOFOLLOW) == 0) continue;
-    if (fstatat(masking->lower, parent, &like, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+    if (lstat(parent, &there) == 0) {
+      if (!S_ISDIR(there.st_mode) || lgetxattr(parent, masking->opaque, &set, 1) == 1) return WAY_HIDDEN;
+      continue;
+    }
+    if (fstatat(masking->lower, parent, &like, AT_SYMLINK_NOFOLLOW) != 0) return WAY_FAILED;
     errno = ENOTDIR;
-    if (!S_ISDIR(like.st_mode) || copy_directory(masking, parent, &like) != 0) return -1;
+    if (!S_ISDIR(like.st_mode) || copy_directory(masking, parent, &like) != 0) return WAY_FAILED;
   }
-  return 0;
+  return WAY_MADE;
 }
 
 #define WHITEOUT ".absent"
@@ -106,6 +113,8 @@ static int make_empty(struct masking *masking, const char *path) {
     return failed(masking->failure, STEP, "cannot look at /%s", path);
   }
   if (!S_ISDIR(like.st_mode)) return make_absent(masking, path);
+  /* a mask of something in it may have made it: of that nothing is to be seen either */
+  if (tree_remove(AT_FDCWD, path) != 0) return failed(masking->failure, STEP, "cannot empty /%s", path);
   if (copy_directory(masking, path, &like) == 0 && lsetxattr(path, masking->opaque, "y", 1, 0) == 0) return 0;
   return failed(masking->failure, STEP, "cannot hide /%s", path);
 }
@@ -114,8 +123,9 @@ static int make_empty(struct masking *masking, const char *path) {
 static int hide(struct masking *masking, const char *path) {
   if (faccessat(masking->lower, path, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && (errno == ENOENT || errno == ENOTDIR))
     return 0;
-  if (copy_parents(masking, path) != 0) return failed(masking->failure, STEP, "cannot make the way to /%s", path);
-  return make_empty(masking, path);
+  enum way way = copy_parents(masking, path);
+  if (way == WAY_FAILED) return failed(masking->failure, STEP, "cannot make the way to /%s", path);
+  return way == WAY_HIDDEN ? 0 : make_empty(masking, path);
 }
 
 static bool is_among(const char *const *names, const char *name) {
@@ -133,7 +143,8 @@ static int hide_secret(struct masking *masking, const struct secrets *secrets, c
   char path[PATH_MAX];
   if (!emptied && !is_among(secrets->removed, name)) return 0;
   snprintf(path, sizeof path, "%s%s%s", secrets->in, secrets->in[0] == '\0' ? "" : "/", name);
-  if (copy_parents(masking, path) != 0) return failed(masking->failure, STEP, "cannot make the way to /%s", path);
+  if (copy_parents(masking, path) == WAY_FAILED)
+    return failed(masking->failure, STEP, "cannot make the way to /%s", path);
   return emptied ? make_empty(masking, path) : make_absent(masking, path);
 }
 
