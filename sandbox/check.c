@@ -42,12 +42,20 @@ static void check_kernel(struct findings *findings) {
   found(findings, false, "The kernel is %s; toroid-sandbox is tried on 6.1 and newer.", name.release);
 }
 
-static void check_cgroup(struct findings *findings, const char *base) {
-  struct plan plan = {.cgroup = base, .memory_bytes = 1 << 30, .pids = 1000, .cpu_milli = 1000};
+static void check_cgroup(struct findings *findings, const char *base, const char *state) {
+  struct plan plan = {.cgroup = base,
+                      .memory_bytes = 1 << 30,
+                      .pids = 1000,
+                      .cpu_milli = 1000,
+                      .cpu_weight = 100,
+                      .io_read_bps = 1ull << 40,
+                      .io_write_iops = 1 << 20};
+  struct stat dir = {0};
   struct cgroup cgroup;
   struct failure failure = {0};
   char sentence[640];
-  if (cgroup_create(&cgroup, &plan, &failure) != 0) {
+  if (stat(state, &dir) != 0) dir.st_dev = 0; /* which check_run tells */
+  if (cgroup_create(&cgroup, &plan, dir.st_dev, &failure) != 0) {
     failure_sentence(&failure, sentence, sizeof sentence);
     found(findings, true, "The cgroup directory that was given cannot be used: %s.", sentence);
     return;
@@ -163,7 +171,7 @@ int check_command(int argc, char **argv) {
   }
   static struct findings findings;
   check_kernel(&findings);
-  check_cgroup(&findings, cgroup);
+  check_cgroup(&findings, cgroup, state);
   check_run(&findings, state, cgroup);
   if (json)
     print_json(&findings);

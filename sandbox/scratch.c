@@ -67,6 +67,7 @@ int scratch_open(struct scratch *scratch, struct plan *plan, struct failure *fai
   if (scratch->fd < 0) return failed(failure, STEP, "cannot open %s", plan->scratch);
   struct stat dir;
   if (fstat(scratch->fd, &dir) != 0) return failed(failure, STEP, "cannot look at %s", plan->scratch);
+  scratch->device = dir.st_dev;
   errno = 0;
   if (dir.st_uid != geteuid() || (dir.st_mode & 077) != 0)
     return failed(failure, STEP, "%s must be ours with mode 0700, it is owned by %u with mode %04o", plan->scratch,

@@ -52,6 +52,18 @@ static int enter_network(struct run *run) {
   return kept ? slot_enter_alone(&run->slot, plan->alone_netns, &run->failure) : 0;
 }
 
+static int no_init(struct run *run) {
+  const char *cgroup = run->cgroup.path;
+  if (run->cgroup.fd >= 0 && errno == EAGAIN)
+    return failed(&run->failure, "clone", "%.280s, or one above it, lets no more processes in (pids.max)", cgroup);
+  if (run->cgroup.fd >= 0 && (errno == EBUSY || errno == EOPNOTSUPP))
+    return failed(&run->failure, "clone", "the kernel puts no process into %.280s", cgroup);
+  if (run->cgroup.fd >= 0 && errno == EACCES)
+    return failed(&run->failure, "clone",
+                  "no process may be put into %.280s by one that is outside of what was delegated", cgroup);
+  return failed(&run->failure, "clone", "the kernel makes no process in new namespaces");
+}
+
 static int start_init(struct run *run, uint64_t *mark) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
@@ -73,10 +85,7 @@ static int start_init(struct run *run, uint64_t *mark) {
     struct inside inside = {.plan = &run->plan, .cgroup = &run->cgroup, .supervisor = pair[1]};
     inside_main(&inside);
   }
-  if (run->init < 0 && placed && errno == EACCES)
-    return failed(&run->failure, "clone", "no process may be put into %s by one that is outside of what was delegated",
-                  run->cgroup.path);
-  if (run->init < 0) return failed(&run->failure, "clone", "the kernel makes no process in new namespaces");
+  if (run->init < 0) return no_init(run);
   close(pair[1]);
   run->socket = pair[0];
   return 0;
@@ -190,7 +199,7 @@ static int prepare(struct run *run) {
   if (!run->plan.rootless) run->uids_fd = uids_lock(&run->uid_base, run->plan.uid_base, &run->failure);
   if (run->failure.step[0] != '\0') return -1;
   step_done(&run->steps, "scratch", &mark);
-  if (cgroup_create(&run->cgroup, &run->plan, &run->failure) != 0) return -1;
+  if (cgroup_create(&run->cgroup, &run->plan, run->scratch.device, &run->failure) != 0) return -1;
   step_done(&run->steps, "cgroup", &mark);
   tell_created(run);
   if (start_init(run, &mark) != 0) return -1;

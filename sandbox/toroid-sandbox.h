@@ -96,10 +96,11 @@ struct plan {
   uint64_t caller;      /* its uid then */
   char why_single[200]; /* why it has no range of uids */
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
-  uint64_t status_fd, args_fd;                               /* NO_FD: none */
-  char resolver[4096];                                       /* what /etc/resolv.conf inside is to say */
-  const char *hosts;                                         /* what /etc/hosts is to say, or NULL */
-  char *command_line;                                        /* as the kernel shows it */
+  uint64_t cpu_weight, io_read_bps, io_write_bps, io_read_iops, io_write_iops;
+  uint64_t status_fd, args_fd; /* NO_FD: none */
+  char resolver[4096];         /* what /etc/resolv.conf inside is to say */
+  const char *hosts;           /* what /etc/hosts is to say, or NULL */
+  char *command_line;          /* as the kernel shows it */
   size_t command_line_bytes;
 };
 
@@ -172,9 +173,19 @@ void json_raw(struct json *json, const char *key, const char *value);
 /* Ends the object and writes it as one line; a reader that is gone or stuck does not stop us. */
 void json_send(struct json *json, int fd);
 
-/* ---- limits and the end of everything: cgroup.c ---- */
+/* ---- limits and the end of everything: cgroup.c, limits.c, usage.c, culprit.c ---- */
 
-enum { LIMIT_MEMORY, LIMIT_PIDS, LIMIT_CPU, LIMIT_COUNT };
+enum limit {
+  LIMIT_MEMORY,
+  LIMIT_PIDS,
+  LIMIT_CPU,
+  LIMIT_CPU_WEIGHT,
+  LIMIT_IO_READ_BPS,
+  LIMIT_IO_WRITE_BPS,
+  LIMIT_IO_READ_IOPS,
+  LIMIT_IO_WRITE_IOPS,
+  LIMIT_COUNT
+};
 
 struct cgroup {
   int fd;      /* ours, locked while we live; -1 when the host has no cgroup v2 */
@@ -186,13 +197,34 @@ struct cgroup {
   char limit[LIMIT_COUNT][256]; /* "" not asked for, "enforced", or "unsupported: …" */
 };
 
+enum { PRESSURE_CPU, PRESSURE_MEMORY, PRESSURE_IO, PRESSURE_COUNT };
+
 struct cgroup_stats {
-  bool has_cpu, has_memory_peak, has_pids_peak;
-  uint64_t cpu_us, throttled_us, memory_peak, oom_kills, pids_peak, pids_refused;
+  bool has_cpu, has_memory_peak, has_pids_peak, has_io, has_pressure[PRESSURE_COUNT];
+  uint64_t cpu_us, cpu_user_us, cpu_system_us, throttled_us;
+  uint64_t memory_peak, pids_peak;
+  uint64_t io_read_bytes, io_write_bytes, io_reads, io_writes;
+  uint64_t pressure_us[PRESSURE_COUNT]; /* how long at least one process waited */
+  uint64_t oom_kills;                   /* of ours, whoever had no memory left */
+  uint64_t memory_refused;              /* how often it was our own limit */
+  uint64_t pids_refused;
 };
 
-int cgroup_create(struct cgroup *cgroup, const struct plan *plan, struct failure *failure);
-/* How many processes are in it. */
+struct culprit {
+  char name[32]; /* as it called itself, plain characters only; "" not known */
+};
+
+/* `disk`: the device that the scratch is on, for the limits of reading and writing. */
+int cgroup_create(struct cgroup *cgroup, const struct plan *plan, dev_t disk, struct failure *failure);
+/* Writes what the plan asks for into our cgroup, and into `limit` how that went. */
+void limits_set(struct cgroup *cgroup, const struct plan *plan, dev_t disk, const char *base);
+/* As the verdict calls it. */
+const char *limit_name(int which);
+/* The process that was chosen when a run's memory ran out. The first looks through the kernel's log, the second at one
+ * record of it. */
+bool culprit_find(const char *cgroup, struct culprit *culprit);
+bool culprit_in(const char *record, const char *cgroup, struct culprit *culprit);
+/* How many processes are in it and below it. */
 size_t cgroup_count(const struct cgroup *cgroup);
 /* SIGKILL to all in it, then waits until none is left. */
 void cgroup_kill(const struct cgroup *cgroup);
@@ -205,6 +237,7 @@ int cgroup_collect(const char *base, struct failure *failure);
 
 struct scratch {
   int parent_fd, fd, lock_fd;
+  dev_t device;
   char name[256]; /* in the parent */
   bool reused;    /* an earlier run left its upper here */
 };
@@ -400,6 +433,7 @@ struct run {
   struct cgroup cgroup;
   struct slot slot;
   struct cgroup_stats stats;
+  struct culprit culprit;
   struct steps steps;
   struct failure failure; /* of ours, or of pid 1 while it set up */
   int failure_code;       /* 0: EXIT_OURS */

@@ -6,9 +6,6 @@
 
 #include "toroid-sandbox.h"
 
-static const char *const LIMIT_NAMES[LIMIT_COUNT] = {
-    [LIMIT_MEMORY] = "memoryBytes", [LIMIT_PIDS] = "pids", [LIMIT_CPU] = "cpuMilli"};
-
 static void word(struct json *json, const char *text) {
   json_string(json, NULL, text);
 }
@@ -24,7 +21,7 @@ void tell_created(const struct run *run) {
   if (run->plan.allow_count > 0) json_number(&json, "allowed", run->plan.allow_count);
   json_open(&json, "limits");
   for (int i = 0; i < LIMIT_COUNT; i++) {
-    if (run->cgroup.limit[i][0] != '\0') json_string(&json, LIMIT_NAMES[i], run->cgroup.limit[i]);
+    if (run->cgroup.limit[i][0] != '\0') json_string(&json, limit_name(i), run->cgroup.limit[i]);
   }
   if (run->plan.wall_ms != 0) json_string(&json, "wallMs", "enforced");
   json_close(&json);
@@ -37,7 +34,7 @@ void tell_created(const struct run *run) {
   for (int i = 0; i < LIMIT_COUNT; i++) {
     if (run->cgroup.limit[i][0] == 'u') {
       char text[32];
-      snprintf(text, sizeof text, "no-limit-%s", LIMIT_NAMES[i]);
+      snprintf(text, sizeof text, "no-limit-%s", limit_name(i));
       word(&json, text);
     }
   }
@@ -84,6 +81,18 @@ static const char *reason_of(const struct run *run, int status) {
   return signalled ? "signal" : "exit";
 }
 
+/* Whose memory it was: the counters tell our limit from all others. */
+static void sentence_of_oom(const struct run *run, char *into, size_t room) {
+  char whose[120], chosen[80] = "";
+  if (run->stats.memory_refused > 0)
+    snprintf(whose, sizeof whose, "it used more than its %llu bytes of memory",
+             (unsigned long long)run->plan.memory_bytes);
+  else
+    snprintf(whose, sizeof whose, "the memory that it shares with others was used up, not its own limit");
+  if (run->culprit.name[0] != '\0') snprintf(chosen, sizeof chosen, "; the kernel chose `%s`", run->culprit.name);
+  snprintf(into, room, "it was killed because %s%s", whose, chosen);
+}
+
 static void sentence_of(const struct run *run, const char *reason, int status, char *into, size_t room) {
   const struct plan *plan = &run->plan;
   unsigned long long number;
@@ -95,8 +104,7 @@ static void sentence_of(const struct run *run, const char *reason, int status, c
     snprintf(into, room, "%s",
              run->orphan ? "it was ended because the process that started it is gone" : "it was cancelled");
   else if (strcmp(reason, "oom") == 0)
-    snprintf(into, room, "it was killed because it used more than its %llu bytes of memory",
-             (unsigned long long)plan->memory_bytes);
+    sentence_of_oom(run, into, room);
   else if (strcmp(reason, "pids") == 0)
     snprintf(into, room, "it failed after it was refused more than its %llu processes", (unsigned long long)plan->pids);
   else if (strcmp(reason, "seccomp") == 0)
@@ -114,20 +122,46 @@ static int final_status(const struct run *run) {
   return run->has_status ? run->status : run->init_status;
 }
 
+static uint64_t cpu_us(const struct timeval *time) {
+  return (uint64_t)time->tv_sec * 1000000u + (uint64_t)time->tv_usec;
+}
+
+/* Without a cgroup, what wait counts: of pid 1 and of all that it has reaped. */
+static void put_stats(struct json *json, const struct run *run) {
+  const struct cgroup_stats *stats = &run->stats;
+  uint64_t user = stats->has_cpu ? stats->cpu_user_us : cpu_us(&run->usage.ru_utime);
+  uint64_t system = stats->has_cpu ? stats->cpu_system_us : cpu_us(&run->usage.ru_stime);
+  json_open(json, "stats");
+  json_number(json, "cpuUs", stats->has_cpu ? stats->cpu_us : user + system);
+  json_number(json, "cpuUserUs", user);
+  json_number(json, "cpuSystemUs", system);
+  json_number(json, "throttledUs", stats->throttled_us);
+  json_number_or_null(json, "memoryPeakBytes", stats->has_memory_peak, stats->memory_peak);
+  json_number(json, "maxRssBytes", (uint64_t)run->usage.ru_maxrss * 1024u);
+  json_number_or_null(json, "pidsPeak", stats->has_pids_peak, stats->pids_peak);
+  json_number(json, "wallMs", (run->ended_at - run->began) / 1000);
+  json_number(json, "oomKills", stats->oom_kills);
+  json_number_or_null(json, "ioReadBytes", stats->has_io, stats->io_read_bytes);
+  json_number_or_null(json, "ioWriteBytes", stats->has_io, stats->io_write_bytes);
+  json_number_or_null(json, "ioReads", stats->has_io, stats->io_reads);
+  json_number_or_null(json, "ioWrites", stats->has_io, stats->io_writes);
+  static const char *const PRESSURES[PRESSURE_COUNT] = {
+      [PRESSURE_CPU] = "cpuPressureUs", [PRESSURE_MEMORY] = "memoryPressureUs", [PRESSURE_IO] = "ioPressureUs"};
+  for (int i = 0; i < PRESSURE_COUNT; i++)
+    json_number_or_null(json, PRESSURES[i], stats->has_pressure[i], stats->pressure_us[i]);
+  json_close(json);
+}
+
 void tell_exit(struct run *run) {
   struct json json;
   char sentence[640];
   int status = final_status(run);
   bool setup = did_setup_fail(run);
   const char *reason = reason_of(run, status);
+  bool oom = strcmp(reason, "oom") == 0;
+  if (oom) (void)culprit_find(run->cgroup.name, &run->culprit);
   sentence_of(run, reason, status, sentence, sizeof sentence);
   if (setup) complain("%s", sentence);
-  uint64_t cpu_us = run->stats.cpu_us;
-  if (!run->stats.has_cpu) {
-    const struct rusage *usage = &run->usage;
-    cpu_us = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000u +
-             (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
-  }
   json_begin(&json);
   json_string(&json, "event", "exit");
   json_number_or_null(&json, "code", setup || WIFEXITED(status),
@@ -135,19 +169,12 @@ void tell_exit(struct run *run) {
   json_number_or_null(&json, "signal", !setup && WIFSIGNALED(status), (uint64_t)WTERMSIG(status));
   json_string(&json, "reason", reason);
   json_string(&json, "message", sentence);
+  if (oom) json_string(&json, "culprit", run->culprit.name[0] == '\0' ? NULL : run->culprit.name);
   if (setup) {
     json_string(&json, "step", run->failure.step);
     json_string(&json, "errno", run->failure.error == 0 ? NULL : errno_name(run->failure.error));
   }
-  json_open(&json, "stats");
-  json_number(&json, "cpuUs", cpu_us);
-  json_number(&json, "throttledUs", run->stats.throttled_us);
-  json_number_or_null(&json, "memoryPeakBytes", run->stats.has_memory_peak, run->stats.memory_peak);
-  json_number(&json, "maxRssBytes", (uint64_t)run->usage.ru_maxrss * 1024u);
-  json_number_or_null(&json, "pidsPeak", run->stats.has_pids_peak, run->stats.pids_peak);
-  json_number(&json, "wallMs", (run->ended_at - run->began) / 1000);
-  json_number(&json, "oomKills", run->stats.oom_kills);
-  json_close(&json);
+  put_stats(&json, run);
   json_send(&json, run->status_fd);
 }
 

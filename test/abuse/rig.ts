@@ -38,6 +38,8 @@ export interface Exit {
   readonly message: string;
   readonly step?: string;
   readonly stats: Readonly<Record<string, number | null>>;
+  /** With the reason `oom`: which process was chosen. */
+  readonly culprit?: string | null;
 }
 export interface Gone {
   readonly event: "gone";

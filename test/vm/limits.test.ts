@@ -17,14 +17,14 @@ describe("on a host with every cgroup v2 controller", () => {
   afterEach(() => machine.assertClean());
   after(() => machine[Symbol.asyncDispose]());
 
-  const BOMBS: readonly (readonly [string, string])[] = [
-    ["one process", "load memory 200"],
-    ["many processes together", "load memory 4 40"],
-    ["/dev/shm", "dd if=/dev/zero of=/dev/shm/x bs=1M count=200"],
-    ["/tmp", "dd if=/dev/zero of=/tmp/x bs=1M count=200"],
-    ["--tmpfs", "dd if=/dev/zero of=/cache/x bs=1M count=200"],
+  const BOMBS: readonly (readonly [string, string, string])[] = [
+    ["one process", "load memory 200", "load"],
+    ["many processes together", "load memory 4 40", "load"],
+    ["/dev/shm", "dd if=/dev/zero of=/dev/shm/x bs=1M count=200", "dd"],
+    ["/tmp", "dd if=/dev/zero of=/tmp/x bs=1M count=200", "dd"],
+    ["--tmpfs", "dd if=/dev/zero of=/cache/x bs=1M count=200", "dd"],
   ];
-  for (const [where, line] of BOMBS) {
+  for (const [where, line, chosen] of BOMBS) {
     test(`memory in ${where} ends the whole run as oom, and the neighbour does not notice`, SLOW, async (t) => {
       if (!machine.ready(t)) return;
       const done = await machine.sh(`${NEIGHBOUR}
@@ -32,7 +32,11 @@ describe("on a host with every cgroup v2 controller", () => {
         wait`);
       const bomb = done.run("bomb");
       assert.deepEqual([...summary(bomb), bomb.stdout.includes("survived")], [137, null, 9, "oom", false], bomb.stderr);
-      assert.equal(bomb.exit?.message, `it was killed because it used more than its ${MEMORY} bytes of memory`);
+      assert.equal(
+        bomb.exit?.message,
+        `it was killed because it used more than its ${MEMORY} bytes of memory; the kernel chose \`${chosen}\``,
+      );
+      assert.equal(bomb.exit?.culprit, chosen);
       assert.ok(stat(bomb, "oomKills") >= 1);
       const peak = stat(bomb, "memoryPeakBytes");
       assert.ok(peak > MEMORY * 0.9 && peak <= MEMORY * 1.02, `${peak}`);
@@ -82,16 +86,30 @@ describe("on a host with every cgroup v2 controller", () => {
     assert.deepEqual(summary(run("killed")), [137, null, 9, "signal"]);
   });
 
-  const ANCESTOR = { todo: "without --memory-bytes the counters are not there, with it the sentence blames the run" };
-  test("memory that DIR itself has no more of is told as oom, and not as the run's own limit", ANCESTOR, async (t) => {
+  test("memory that DIR itself has no more of is told as oom, and not as the run's own limit", async (t) => {
     if (!machine.ready(t)) return;
     const { run } = await machine.sh(`mkdir $CGROUPS/slice; echo ${MEMORY} > $CGROUPS/slice/memory.max
       CGROUP=$CGROUPS/slice run unlimited -- load memory 200
       CGROUP=$CGROUPS/slice run limited --memory-bytes ${8 * MEMORY} -- load memory 200
       rmdir $CGROUPS/slice`);
-    assert.deepEqual(summary(run("limited")), [137, null, 9, "oom"]);
-    assert.doesNotMatch(run("limited").exit?.message ?? "", /its \d+ bytes of memory/);
-    assert.deepEqual(summary(run("unlimited")), [137, null, 9, "oom"]);
+    for (const name of ["limited", "unlimited"]) {
+      assert.deepEqual(summary(run(name)), [137, null, 9, "oom"]);
+      assert.equal(
+        run(name).exit?.message,
+        "it was killed because the memory that it shares with others was used up, not its own limit; the kernel chose `load`",
+      );
+    }
+  });
+
+  test("the culprit's name is shown as plain text, whatever it called itself", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`run named --memory-bytes ${MEMORY} -- \
+      load called "$(printf 'a,pid=1,uid=0\\033')" memory 200`);
+    assert.deepEqual(
+      [...summary(run("named")), run("named").exit?.culprit],
+      [137, null, 9, "oom", "a?pid?1?uid?0?x1b"],
+      run("named").exit?.message ?? "",
+    );
   });
 
   for (const kind of ["forks", "threads"]) {
@@ -116,13 +134,15 @@ describe("on a host with every cgroup v2 controller", () => {
     assert.ok((run("well").gone?.leftoverProcesses ?? 0) >= 25, JSON.stringify(run("well").gone));
   });
 
-  test("pids: a fork bomb is held for as long as it may run, then ended while it forks", SLOW, async (t) => {
+  test("pids: a fork bomb is held for as long as it runs, and is ended while it forks", SLOW, async (t) => {
     if (!machine.ready(t)) return;
     const done = await machine.sh(`${NEIGHBOUR}
-      run bomb --pids 60 --cpu-milli 500 --wall-ms 1500 --grace-ms 200 -- load bomb
-      wait`);
+      start bomb --pids 60 --cpu-milli 500 --wall-ms 60000 --grace-ms 200 -- load bomb
+      heard bomb started
+      until grep -q 'max [1-9]' $(cgroup_of bomb)/pids.events; do sleep 0.02; done
+      kill $(helper_of bomb); wait`);
     const bomb = done.run("bomb");
-    assert.deepEqual([bomb.code, bomb.exit?.reason], [124, "timeout"], bomb.stderr);
+    assert.equal(bomb.exit?.reason, "cancelled", bomb.stderr);
     assert.equal(stat(bomb, "pidsPeak"), 60);
     assert.ok((bomb.gone?.leftoverProcesses ?? 61) <= 60);
     assert.deepEqual(summary(done.run("neighbour")), [7, 7, null, "exit"]);
@@ -145,6 +165,78 @@ describe("on a host with every cgroup v2 controller", () => {
     assert.ok(stat(run("busy"), "cpuUs") > 500_000, `${stat(run("busy"), "cpuUs")} µs`);
     assert.deepEqual(run("busy").created?.limits, { wallMs: "enforced" });
   });
+  test("processor time that is short is shared by --cpu-weight", async (t) => {
+    if (!machine.ready(t)) return;
+    const { stdout, run } = await machine.sh(`for name in heavy light; do
+        weight=1000; [ $name = heavy ] || weight=10
+        start $name --cpu-weight $weight -- sh -c 'echo up; load spin 4 60000'; printed $name up
+      done
+      used() { sed -n 's/^usage_usec //p' $(cgroup_of $1)/cpu.stat; }
+      heavy=$(used heavy) light=$(used light)
+      until [ $(($(used heavy) - heavy)) -gt 3000000 ]; do sleep 0.05; done
+      echo $(($(used light) - light)); kill $(helper_of heavy) $(helper_of light); wait`);
+    assert.ok(Number(stdout) < 1_000_000, `${stdout.trim()} µs, when the other had three seconds`);
+    assert.deepEqual(run("heavy").created?.limits, { cpuWeight: "enforced" });
+  });
+
+  for (const [what, option, direction, counter] of [
+    ["bytes written to the scratch's disk", "--io-write-bps 2097152", "write", "ioWriteBytes"],
+    ["bytes read from it", "--io-read-bps 2097152", "read", "ioReadBytes"],
+  ] as const) {
+    test(`${what} are held to ${option.split(" ")[0]}, and counted`, SLOW, async (t) => {
+      if (!machine.ready(t)) return;
+      const { run } = await machine.sh(`run free -- load ${direction} 8 4096
+        run held ${option} --wall-ms 30000 -- load ${direction} 8 4096`);
+      for (const name of ["free", "held"])
+        assert.ok(stat(run(name), counter) >= 8 * MIB, JSON.stringify(run(name).exit));
+      const rate = stat(run("held"), counter) / (stat(run("held"), "wallMs") / 1000);
+      assert.ok(rate < 3 * MIB, `${rate} bytes a second`);
+      assert.ok(stat(run("held"), "ioPressureUs") > 1_000_000, JSON.stringify(run("held").exit));
+    });
+  }
+
+  test(
+    "writes to and reads from the scratch's disk are held to --io-write-iops and --io-read-iops",
+    SLOW,
+    async (t) => {
+      if (!machine.ready(t)) return;
+      const { run } = await machine.sh(`run writes --io-write-iops 50 --wall-ms 30000 -- load write 1 4
+      run reads --io-read-iops 50 --wall-ms 30000 -- load read 1 4`);
+      for (const [name, counter] of [
+        ["writes", "ioWrites"],
+        ["reads", "ioReads"],
+      ] as const) {
+        assert.ok(stat(run(name), counter) >= 200, JSON.stringify(run(name).exit));
+        const rate = stat(run(name), counter) / (stat(run(name), "wallMs") / 1000);
+        assert.ok(rate < 75, `${name}: ${rate} a second`);
+      }
+    },
+  );
+
+  test("reading and writing of a scratch that is on no disk cannot be limited, and that is said", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`mkdir -m 711 /tmp/state; STATE=/tmp/state
+      run memory --io-write-bps 1048576 -- true
+      until rmdir /tmp/state; do sleep 0.05; done 2> /dev/null`);
+    const { created } = done.run("memory");
+    assert.match(
+      created?.limits["ioWriteBps"] ?? "",
+      /^unsupported: the scratch is on no block device \(but on 0:\d+\), so/,
+    );
+    assert.deepEqual(created?.weak, ["no-limit-ioWriteBps"]);
+  });
+
+  test("what a run used is told in full", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`run used -- sh -c 'load memory 20; load spin 3 500; load write 1 1024'`);
+    const used = run("used");
+    const parts = stat(used, "cpuUserUs") + stat(used, "cpuSystemUs");
+    assert.ok(Math.abs(parts - stat(used, "cpuUs")) <= 2, JSON.stringify(used.exit));
+    assert.ok(stat(used, "memoryPeakBytes") > 20 * MIB && stat(used, "pidsPeak") >= 5, JSON.stringify(used.exit));
+    for (const name of ["ioWriteBytes", "ioWrites", "cpuPressureUs"]) assert.ok(stat(used, name) > 0, name);
+    for (const name of ["ioReadBytes", "ioReads", "memoryPressureUs", "ioPressureUs"]) stat(used, name);
+  });
+
   const ALL = `--memory-bytes ${MEMORY} --pids 50 --cpu-milli 1500 --wall-ms 30000`;
 
   test("what is called enforced is written in the cgroup", async (t) => {
@@ -180,11 +272,29 @@ describe("on a host with every cgroup v2 controller", () => {
     const done = await machine.sh(`mkdir $DELEGATED/busy; echo "+memory +pids +cpu" > $DELEGATED/cgroup.subtree_control
       sleep 1000 & echo $! > $DELEGATED/busy/cgroup.procs
       CGROUP=$DELEGATED/busy run busy ${ALL} -- true
+      CGROUP=$DELEGATED/busy run bare -- true
       kill %1; until rmdir $DELEGATED/busy; do sleep 0.05; done 2> /dev/null
       echo "-memory -pids -cpu" > $DELEGATED/cgroup.subtree_control`);
-    const busy = done.run("busy");
-    assert.deepEqual([...summary(busy), busy.started], [125, 125, null, "setup", undefined]);
-    assert.notEqual(busy.created?.limits["memoryBytes"], "enforced");
+    for (const { code, created, exit } of [done.run("busy"), done.run("bare")]) {
+      assert.deepEqual([code, created, exit?.reason, exit?.step], [125, undefined, "setup", "cgroup"]);
+      assert.match(
+        exit?.message ?? "",
+        /delegated\/busy has processes of its own \(\d+ for one\).*: move them to a cgroup/,
+      );
+    }
+  });
+
+  test("a DIR in a threaded part of the hierarchy is refused with its type", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } =
+      await machine.sh(`mkdir -p $CGROUPS/threads/below; echo threaded > $CGROUPS/threads/below/cgroup.type
+      CGROUP=$CGROUPS/threads/below run below -- true; CGROUP=$CGROUPS/threads run above -- true
+      rmdir $CGROUPS/threads/below $CGROUPS/threads`);
+    assert.match(
+      run("below").stderr,
+      /threads\/below is of the type `threaded`: give a directory of the type `domain`/,
+    );
+    assert.match(run("above").stderr, /threads is of the type `domain threaded`/);
   });
 
   test("a host without cgroup v2 limits nothing and says so, and the run is ended all the same", async (t) => {
@@ -236,7 +346,7 @@ END
       grep -c . $JOB/before; cmp $JOB/before $JOB/during && cmp $JOB/before $JOB/after && echo same
       rmdir $CGROUPS/given`);
     const [controllers, cgroups, things, same] = done.stdout.split("\n");
-    assert.deepEqual([controllers, cgroups, same], ["cpu memory pids", "1", "same"], done.stdout + done.stderr);
+    assert.deepEqual([controllers, cgroups, same], ["cpu io memory pids", "1", "same"], done.stdout + done.stderr);
     assert.ok(Number(things) > 40, `only ${things} things were looked at`);
   });
 
@@ -246,5 +356,17 @@ END
     assert.match(done.run("default").created?.cgroup ?? "", /^\/sys\/fs\/cgroup\/toroid\/toroid-[0-9a-f]{16}$/);
     assert.equal(done.run("default").exit?.reason, "oom");
     assert.equal(done.stdout, "");
+  });
+
+  test("a DIR that lets no more processes in is told as that", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`mkdir $CGROUPS/full; echo 0 > $CGROUPS/full/pids.max
+      CGROUP=$CGROUPS/full run full -- true
+      rmdir $CGROUPS/full`);
+    assert.deepEqual(summary(run("full")), [125, 125, null, "setup"]);
+    assert.match(
+      run("full").stderr,
+      /clone: .*full\/toroid-[0-9a-f]+, or one above it, lets no more processes in \(pids\.max\): EAGAIN/,
+    );
   });
 });

@@ -4,13 +4,18 @@
  *   load forks N                  N processes that sleep; says how many there are, fails when refused
  *   load threads N                the same with threads
  *   load bomb                     processes that make processes, for ever
- *   load spin THREADS MS          keeps so many threads busy for so long */
+ *   load spin THREADS MS          keeps so many threads busy for so long
+ *   load write MIB KIB            a file of MIB written in pieces of KIB, past the cache; load read: and then read so
+ *   load called NAME ...          one of these under a name */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -94,7 +99,29 @@ static int bomb(void) {
   for (;;) (void)!fork();
 }
 
+static int move(int fd, bool out, long mib, long kib) {
+  size_t bytes = (size_t)kib << 10;
+  char *piece = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (fd < 0 || piece == MAP_FAILED) return 2;
+  for (long done = 0; done < mib << 10; done += kib) {
+    ssize_t moved = out ? write(fd, piece, bytes) : read(fd, piece, bytes);
+    if (moved == (ssize_t)bytes) continue;
+    printf("%ld KiB, then %s\n", done, strerrorname_np(errno));
+    return 1;
+  }
+  return close(fd);
+}
+
+static int disk(bool back, long mib, long kib) {
+  int wrote = move(open("/var/disk", O_WRONLY | O_CREAT | O_DIRECT, 0600), true, mib, kib);
+  return wrote != 0 || !back ? wrote : move(open("/var/disk", O_RDONLY | O_DIRECT), false, mib, kib);
+}
+
 int main(int argc, char **argv) {
+  if (argc > 3 && strcmp(argv[1], "called") == 0) {
+    prctl(PR_SET_NAME, argv[2]);
+    argc -= 2, argv += 2;
+  }
   const char *what = argc > 1 ? argv[1] : "";
   long first = number(argv, argc, 2, 1), second = number(argv, argc, 3, 1);
   if (strcmp(what, "memory") == 0) return memory(first, second);
@@ -102,5 +129,6 @@ int main(int argc, char **argv) {
   if (strcmp(what, "threads") == 0) return threads(first);
   if (strcmp(what, "spin") == 0) return spin(first, second);
   if (strcmp(what, "bomb") == 0) return bomb();
+  if (strcmp(what, "write") == 0 || strcmp(what, "read") == 0) return disk(what[0] == 'r', first, second);
   return 125;
 }
