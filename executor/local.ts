@@ -87,7 +87,8 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   if (slot === undefined) throw new ToroidError("TOR_INTERNAL", "there is no slot");
   const imageCache = join(state, "images");
   await mkdir(imageCache);
-  const images = new ImageStore({ defaultImage: o.defaultImage, imagesDir: o.imagesDir, cacheDir: imageCache });
+  const { defaultImage, imagesDir, sandbox } = o;
+  const images = new ImageStore({ defaultImage, imagesDir, cacheDir: imageCache, helper: sandbox });
   const never = new AbortController().signal;
   const settings = { helper: o.sandbox, cgroup: null, weak: [], masks: [state] };
   const workspace = cleanup.use(await Workspace.make(state, slot, settings, never));

@@ -75,6 +75,7 @@ export async function runExecutor(
       defaultImage: config.defaultImage,
       imagesDir: config.imagesDir,
       cacheDir: dirs.imageCache,
+      helper: config.sandbox,
     }),
     artifacts: new Artifacts(config.artifactsDir, dirs.artifactCache),
     lookup: lookupAt(config.network.dns),

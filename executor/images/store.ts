@@ -12,6 +12,8 @@ export interface ImageStoreOptions {
   readonly imagesDir: string;
   /** Where archives are unpacked to, once each. */
   readonly cacheDir: string;
+  /** The sandbox helper's binary. */
+  readonly helper: string;
 }
 
 /** A lower layer, as the sandbox helper takes it. */
@@ -30,7 +32,7 @@ export class ImageStore {
 
   constructor(o: ImageStoreOptions) {
     this.#o = o;
-    this.#tars = new TarImages(o.cacheDir);
+    this.#tars = new TarImages(o.cacheDir, o.helper);
   }
 
   /**
