@@ -62,6 +62,10 @@ struct masking {
   struct failure *failure;
 };
 
+const char *opaque_attribute(bool rootless) {
+  return rootless ? "user.overlay.opaque" : "trusted.overlay.opaque"; /* what is trusted is the host's root's alone */
+}
+
 static uid_t shown_as(const struct masking *masking, uid_t owner) {
   const uid_t nobody = masking->count == UID_COUNT ? UID_COUNT - 2 : 0;
   return masking->base + (owner < masking->count ? owner : nobody);
@@ -213,7 +217,7 @@ int mask_build(int layer, int lower, bool host, const struct plan *plan, uint64_
   struct masking masking = {.lower = lower,
                             .base = (uid_t)uid_base,
                             .count = (uid_t)plan->uid_count,
-                            .opaque = plan->rootless ? "user.overlay.opaque" : "trusted.overlay.opaque",
+                            .opaque = opaque_attribute(plan->rootless),
                             .failure = failure};
   struct stat root;
   if (fstat(lower, &root) != 0 || fchdir(layer) != 0 || own(&masking, ".", &root) != 0 ||

@@ -165,6 +165,8 @@ int say_failure(const struct failure *failure);
 struct unpack_plan {
   bool is_layer; /* `.wh.` names are whiteouts */
   uint64_t max_bytes, max_files;
+  bool rootless;      /* by a user, in its user namespace */
+  uint64_t uid_count; /* of that; owners beyond become nobody */
 };
 
 struct unpack_report {

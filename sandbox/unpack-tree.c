@@ -75,7 +75,7 @@ static bool is_whiteout(const struct stat *is) {
 }
 
 static int set_opaque(struct tree *tree, int dir, const char *path) {
-  if (fsetxattr(dir, "trusted.overlay.opaque", "y", 1, 0) == 0) return 0;
+  if (fsetxattr(dir, opaque_attribute(tree->plan->rootless), "y", 1, 0) == 0) return 0;
   return cannot(tree, path, "cannot be marked as opaque");
 }
 
@@ -149,9 +149,10 @@ static int open_parent(struct tree *tree, const char *path, const char **leaf) {
 /* ---- what an entry looks like ---- */
 
 static uint32_t owner(struct tree *tree, uint64_t id) {
-  if (id < UID_COUNT) return (uint32_t)id;
+  const uint64_t count = tree->plan->rootless ? tree->plan->uid_count : UID_COUNT;
+  if (id < count) return (uint32_t)id;
   tree->report->owners_to_nobody++; /* as it would be shown inside anyway, but so it can be changed there */
-  return NOBODY;
+  return NOBODY < count ? NOBODY : 0;
 }
 
 /* As the kernel has it in a file system of the host: version 2, which is root's. A version 3 is of a user namespace. */

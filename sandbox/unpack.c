@@ -68,7 +68,7 @@ int unpack(const struct unpack_plan *plan, int into, int stream, int cancel, str
       .step = STEP,
       .root = into,
       .stream = stream,
-      .capabilities = FOR_FILES | (plan->is_layer ? BIT(CAP_SYS_ADMIN) : 0),
+      .capabilities = FOR_FILES | (plan->is_layer && !plan->rootless ? BIT(CAP_SYS_ADMIN) : 0),
       .cancel = cancel,
       .work = unpack_tree,
       .plan = plan,
@@ -126,13 +126,23 @@ void json_unpacked(struct json *json, const struct unpack_report *report) {
   json_number(json, "ownersToNobody", report->owners_to_nobody);
 }
 
+/* A user's archive has the owners that the user's runs have. */
+static int enter(struct unpack_plan *plan, struct failure *failure) {
+  static struct plan run;
+  if (geteuid() == 0) return 0;
+  if (rootless_enter(&run, failure) != 0) return -1;
+  plan->rootless = true;
+  plan->uid_count = run.uid_count;
+  return 0;
+}
+
 int unpack_command(int argc, char **argv) {
   struct unpack_plan plan = {.max_bytes = DEFAULT_ARCHIVE_BYTES, .max_files = DEFAULT_ARCHIVE_FILES};
   struct unpack_report report = {0};
   struct failure failure = {0};
   const char *into = NULL;
   if (parse(argc, argv, &plan, &into) != 0) return EXIT_OURS;
-  if (unpack_into(&plan, into, &report, &failure) != 0) return say_failure(&failure);
+  if (enter(&plan, &failure) != 0 || unpack_into(&plan, into, &report, &failure) != 0) return say_failure(&failure);
   struct json json;
   json_begin(&json);
   json_unpacked(&json, &report);

@@ -14,6 +14,15 @@ import { isAlive } from "../support/child.ts";
 import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
 import { CALLER, type Caller, FIRST_SUBUID, type RootlessRig, rootlessRig, SUBUIDS } from "./rootless-rig.ts";
+import { archive } from "./sandbox/archives.ts";
+
+const HIS = { name: "etc/his", uid: 1234, gid: 5678, mode: 0o4755 } as const;
+
+interface Unpacked {
+  readonly into: string;
+  readonly code: number | undefined;
+  readonly said: Readonly<Record<string, number>>;
+}
 
 const summary = ({ code, exit }: Outcome): unknown[] => [code, exit?.code, exit?.signal, exit?.reason];
 
@@ -111,6 +120,41 @@ for (const who of ["ranges", "alone"] as const satisfies readonly Caller[]) {
       }
       await sandbox.run([], ["/nothing"], { scratch });
     });
+
+    test("unpacks archives for itself, with owners, whiteouts and opaque directories", async (t) => {
+      if (!needs(t, NEEDED)) return;
+      const base = await unpack(
+        "base",
+        archive({ name: "etc/", type: "5" }, HIS, { name: "old/x" }, { name: "cut/x" }),
+      );
+      const top = await unpack(
+        "top",
+        archive(
+          { name: ".wh.old" },
+          { name: "cut/.wh..wh..opq" },
+          { name: "cut/y" },
+          { name: "etc/given", data: "mine" },
+        ),
+        "--layer",
+      );
+      assert.deepEqual([base.code, base.said["ownersToNobody"], top.code], [0, hasRanges ? 0 : 2, 0]);
+      const owner = hasRanges ? `${FIRST_SUBUID + 1233}:${FIRST_SUBUID + 5677}` : `${CALLER}:${CALLER}`;
+      assert.equal(await ownerOf(join(base.into, "etc", "his")), owner);
+      const options = ["--image", base.into];
+      const { stdout } = await sandbox.sh("stat -c %u:%g /etc/his; cat /etc/given; ls -d /old /cut/*", options, {
+        image: top.into,
+      });
+      assert.equal(stdout, `${hasRanges ? "1234:5678" : "0:0"}\nmine/cut/y\n`);
+      const hostile = await unpack("hostile", archive({ name: "../out", data: "x" }));
+      assert.deepEqual([hostile.code, await readdir(hostile.into)], [125, []]);
+    });
+
+    async function unpack(name: string, tar: Buffer, ...options: readonly string[]): Promise<Unpacked> {
+      const into = await sandbox.directory(`${name}-of-${who}`);
+      const [program = "", ...words] = [...sandbox.helper, "unpack", "--into", into, ...options];
+      const { exitCode, stdout } = await execa(program, words, { input: tar, reject: false });
+      return { into, code: exitCode, said: exitCode === 0 ? JSON.parse(stdout) : {} };
+    }
 
     test("/dev works, and there is a terminal of one's own", async (t) => {
       if (!needs(t, NEEDED)) return;

@@ -111,10 +111,10 @@ async function runExample(
   await copyFile(HELPER, join(bin, "toroid-sandbox"));
   await chmod(join(bin, "toroid-sandbox"), 0o755);
   if (ordinary) await chown(work, ORDINARY_USER, ORDINARY_USER);
-  const become = ["setpriv", `--reuid=${ORDINARY_USER}`, `--regid=${ORDINARY_USER}`, "--clear-groups", "--"];
-  const [program = "", ...words] = [...(ordinary ? become : []), "sh", "-e", "-c", script];
+  const who = ordinary ? ORDINARY_USER : 0;
+  const words = [`--reuid=${who}`, `--regid=${who}`, "--clear-groups", "--", "sh", "-e", "-c", script];
   const env = { PATH: `${bin}:${process.env["PATH"] ?? ""}` };
-  const { stdout, stderr } = await execa(program, words, { cwd: work, env, reject: false, stripFinalNewline: false });
+  const { stdout, stderr } = await execa("setpriv", words, { cwd: work, env, reject: false, stripFinalNewline: false });
   assert.ok(existsSync(work));
   return { stdout, stderr };
 }
