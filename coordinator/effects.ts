@@ -11,7 +11,7 @@ import type { Stage } from "../protocol/stage.ts";
 import { CANCEL_SIGNAL, commandSubject } from "../protocol/subjects.ts";
 import { COMMAND_VERSION } from "../protocol/versions.ts";
 import { accept } from "./accept.ts";
-import { workOf } from "./actors/build.ts";
+import { workOf } from "./actors/build/work.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
 import { makeSummaryWriter } from "./projections/summary-writer.ts";

@@ -11,16 +11,10 @@ import { assertNever } from "../protocol/errors.ts";
 import type { BuildEvent, LaneEvent, PushEvent, QueueRequest, StageEvent, StageResult } from "../protocol/events.ts";
 import { type BuildId, type EnvironmentId, PLAN_STAGE, type StageId } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
-import {
-  type Build,
-  type BuildCommand,
-  blocked,
-  causesOf,
-  isComplete,
-  roundsOf,
-  settledOf,
-  startable,
-} from "./actors/build.ts";
+import { blocked, isComplete, roundsOf, settledOf, startable } from "./actors/build/rounds.ts";
+import type { Build } from "./actors/build/state.ts";
+import { causesOf } from "./actors/build/work.ts";
+import type { BuildCommand } from "./actors/build.ts";
 import { type Lane, type Place, superseded } from "./actors/environment/lane.ts";
 import type { LaneCommand } from "./actors/environment.ts";
 import type { StageCommand } from "./actors/stage.ts";

@@ -3,7 +3,8 @@ import { type BuildId, PLAN_STAGE, type StageId } from "../../protocol/ids.ts";
 import type { Stage } from "../../protocol/stage.ts";
 import type { StageStatus } from "../../protocol/states.ts";
 import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
-import { type Build, roundsOf } from "../actors/build.ts";
+import { roundsOf } from "../actors/build/rounds.ts";
+import type { Build } from "../actors/build/state.ts";
 
 /** The summary of a build whose own log is known up to `seq`, with the stages that `before` had. */
 export function withBuild(before: BuildSummary | null, id: BuildId, build: Build, seq: number): BuildSummary | null {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Build, type BuildCommand, buildActor } from "../../../coordinator/actors/build.ts";
+import type { Build } from "../../../coordinator/actors/build/state.ts";
+import { type BuildCommand, buildActor } from "../../../coordinator/actors/build.ts";
 import type { Lane } from "../../../coordinator/actors/environment/lane.ts";
 import { environmentActor, type LaneCommand } from "../../../coordinator/actors/environment.ts";
 import { type Effect, reactToBuild, reactToLane, reactToPush, reactToStage } from "../../../coordinator/reactions.ts";

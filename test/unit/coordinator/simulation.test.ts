@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { buildActor, isComplete, roundsOf, settledOf } from "../../../coordinator/actors/build.ts";
+import { isComplete, roundsOf, settledOf } from "../../../coordinator/actors/build/rounds.ts";
+import { buildActor } from "../../../coordinator/actors/build.ts";
 import { environmentActor } from "../../../coordinator/actors/environment.ts";
 import { stageActor } from "../../../coordinator/actors/stage.ts";
 import { decode } from "../../../protocol/codec.ts";

@@ -1,16 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import {
-  type Build,
-  type BuildCommand,
-  blocked,
-  buildActor,
-  isComplete,
-  roundsOf,
-  settledOf,
-  startable,
-} from "../../../../coordinator/actors/build.ts";
+import { blocked, isComplete, roundsOf, settledOf, startable } from "../../../../coordinator/actors/build/rounds.ts";
+import type { Build } from "../../../../coordinator/actors/build/state.ts";
+import { type BuildCommand, buildActor } from "../../../../coordinator/actors/build.ts";
 import type { BuildEvent, StageOutcome } from "../../../../protocol/events.ts";
 import type { StagePlan } from "../../../../protocol/pipeline/plan.ts";
 import { Lived, planWith, push, source, stagePlan, target } from "../samples.ts";

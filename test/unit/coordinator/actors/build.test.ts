@@ -1,16 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  type Build,
-  type BuildCommand,
-  blocked,
-  buildActor,
-  isComplete,
-  readiness,
-  roundsOf,
-  startable,
-  workOf,
-} from "../../../../coordinator/actors/build.ts";
+import { blocked, isComplete, readiness, roundsOf, startable } from "../../../../coordinator/actors/build/rounds.ts";
+import type { Build } from "../../../../coordinator/actors/build/state.ts";
+import { workOf } from "../../../../coordinator/actors/build/work.ts";
+import { type BuildCommand, buildActor } from "../../../../coordinator/actors/build.ts";
 import type { StageOutcome } from "../../../../protocol/events.ts";
 import type { StagePlan } from "../../../../protocol/pipeline/plan.ts";
 import { ARTIFACT, Lived, planWith, push, source, stagePlan, target } from "../samples.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { type Build, type BuildCommand, buildActor } from "../../../../coordinator/actors/build.ts";
+import type { Build } from "../../../../coordinator/actors/build/state.ts";
+import { type BuildCommand, buildActor } from "../../../../coordinator/actors/build.ts";
 import { withBuild, withStage } from "../../../../coordinator/projections/summaries.ts";
 import type { BuildEvent, StageEvent } from "../../../../protocol/events.ts";
 import { PLAN_STAGE, type StageId } from "../../../../protocol/ids.ts";

@@ -1,0 +1,40 @@
+/** A build as data: the fold of its log. */
+import type { BuildOutcome, StageOutcome } from "../../../protocol/events.ts";
+import type { Plan } from "../../../protocol/pipeline/plan.ts";
+import type { BuildStatus } from "../../../protocol/states.ts";
+import type { Artifact, CheckedSource, Push } from "../../../protocol/work.ts";
+
+/** How one round of a stage ended. */
+export interface Settled {
+  readonly stage: string;
+  readonly round: number;
+  readonly outcome: StageOutcome;
+  readonly message: string;
+  readonly outputs: Readonly<Record<string, string>>;
+}
+
+/** An environment that somebody asked for, beyond what the plan does by itself. */
+export interface Requested {
+  readonly key: string;
+  readonly environment: string;
+  readonly round: number;
+  readonly params: Readonly<Record<string, string>>;
+  readonly by: string;
+  readonly byScript: boolean;
+}
+
+export interface Build {
+  readonly status: BuildStatus;
+  readonly push: Push | null;
+  readonly by: string;
+  readonly createdAtMs: number;
+  readonly source: CheckedSource | null;
+  readonly plan: Plan | null;
+  readonly settled: readonly Settled[];
+  readonly requested: readonly Requested[];
+  readonly artifact: Artifact | null;
+  readonly cancel: { readonly by: string; readonly why: string } | null;
+  readonly outcome: BuildOutcome | null;
+  readonly message: string;
+  readonly finishedAtMs: number | null;
+}

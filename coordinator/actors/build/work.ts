@@ -1,0 +1,35 @@
+/** What is said of a build to others: to executors, and to lanes. Pure. */
+import type { StageContext, Work } from "../../../protocol/work.ts";
+import type { StageRound } from "./rounds.ts";
+import type { Build } from "./state.ts";
+
+/** Names of who is behind a round: who pushed and wrote it, and who asked for it. */
+export function causesOf(build: Build, { stage, round }: Pick<StageRound, "stage" | "round">): readonly string[] {
+  const { push, source, by } = build;
+  const asked = build.requested.filter(
+    (one) => one.environment === stage.environment && one.round === round && !one.byScript,
+  );
+  const names = [...(push?.people ?? []), push?.author ?? "", source?.author ?? "", by, ...asked.map((one) => one.by)];
+  return [...new Set(names)].filter((name) => name !== "");
+}
+
+/** What an executor needs to run a round. Null while the build has no plan. */
+export function workOf(
+  build: Build,
+  { stage, round }: Pick<StageRound, "stage" | "round">,
+  lane: { readonly fence: number; readonly previousCommit: string | null } | null,
+): Work | null {
+  if (build.push === null || build.source === null) return null;
+  const asked = build.requested.find((one) => one.environment === stage.environment && one.round === round);
+  const outputs: Record<string, Readonly<Record<string, string>>> = {};
+  for (const one of build.settled) if (one.outcome === "passed") outputs[one.stage] = one.outputs;
+  const context: StageContext = {
+    artifact: build.artifact,
+    outputs,
+    params: { ...build.push.params, ...asked?.params },
+    environments: build.plan?.stages.flatMap((one) => (one.environment === null ? [] : [one.environment])) ?? [],
+    fence: lane?.fence ?? null,
+    previousCommit: lane?.previousCommit ?? null,
+  };
+  return { kind: "stage", remote: build.push.remote, source: build.source, stage, context };
+}
