@@ -7,7 +7,10 @@ import { lint } from "./commands/lint.ts";
 import { logs } from "./commands/logs.ts";
 import { notify } from "./commands/notify.ts";
 import { pause } from "./commands/pause.ts";
+import { promote } from "./commands/promote.ts";
+import { release } from "./commands/release.ts";
 import { resume } from "./commands/resume.ts";
+import { rollback } from "./commands/rollback.ts";
 import { run } from "./commands/run.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
@@ -27,6 +30,9 @@ export const VERBS: readonly Verb[] = [
   pause,
   resume,
   approve,
+  promote,
+  rollback,
+  release,
   cancel,
   notify,
   doctor,

@@ -9,6 +9,12 @@ export const repositoryList = z.looseObject({
   ),
 });
 export const accepted = z.looseObject({ repository: z.string(), number: z.number() });
+export const deployment = z.looseObject({
+  repository: z.string(),
+  number: z.number(),
+  environment: z.string(),
+  round: z.number(),
+});
 export const health = z.looseObject({ status: z.string() });
 
 /** Events of a log stream. */

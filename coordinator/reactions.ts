@@ -8,10 +8,18 @@
 
 import type { Command } from "../protocol/commands.ts";
 import { assertNever } from "../protocol/errors.ts";
-import type { BuildEvent, LaneEvent, PushEvent, QueueRequest, StageEvent, StageResult } from "../protocol/events.ts";
+import type {
+  BuildEvent,
+  LaneEntry,
+  LaneEvent,
+  PushEvent,
+  QueueRequest,
+  StageEvent,
+  StageResult,
+} from "../protocol/events.ts";
 import { type BuildId, type EnvironmentId, PLAN_STAGE, type StageId } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
-import { blocked, isComplete, roundsOf, settledOf, startable } from "./actors/build/rounds.ts";
+import { blocked, isComplete, roundsOf, type StageRound, settledOf, startable, wishOf } from "./actors/build/rounds.ts";
 import type { Build } from "./actors/build/state.ts";
 import { causesOf } from "./actors/build/work.ts";
 import type { BuildCommand } from "./actors/build.ts";
@@ -67,7 +75,8 @@ export function reactToBuild(id: BuildId, build: Build, event: BuildEvent, setti
     case "settled":
       return [...advance(id, build), summarize];
     case "cancelRequested":
-      return [...cancelAll(id, build, event.by, event.why), summarize];
+      // Nothing of what was asked for after that is cancelled.
+      return [...(build.cancel === null ? [] : cancelAll(id, build, event.by, event.why)), summarize];
     case "finished":
       return [summarize];
     default:
@@ -82,24 +91,10 @@ function advance(id: BuildId, build: Build): readonly Effect[] {
   for (const { stage, round, asked } of startable(build)) {
     const stageId = { ...id, stage: stage.name, round };
     if (stage.environment === null) effects.push({ kind: "queue-stage", id: stageId, lane: null });
-    else if (build.source !== null) {
-      const entry = {
-        number: id.number,
-        stage: stage.name,
-        round,
-        commit: build.source.commit,
-        policy: stage.queue,
-        asked,
-        enteredAtMs: 0,
-        approval: stage.approval,
-        approved: null,
-        causedBy: [...causesOf(build, { stage, round })],
-      };
-      effects.push({
-        kind: "tell-lane",
-        id: { repository: id.repository, environment: stage.environment },
-        command: { kind: "enter", entry },
-      });
+    else {
+      const entry = entryOf(id, build, { stage, round, asked });
+      const lane = { repository: id.repository, environment: stage.environment };
+      if (entry !== null) effects.push({ kind: "tell-lane", id: lane, command: { kind: "enter", entry } });
     }
   }
   for (const { stage, round } of blocked(build)) {
@@ -112,6 +107,27 @@ function advance(id: BuildId, build: Build): readonly Effect[] {
   }
   if (isComplete(build)) effects.push({ kind: "tell-build", id, command: { kind: "conclude" } });
   return effects;
+}
+
+/** A round as its lane has to know it; null while it is not known of what commit it is. */
+function entryOf({ number }: BuildId, build: Build, { stage, round, asked }: StageRound): LaneEntry | null {
+  if (build.source === null) return null;
+  const wish = asked ? wishOf(build, { stage, round }) : null;
+  return {
+    number,
+    stage: stage.name,
+    round,
+    commit: build.source.commit,
+    policy: stage.queue,
+    asked,
+    rollback: wish?.how === "rollback",
+    askedBy: wish?.by ?? null,
+    askedWhy: wish?.why ?? "",
+    enteredAtMs: 0,
+    approval: stage.approval,
+    approved: null,
+    causedBy: [...causesOf(build, { stage, round })],
+  };
 }
 
 function cancelAll(id: BuildId, build: Build, by: string, why: string): readonly Effect[] {
@@ -247,6 +263,7 @@ export function reactToLane(id: EnvironmentId, lane: Lane, event: LaneEvent, seq
       ];
     }
     case "left":
+    case "released":
     case "resumed":
       return [admit];
     case "paused":

@@ -20,10 +20,10 @@ export interface Announcement {
 export type Predicate =
   | { readonly subject: "pipelinerun"; readonly predicate: "queued" | "started" | "finished" }
   | { readonly subject: "taskrun"; readonly predicate: "started" | "finished" }
-  | { readonly subject: "service"; readonly predicate: "deployed" }
+  | { readonly subject: "service"; readonly predicate: "deployed" | "rolledback" }
   | { readonly subject: "artifact"; readonly predicate: "packaged" }
   | { readonly subject: "pipelinerun"; readonly predicate: "cancelrequested" }
-  | { readonly subject: "environment"; readonly predicate: "paused" | "resumed" }
+  | { readonly subject: "environment"; readonly predicate: "paused" | "resumed" | "held" | "released" }
   | {
       readonly subject: "stage";
       readonly predicate: "requested" | "refused" | "queued" | "claimed" | "fenced" | "errored" | "cancelrequested";
@@ -38,6 +38,7 @@ const CDEVENTS: ReadonlySet<string> = new Set([
   "taskrun.started",
   "taskrun.finished",
   "service.deployed",
+  "service.rolledback",
   "artifact.packaged",
 ]);
 

@@ -94,6 +94,9 @@ export const buildEvent = z.discriminatedUnion("type", [
     by,
     /** By a script of the build itself, which goes in push order like the plan; else by somebody who means it. */
     byScript: z.boolean(),
+    /** `promote`, `rollback`: what was built, as it is, whatever other environments it has passed. */
+    how: z.enum(["request", "promote", "rollback"]).default("request"),
+    why: z.string().default(""),
   }),
   z.looseObject({
     type: z.literal("settled"),
@@ -160,6 +163,11 @@ export const laneEntry = z.looseObject({
   policy: z.enum(["newest", "every"]),
   /** Somebody asked for this very build here: it may go back behind what is live, and nothing newer supersedes it. */
   asked: z.boolean(),
+  /** It goes back to this build, before all that waits, and holds the lane for everything else. */
+  rollback: z.boolean().default(false),
+  /** Who asked, and why; null and empty for what nobody asked for. */
+  askedBy: z.string().nullable().default(null),
+  askedWhy: z.string().default(""),
   enteredAtMs: atMs,
   /** Who has to agree before it goes; null: nobody. */
   approval: approval.nullable().default(null),
@@ -178,6 +186,10 @@ export const live = z.looseObject({
   atMs,
 });
 export type Live = z.infer<typeof live>;
+
+/** What a rollback leaves: nothing but rollbacks go until a person releases it. */
+export const hold = z.looseObject({ number: round, by, why: z.string(), atMs });
+export type Hold = z.infer<typeof hold>;
 
 export const pause = z.looseObject({ by, why: z.string(), atMs, untilMs: z.number().nullable() });
 export type Pause = z.infer<typeof pause>;
@@ -225,7 +237,9 @@ export const laneEvent = z.discriminatedUnion("type", [
     outcome: stageOutcome,
     /** The new live state; null when this stage changed nothing that we know of. */
     live: live.nullable(),
+    rollback: z.boolean().default(false),
   }),
+  z.looseObject({ type: z.literal("released"), id: z.string(), atMs, by, why: z.string() }),
   z.looseObject({ type: z.literal("paused"), id: z.string(), atMs, pause }),
   z.looseObject({ type: z.literal("resumed"), id: z.string(), atMs, by, why: z.string() }),
 ]);

@@ -85,6 +85,13 @@ export const environmentSummary = z.looseObject({
   live: z
     .looseObject({ number: z.number().int(), commit: commitName, atMs: z.number(), artifact: artifact.nullable() })
     .nullable(),
+  /** What a rollback holds, until somebody releases it. */
+  held: z
+    .looseObject({ number: z.number().int(), by: z.string(), why: z.string(), atMs: z.number() })
+    .nullable()
+    .default(null),
+  /** What was live before, newest first: where a rollback goes. */
+  before: z.array(z.looseObject({ number: z.number().int(), commit: commitName, atMs: z.number() })).default([]),
   inFlight: z.looseObject({ number: z.number().int(), stage: z.string(), round: z.number().int() }).nullable(),
   waiting: z.array(waitingSummary),
 });

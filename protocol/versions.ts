@@ -14,12 +14,15 @@ export const PROTOCOL_VERSION = 2;
 const SINCE: Readonly<Record<string, number>> = {
   // A plan may say what has to be heeded before a stage goes.
   planned: 2,
+  // It may ask for a promotion or a rollback.
+  requested: 2,
   // A lane's message carries the lane, in which there may be what has to be heeded, whatever the event.
   entered: 2,
   withdrawn: 2,
   approved: 2,
   admitted: 2,
   left: 2,
+  released: 2,
   paused: 2,
   resumed: 2,
 };

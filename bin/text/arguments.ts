@@ -18,6 +18,14 @@ export function buildOf(text: string | undefined): BuildId {
   return id;
 }
 
+/** `acme/api#42`, or `42` of a repository that is known. */
+export function numberIn(repository: string, what: string, text: string): number {
+  const id = parseBuild(text);
+  if (id === null) return countOf(what, text);
+  if (id.repository !== repository) throw usageError(`${what} ${text} is not a build of ${repository}`);
+  return id.number;
+}
+
 /** `1` and up. */
 export function countOf(what: string, text: string): number {
   if (!/^[1-9][0-9]{0,14}$/.test(text))

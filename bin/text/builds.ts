@@ -27,7 +27,7 @@ export function environmentTable(environments: readonly EnvironmentSummary[], co
   const rows = environments.map((e) => [
     e.repository,
     e.environment,
-    coloured(e.paused === null ? "open" : "paused", colours),
+    coloured(e.paused !== null ? "paused" : e.held !== null ? "held" : "open", colours),
     environmentFacts(e)
       .filter((fact) => fact !== "open")
       .join("; "),

@@ -13,6 +13,7 @@ export function environmentFacts(e: EnvironmentSummary): readonly string[] {
   facts.push(
     e.live === null ? "nothing live" : `live ${numbered(e, e.live.number)}, commit ${e.live.commit.slice(0, 7)}`,
   );
+  if (e.held !== null) facts.push(heldText(e.held));
   if (e.inFlight !== null) facts.push(`running ${numbered(e, e.inFlight.number)}`);
   if (e.waiting.length > 0) facts.push(`waiting ${e.waiting.map(waitingText).join(" ")}`);
   return facts;
@@ -53,6 +54,11 @@ export function approvalReport(
 function pauseText({ by, why, untilMs }: NonNullable<EnvironmentSummary["paused"]>): string {
   const until = untilMs === null ? "" : ` until ${new Date(untilMs).toISOString()}`;
   return `paused by ${oneLine(by)}${until}: ${oneLine(why, 200)}`;
+}
+
+/** `held by ann since #40 was rolled back to: it was slow` */
+function heldText({ by, why, number }: NonNullable<EnvironmentSummary["held"]>): string {
+  return `held by ${oneLine(by)} since the rollback to #${number}: ${oneLine(why, 200)}`;
 }
 
 function numbered(e: EnvironmentSummary, number: number): string {

@@ -43,6 +43,7 @@ const STYLES: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
   unknown: "red",
   running: "yellow",
   paused: "magenta",
+  held: "magenta",
 };
 
 /** A state in its colour, if there are any. */

@@ -3,7 +3,7 @@
 import { assertNever } from "../../protocol/errors.ts";
 import { type BuildEvent, type BuildOutcome, buildEvent, type StageOutcome } from "../../protocol/events.ts";
 import type { BuildId } from "../../protocol/ids.ts";
-import type { Plan } from "../../protocol/pipeline/plan.ts";
+import type { Plan, StagePlan } from "../../protocol/pipeline/plan.ts";
 import { nextBuildStatus } from "../../protocol/states.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { buildRunSubject } from "../../protocol/subjects.ts";
@@ -23,6 +23,16 @@ export type BuildCommand =
       readonly params: Readonly<Record<string, string>>;
       readonly by: string;
       readonly byScript: boolean;
+    }
+  /** What it built goes to an environment as it is, whatever others it has passed; `rollback`: back to it. */
+  | {
+      readonly kind: "promote";
+      readonly key: string;
+      readonly environment: string;
+      readonly params: Readonly<Record<string, string>>;
+      readonly by: string;
+      readonly why: string;
+      readonly rollback: boolean;
     }
   | {
       readonly kind: "settle";
@@ -69,9 +79,11 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
       case "planned":
         return { ...build, status, source: event.source, plan: event.plan };
       case "requested": {
-        const { key, environment, round, params, by, byScript } = event;
-        const requested = [...build.requested, { key, environment, round, params, by, byScript }];
-        return { ...build, status, requested, outcome: null, message: "", finishedAtMs: null };
+        const { key, environment, round, params, by, byScript, how, why } = event;
+        const requested = [...build.requested, { key, environment, round, params, by, byScript, how, why }];
+        // What was cancelled is over; what is asked for now is not.
+        const cancel = build.status === "finished" ? null : build.cancel;
+        return { ...build, status, requested, cancel, outcome: null, message: "", finishedAtMs: null };
       }
       case "settled": {
         const { stage, round, outcome, message, outputs } = event;
@@ -97,6 +109,8 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         return append({ type: "planned", ...head, source: command.source, plan: command.plan });
       case "request":
         return request(build, command, head);
+      case "promote":
+        return promote(build, command, head);
       case "settle":
         if (build.status !== "running" || settledOf(build, command.stage, command.round) !== null) return nothing();
         return append({ ...command, type: "settled", ...head });
@@ -117,24 +131,65 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
   },
 };
 
-function request(
-  build: Build,
-  command: Extract<BuildCommand, { kind: "request" }>,
-  head: EventHead,
-): Decision<BuildEvent> {
+type Request = Extract<BuildCommand, { kind: "request" }>;
+type Promote = Extract<BuildCommand, { kind: "promote" }>;
+type Refusal = Extract<Decision<BuildEvent>, { kind: "refuse" }>;
+
+function request(build: Build, command: Request, head: EventHead): Decision<BuildEvent> {
   if (build.requested.some((one) => one.key === command.key)) return nothing();
-  if (build.status === "absent") return refuse("TOR_NOT_FOUND", "there is no such build");
-  if (build.plan === null) {
-    if (build.status === "finished") return refuse("TOR_REFUSED", "the build ended before it had a plan");
-    return refuse("TOR_CONFLICT", "the build has no plan yet: ask again when it has");
-  }
-  const stage = build.plan.stages.find((one) => one.environment === command.environment);
-  if (stage === undefined) {
-    const known = build.plan.stages.flatMap((one) => (one.environment === null ? [] : [one.environment]));
-    const list = known.length === 0 ? "it has none" : `it has ${known.join(", ")}`;
-    return refuse("TOR_NOT_FOUND", `the build has no environment named ${command.environment}: ${list}`);
-  }
+  const stage = wantedStage(build, command.environment);
+  if ("kind" in stage) return stage;
   if (build.cancel !== null) return refuse("TOR_REFUSED", "the build was cancelled");
   const { key, environment, params, by, byScript } = command;
-  return append({ type: "requested", ...head, key, environment, round: roundFor(build, stage), params, by, byScript });
+  const round = roundFor(build, stage);
+  return append({ type: "requested", ...head, key, environment, round, params, by, byScript, how: "request", why: "" });
+}
+
+function promote(build: Build, command: Promote, head: EventHead): Decision<BuildEvent> {
+  const { key, environment, params, by, why, rollback } = command;
+  if (build.requested.some((one) => one.key === key)) return nothing();
+  const stage = wantedStage(build, environment);
+  if ("kind" in stage) return stage;
+  const built = whatIsBuilt(build);
+  if (built !== "passed") return built;
+  const how = rollback ? "rollback" : "promote";
+  // Two people who press the same button mean the same.
+  const isUnderWay = build.requested.some(
+    (one) => one.environment === environment && one.how === how && settledOf(build, stage.name, one.round) === null,
+  );
+  if (isUnderWay) return nothing();
+  if (build.cancel !== null && build.status !== "finished")
+    return refuse("TOR_CONFLICT", "the build is being cancelled: ask again when it has ended");
+  const round = roundFor(build, stage);
+  return append({ type: "requested", ...head, key, environment, round, params, by, byScript: false, how, why });
+}
+
+/** The stage of an environment that somebody asks for, or why there is none. */
+function wantedStage(build: Build, environment: string): StagePlan | Refusal {
+  if (build.status === "absent") return refusal("TOR_NOT_FOUND", "there is no such build");
+  if (build.plan === null) {
+    if (build.status === "finished") return refusal("TOR_REFUSED", "the build ended before it had a plan");
+    return refusal("TOR_CONFLICT", "the build has no plan yet: ask again when it has");
+  }
+  const stage = build.plan.stages.find((one) => one.environment === environment);
+  if (stage !== undefined) return stage;
+  const known = build.plan.stages.flatMap((one) => (one.environment === null ? [] : [one.environment]));
+  const list = known.length === 0 ? "it has none" : `it has ${known.join(", ")}`;
+  return refusal("TOR_NOT_FOUND", `the build has no environment named ${environment}: ${list}`);
+}
+
+/** Only what its own stages made of it can go anywhere. */
+function whatIsBuilt(build: Build): "passed" | Refusal {
+  for (const stage of build.plan?.stages ?? []) {
+    if (stage.environment !== null) continue;
+    const ended = settledOf(build, stage.name, 1);
+    if (ended === null) return refusal("TOR_CONFLICT", `${stage.name} has not ended yet: ask again when it has`);
+    if (ended.outcome !== "passed" && !stage.allowFailure)
+      return refusal("TOR_REFUSED", `${stage.name} did not pass, so there is nothing to deploy`);
+  }
+  return "passed";
+}
+
+function refusal(code: Refusal["code"], why: string): Refusal {
+  return { kind: "refuse", code, why };
 }

@@ -3,7 +3,7 @@
  * and refuses to put something older over it. A stage that needs approval waits for it beside the others.
  */
 import { assertNever } from "../../protocol/errors.ts";
-import { type LaneEntry, type LaneEvent, laneEvent, type StageOutcome } from "../../protocol/events.ts";
+import { type Hold, type LaneEntry, type LaneEvent, laneEvent, type StageOutcome } from "../../protocol/events.ts";
 import type { EnvironmentId } from "../../protocol/ids.ts";
 import { LANE } from "../../protocol/streams.ts";
 import { laneSubject } from "../../protocol/subjects.ts";
@@ -11,6 +11,7 @@ import type { Artifact } from "../../protocol/work.ts";
 import { type Actor, append, type Decision, type EventHead, nothing, refuse } from "./actor.ts";
 import { type ApprovalCommand, decideApproval, expiredApproval } from "./environment/approval.ts";
 import {
+  beforeThat,
   depart,
   inserted,
   isSame,
@@ -19,6 +20,7 @@ import {
   laneState,
   nextOf,
   type Place,
+  wasLive,
   without,
 } from "./environment/lane.ts";
 
@@ -28,6 +30,8 @@ export type LaneCommand =
   | (Place & { readonly kind: "withdraw"; readonly outcome: StageOutcome; readonly why: string })
   /** Lets the next one go, if any may. */
   | { readonly kind: "admit" }
+  /** Lets go on what a rollback holds. */
+  | { readonly kind: "release"; readonly by: string; readonly why: string }
   /** The stage in flight ended. */
   | (Place & { readonly kind: "leave"; readonly outcome: StageOutcome; readonly artifact: Artifact | null })
   | ApprovalCommand
@@ -40,14 +44,23 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
   noun: "environment",
   stream: LANE.name,
   schema: laneEvent,
-  initial: { waiting: [], inFlight: null, pause: null, live: null, departed: [], furthest: 0 },
+  initial: {
+    waiting: [],
+    inFlight: null,
+    pause: null,
+    live: null,
+    before: [],
+    hold: null,
+    departed: [],
+    furthest: 0,
+  },
   snapshot: laneState,
   subjectOf: laneSubject,
 
   apply(state, event, seq) {
     switch (event.type) {
       case "entered":
-        return { ...state, waiting: inserted(state.waiting, event.entry) };
+        return { ...state, waiting: inserted(state.waiting, event.entry), hold: holdOf(event) ?? state.hold };
       case "withdrawn":
         return { ...without(state, event), departed: depart(state, event) };
       case "approved": {
@@ -70,10 +83,13 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
           ...state,
           inFlight: null,
           live: event.live ?? state.live,
+          before: event.live === null ? state.before : beforeThat(state, event.live, event.rollback),
           pause: stopped,
           departed: depart(state, event),
         };
       }
+      case "released":
+        return { ...state, hold: null };
       case "paused":
         return { ...state, pause: event.pause };
       case "resumed":
@@ -86,8 +102,7 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
   decide(state, command, head) {
     switch (command.kind) {
       case "enter":
-        if (knows(state, command.entry)) return nothing();
-        return append({ type: "entered", ...head, entry: { ...command.entry, enteredAtMs: head.atMs } });
+        return enter(state, command.entry, head);
       case "withdraw":
         if (!state.waiting.some((one) => isSame(one, command))) return nothing();
         return withdrawn(command, command.outcome, command.why, head);
@@ -98,6 +113,9 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
       case "approve":
       case "reject":
         return decideApproval(state, command, head);
+      case "release":
+        if (state.hold === null) return nothing();
+        return append({ type: "released", ...head, by: command.by, why: command.why });
       case "pause":
         return pauseLane(state, command, head);
       case "resume":
@@ -110,6 +128,18 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
     }
   },
 };
+
+function enter(state: Lane, entry: LaneEntry, head: EventHead): Decision<LaneEvent> {
+  if (knows(state, entry)) return nothing();
+  // Somebody agreed to it when it went there first, and going back must not wait for a second person.
+  const approval = entry.rollback && wasLive(state, entry.number) ? null : entry.approval;
+  return append({ type: "entered", ...head, entry: { ...entry, approval, enteredAtMs: head.atMs } });
+}
+
+function holdOf({ entry, atMs }: Extract<LaneEvent, { type: "entered" }>): Hold | null {
+  const { number, askedBy, askedWhy } = entry;
+  return entry.rollback ? { number, by: askedBy ?? "", why: askedWhy, atMs } : null;
+}
 
 function withdrawn(place: Place, outcome: StageOutcome, why: string, head: EventHead): Decision<LaneEvent> {
   const { number, stage, round } = place;
@@ -127,9 +157,9 @@ function admit(state: Lane, head: EventHead): Decision<LaneEvent> {
 function leave(state: Lane, command: Extract<LaneCommand, { kind: "leave" }>, head: EventHead): Decision<LaneEvent> {
   const { number, stage, round, outcome, artifact } = command;
   if (state.inFlight !== null && isSame(state.inFlight, command)) {
-    const { commit } = state.inFlight;
+    const { commit, rollback } = state.inFlight;
     const now = outcome === "passed" ? { number, round, commit, artifact, atMs: head.atMs } : null;
-    return append({ type: "left", ...head, number, stage, round, outcome, live: now });
+    return append({ type: "left", ...head, number, stage, round, outcome, live: now, rollback });
   }
   // It ended before its turn came: cancelled while it waited.
   if (!state.waiting.some((one) => isSame(one, command))) return nothing();

@@ -1,25 +1,34 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
+import type { EnvironmentId } from "../../protocol/ids.ts";
 import { type EnvironmentSummary, environmentSummary } from "../../protocol/summary.ts";
 import type { LaneCommand } from "../actors/environment.ts";
+import type { History } from "../projections/history.ts";
 import { summaryOf } from "../projections/lanes.ts";
 import { optionalBody, repositoryParams } from "./builds.ts";
 import { notFound } from "./errors.ts";
 import type { HttpParts } from "./ports.ts";
 import { userOf } from "./user.ts";
 
-const params = repositoryParams.extend({ environment: z.string().min(1).max(200) });
+export const environmentParams = repositoryParams.extend({ environment: z.string().min(1).max(200) });
+export type EnvironmentParams = z.infer<typeof environmentParams>;
+
+/** @throws {ToroidError} TOR_NOT_FOUND for a repository that nobody knows */
+export function environmentOf(history: History, { owner, repo, environment }: EnvironmentParams): EnvironmentId {
+  const repository = `${owner}/${repo}`;
+  if (!history.repositories().some((one) => one.repository === repository)) {
+    throw notFound(`repository ${repository}: nothing was ever pushed from it`);
+  }
+  return { repository, environment };
+}
 
 /** Pausing, resuming, approving. */
 export function environmentRoutes(plain: FastifyInstance, { actors, history }: HttpParts): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
-  async function tell(at: z.infer<typeof params>, command: LaneCommand): Promise<EnvironmentSummary> {
-    const id = { repository: `${at.owner}/${at.repo}`, environment: at.environment };
-    if (!history.repositories().some((one) => one.repository === id.repository)) {
-      throw notFound(`repository ${id.repository}: nothing was ever pushed from it`);
-    }
+  async function tell(at: EnvironmentParams, command: LaneCommand): Promise<EnvironmentSummary> {
+    const id = environmentOf(history, at);
     return summaryOf(id, (await actors.environment.tell(id, command)).state);
   }
 
@@ -27,7 +36,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
     "/api/v1/environments/:owner/:repo/:environment/pause",
     {
       schema: {
-        params,
+        params: environmentParams,
         body: z.object({ reason: z.string().max(500), until: z.iso.datetime({ offset: true }).nullish() }),
         response: { 200: environmentSummary },
       },
@@ -43,7 +52,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
     "/api/v1/environments/:owner/:repo/:environment/resume",
     {
       schema: {
-        params,
+        params: environmentParams,
         body: optionalBody(z.object({ reason: z.string().max(500).default("") })),
         response: { 200: environmentSummary },
       },
@@ -55,7 +64,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
     "/api/v1/environments/:owner/:repo/:environment/approvals",
     {
       schema: {
-        params,
+        params: environmentParams,
         body: z.object({
           build: z.number().int().positive(),
           round: z.number().int().positive().optional(),

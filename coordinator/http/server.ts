@@ -7,6 +7,7 @@ import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod
 import type { Jet } from "../../kit/jetstream.ts";
 import { ToroidError } from "../../protocol/errors.ts";
 import { buildRoutes } from "./builds.ts";
+import { deploymentRoutes } from "./deployments.ts";
 import { environmentRoutes } from "./environments.ts";
 import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
@@ -67,6 +68,7 @@ export async function serveHttp(
   });
   buildRoutes(app, parts);
   environmentRoutes(app, parts);
+  deploymentRoutes(app, parts);
   eventRoutes(app, parts);
   logRoutes(app, parts);
   if (hasPage) await app.register(fastifyStatic, { root: WEB });

@@ -35,8 +35,8 @@ export function tellOfBuild(id: BuildId, event: BuildEvent): readonly Told[] {
       ];
     }
     case "requested": {
-      const { environment, round, by } = event;
-      return [tell({ subject: "stage", predicate: "requested" }, { requested: environment, round, by })];
+      const { environment, round, by, how, why } = event;
+      return [tell({ subject: "stage", predicate: "requested" }, { requested: environment, round, by, how, why })];
     }
     case "finished": {
       const { outcome, message } = event;
@@ -90,11 +90,12 @@ export function tellOfLane(id: EnvironmentId, event: LaneEvent): readonly Told[]
     announce(what, { ...id, build }, `${event.id}${suffix}`, event.atMs, data);
   switch (event.type) {
     case "entered": {
-      const { number, commit, approval } = event.entry;
-      const entered = tell({ subject: "lane", predicate: "entered" }, number, { commit });
-      if (approval === null) return [entered];
-      const { from } = approval;
-      return [entered, tell({ subject: "approval", predicate: "requested" }, number, { commit, from }, "-approval")];
+      const { number, commit, approval, rollback, askedBy: by, askedWhy: why } = event.entry;
+      const told = [tell({ subject: "lane", predicate: "entered" }, number, { commit })];
+      if (rollback) told.push(tell({ subject: "environment", predicate: "held" }, number, { by, why }, "-held"));
+      if (approval === null) return told;
+      const asked = { commit, from: approval.from };
+      return [...told, tell({ subject: "approval", predicate: "requested" }, number, asked, "-approval")];
     }
     case "withdrawn": {
       const { number, outcome, why, rejectedBy: by } = event;
@@ -113,11 +114,14 @@ export function tellOfLane(id: EnvironmentId, event: LaneEvent): readonly Told[]
       const left = tell({ subject: "lane", predicate: "left" }, event.number, { outcome: event.outcome });
       if (event.live === null) return [left];
       const { commit, artifact } = event.live;
-      return [
-        tell({ subject: "service", predicate: "deployed" }, event.number, { commit, artifact }, "-deployed"),
-        left,
-      ];
+      const data = { commit, artifact };
+      const deployed = event.rollback
+        ? tell({ subject: "service", predicate: "rolledback" }, event.number, data, "-deployed")
+        : tell({ subject: "service", predicate: "deployed" }, event.number, data, "-deployed");
+      return [deployed, left];
     }
+    case "released":
+      return [tell({ subject: "environment", predicate: "released" }, null, { by: event.by, why: event.why })];
     case "paused": {
       const { by, why, untilMs } = event.pause;
       const until = untilMs === null ? null : new Date(untilMs).toISOString();

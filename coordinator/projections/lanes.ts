@@ -61,6 +61,8 @@ export function summaryOf(id: EnvironmentId, lane: Lane): EnvironmentSummary {
     ...id,
     paused: lane.pause,
     live: lane.live,
+    held: lane.hold,
+    before: lane.before.map(({ number, commit, atMs }) => ({ number, commit, atMs })),
     inFlight: lane.inFlight === null ? null : placeOf(lane.inFlight),
     waiting: lane.waiting.map((entry) => waitingOf(lane, entry)),
   };

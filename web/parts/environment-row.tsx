@@ -8,7 +8,7 @@ import { Ago, At } from "./time.tsx";
 
 /** What is live in an environment, what runs and waits there, and who holds it and why. */
 export function EnvironmentRow({ environment: e }: { readonly environment: EnvironmentSummary }): JSX.Element {
-  const word = e.paused !== null ? "paused" : e.inFlight === null ? "open" : "running";
+  const word = e.paused !== null ? "paused" : e.held !== null ? "held" : e.inFlight === null ? "open" : "running";
   return (
     <li class="environment">
       <h3>
@@ -40,6 +40,12 @@ export function EnvironmentRow({ environment: e }: { readonly environment: Envir
                 {w.approval !== null && " (for approval)"}{" "}
               </span>
             ))}
+          </p>
+        )}
+        {e.held !== null && (
+          <p class="paused">
+            Held by <b>{e.held.by}</b> <Ago atMs={e.held.atMs} />, since the rollback to{" "}
+            <BuildLink e={e} number={e.held.number} />: <q>{e.held.why}</q>
           </p>
         )}
         {e.paused !== null && (

@@ -32,6 +32,7 @@ const LOOKS: Readonly<Record<string, Look>> = {
   queued: { word: "queued", tone: "calm", path: DOTS },
   waiting: { word: "waiting", tone: "calm", path: DOTS },
   paused: { word: "paused", tone: "held", path: HOLD },
+  held: { word: "held", tone: "held", path: HOLD },
   open: { word: "open", tone: "calm", path: PLAY },
 };
 

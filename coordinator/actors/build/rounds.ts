@@ -1,6 +1,6 @@
 /** Which rounds of its stages a build has, which of them may start, and which never can. Pure. */
 import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
-import type { Build, Settled } from "./state.ts";
+import type { Build, Requested, Settled } from "./state.ts";
 
 /** Ids of rounds: a stage of the plan is round 1. */
 export interface StageRound {
@@ -8,6 +8,20 @@ export interface StageRound {
   readonly round: number;
   /** Somebody asked for it, other than the plan and the build's own scripts. */
   readonly asked: boolean;
+}
+
+type Round = Pick<StageRound, "stage" | "round">;
+
+/** What was asked for by the request that this round meets; null when the plan or a script brings it. */
+export function wishOf(build: Build, { stage, round }: Round): Requested | null {
+  const isThis = (one: Requested): boolean => one.environment === stage.environment && one.round === round;
+  return build.requested.find((one) => isThis(one) && !one.byScript) ?? null;
+}
+
+/** Somebody wants what was built there, as it is. */
+function isPromoted(build: Build, round: Round): boolean {
+  const wish = wishOf(build, round);
+  return wish !== null && wish.how !== "request";
 }
 
 export function settledOf(build: Build, stage: string, round: number): Settled | null {
@@ -58,7 +72,7 @@ export function roundsOf(build: Build): readonly StageRound[] {
   const dormant = dormantIn(build);
   const brought = build.plan.stages
     .filter((one) => one.automatic && !dormant.has(one.name))
-    .map((stage) => ({ stage, round: 1, asked: false }));
+    .map((stage) => ({ stage, round: 1, asked: isPromoted(build, { stage, round: 1 }) }));
   const asked = build.requested.flatMap((one) => {
     const stage = build.plan?.stages.find((other) => other.environment === one.environment);
     if (stage === undefined || (stage.automatic && one.round === 1)) return [];
@@ -88,6 +102,7 @@ function unsettled(build: Build): readonly StageRound[] {
  * will not pass: somebody wishes otherwise. The builds are before it even then, since they make what it deploys.
  */
 function readinessOf(build: Build, { stage, round }: StageRound): "ready" | "waiting" | "blocked" {
+  if (isPromoted(build, { stage, round })) return "ready";
   const now = readiness(build, stage);
   if (now !== "blocked" || !stage.automatic || round === 1) return now;
   const builds = build.plan?.stages.filter((one) => one.environment === null) ?? [];

@@ -21,6 +21,9 @@ export interface Requested {
   readonly params: Readonly<Record<string, string>>;
   readonly by: string;
   readonly byScript: boolean;
+  /** What was asked for: the stage after what it needs, or what was built, as it is. A rollback holds the lane. */
+  readonly how: "request" | "promote" | "rollback";
+  readonly why: string;
 }
 
 export interface Build {

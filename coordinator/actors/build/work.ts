@@ -1,15 +1,13 @@
 /** What is said of a build to others: to executors, and to lanes. Pure. */
 import type { StageContext, Work } from "../../../protocol/work.ts";
-import type { StageRound } from "./rounds.ts";
+import { type StageRound, wishOf } from "./rounds.ts";
 import type { Build } from "./state.ts";
 
 /** Names of who is behind a round: who pushed and wrote it, and who asked for it. */
 export function causesOf(build: Build, { stage, round }: Pick<StageRound, "stage" | "round">): readonly string[] {
   const { push, source, by } = build;
-  const asked = build.requested.filter(
-    (one) => one.environment === stage.environment && one.round === round && !one.byScript,
-  );
-  const names = [...(push?.people ?? []), push?.author ?? "", source?.author ?? "", by, ...asked.map((one) => one.by)];
+  const asked = wishOf(build, { stage, round })?.by ?? "";
+  const names = [...(push?.people ?? []), push?.author ?? "", source?.author ?? "", by, asked];
   return [...new Set(names)].filter((name) => name !== "");
 }
 

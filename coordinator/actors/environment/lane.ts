@@ -1,6 +1,6 @@
 /** A lane as data, and what can be told by looking at it. Pure. */
 import { z } from "zod";
-import { type LaneEntry, laneEntry, live, pause } from "../../../protocol/events.ts";
+import { hold, type LaneEntry, type Live, laneEntry, live, pause } from "../../../protocol/events.ts";
 
 /** Each message on its subject carries one. */
 export const laneState = z.looseObject({
@@ -9,6 +9,9 @@ export const laneState = z.looseObject({
   inFlight: laneEntry.extend({ fence: z.number().int() }).nullable(),
   pause: pause.nullable(),
   live: live.nullable(),
+  /** What was live before that and before it, newest first: where one goes back to. */
+  before: z.array(live).default([]),
+  hold: hold.nullable().default(null),
   /** The last to have gone, newest last: a repeated `enter` of one of them is a repeat and nothing else. */
   departed: z.array(z.string()),
   /** The newest build that the lane let go by itself; an older one does not follow it. */
@@ -17,6 +20,7 @@ export const laneState = z.looseObject({
 export type Lane = z.infer<typeof laneState>;
 
 const DEPARTED_KEPT = 256;
+const BEFORE_KEPT = 20;
 
 /** One round of a stage, wherever in the lane it is. */
 export interface Place {
@@ -51,9 +55,11 @@ export function depart(lane: Lane, place: Place): string[] {
 
 /**
  * In order of arrival, but for push order, which is build order: numbers are given in the order of acceptance. Not a
- * sort: push order among some and arrival among others make no order of all.
+ * sort: push order among some and arrival among others make no order of all. A rollback goes before everything else.
  */
 export function inserted(waiting: readonly LaneEntry[], entry: LaneEntry): LaneEntry[] {
+  if (entry.rollback)
+    return [...waiting.filter((one) => one.rollback), entry, ...waiting.filter((one) => !one.rollback)];
   const newer = waiting.findIndex((one) => !entry.asked && !one.asked && one.number > entry.number);
   return newer === -1 ? [...waiting, entry] : waiting.toSpliced(newer, 0, entry);
 }
@@ -61,6 +67,22 @@ export function inserted(waiting: readonly LaneEntry[], entry: LaneEntry): LaneE
 /** Whom it needed, agreed. */
 export function isAgreed(entry: LaneEntry): boolean {
   return entry.approval === null || entry.approved !== null;
+}
+
+/** Where one goes back to once `now` is live. Going back there takes away what was gone back from. */
+export function beforeThat(lane: Lane, now: Live, isRollback: boolean): Live[] {
+  const known = lane.before.filter((one) => one.number !== now.number);
+  if (isRollback) {
+    const at = lane.before.findIndex((one) => one.number === now.number);
+    return at === -1 ? known : lane.before.slice(at + 1);
+  }
+  const last = lane.live === null || lane.live.number === now.number ? [] : [lane.live];
+  return [...last, ...known].slice(0, BEFORE_KEPT);
+}
+
+/** Was the build live here, as far as is remembered? Then putting it there again needs nobody's agreement. */
+export function wasLive({ live: now, before: earlier }: Lane, number: number): boolean {
+  return now?.number === number || earlier.some((one) => one.number === number);
 }
 
 /** Why `entry` may not go any more, or null. What somebody asked for may go back. */
@@ -101,7 +123,7 @@ export function nextOf(
     if (why !== null) return { kind: "withdraw", entry, why };
   }
   // One that nobody has agreed to yet holds up nothing that may go.
-  const entry = lane.waiting.find(isAgreed);
+  const entry = lane.waiting.find((one) => isAgreed(one) && (lane.hold === null || one.rollback));
   return entry === undefined ? null : { kind: "admit", entry };
 }
 

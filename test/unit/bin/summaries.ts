@@ -64,6 +64,8 @@ export function environment(changes: Partial<EnvironmentSummary> = {}): Environm
       atMs: 1_760_000_000_000,
       artifact: null,
     },
+    held: null,
+    before: [],
     inFlight: null,
     waiting: [],
     ...changes,

@@ -156,6 +156,29 @@ for (const [title, commands, effects] of OF_BUILDS) {
   test(title, () => assert.deepEqual(ofBuild(...commands), effects));
 }
 
+test("a rollback enters its lane as one, with who and why", () => {
+  const build = buildAfter(PLANNED, settle("build"), settle("prod"));
+  const wish = { key: "k", environment: "prod", params: {}, by: "bob", why: "it is slow", rollback: true } as const;
+  build.tell({ kind: "promote", ...wish });
+  const event = build.log.at(-1);
+  assert.ok(event?.type === "requested");
+  const entered = reactToBuild(ID, build.state, event, SETTINGS).flatMap((one) =>
+    one.kind === "tell-lane" && one.command.kind === "enter" ? [one.command.entry] : [],
+  );
+  const { round, asked, rollback, askedBy, askedWhy } = entered.find(({ stage }) => stage === "prod") ?? laneEntry(1);
+  assert.deepEqual([round, asked, rollback, askedBy, askedWhy], [2, true, true, "bob", "it is slow"]);
+});
+
+test("a cancellation that is told again does not reach what was asked for after it", () => {
+  const build = buildAfter(PLANNED, settle("build"), settle("prod"), CANCEL, settle("late", "skipped"), {
+    kind: "conclude",
+  });
+  const cancelRequested = build.log.find(({ type }) => type === "cancelRequested");
+  assert.ok(cancelRequested !== undefined);
+  build.tell({ kind: "promote", key: "k", environment: "prod", params: {}, by: "bob", why: "", rollback: true });
+  assert.deepEqual(all(reactToBuild(ID, build.state, cancelRequested, SETTINGS)), ["summarize-build"]);
+});
+
 test("what needs approval says so when it enters, and who is behind it", () => {
   const approval = { from: ["@acme/release"], self: false, expiresMs: 1_000 };
   const build = buildAfter({
@@ -371,6 +394,10 @@ const approve = (number: number): LaneCommand => ({
   team: null,
   why: "",
 });
+const rollback = (number: number): LaneCommand => ({
+  kind: "enter",
+  entry: laneEntry(number, { round: 2, rollback: true, askedBy: "ada" }),
+});
 const leave: LaneCommand = { kind: "leave", number: 4, stage: "prod", round: 1, outcome: "passed", artifact: null };
 const pause: LaneCommand = { kind: "pause", by: "ada", why: "freeze", untilMs: null };
 
@@ -388,6 +415,11 @@ const OF_LANES: readonly (readonly [string, readonly LaneCommand[], readonly str
     ["queue-stage prod", "tell-lane withdraw"],
   ],
   ["whoever is let go is queued", [enter(4), { kind: "admit" }], ["queue-stage prod"]],
+  [
+    "a release lets go on what a rollback held",
+    [enter(4), { kind: "admit" }, leave, rollback(3), { kind: "release", by: "ada", why: "" }],
+    ["tell-lane admit"],
+  ],
   ["whoever leaves makes room", [enter(4), { kind: "admit" }, leave], ["tell-lane admit"]],
   [
     "whoever is taken out is closed, and the next may go",

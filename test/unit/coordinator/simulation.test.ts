@@ -152,11 +152,15 @@ function lanesWereInOrder(world: World, id: World["environments"][number]): void
   const pushed: number[] = [];
   const approved = new Set<string>();
   let live: string | null = null;
+  let held = false;
   for (const { seq, event } of log) {
+    if (event.type === "entered" && event.entry.rollback) held = true;
+    if (event.type === "released") held = false;
     if (event.type === "approved") approved.add(`${event.number}/${event.round}`);
     if (event.type === "admitted") {
       const { approval, number, round } = event.entry;
       assert.ok(approval === null || approved.has(`${number}/${round}`), `${name} let #${number} go without approval`);
+      assert.ok(!held || event.entry.rollback, `${name} was held and let #${number} go`);
       assert.equal(inFlight, null, `${name} had two in flight`);
       inFlight = `${event.entry.number}/${event.entry.round}`;
       if (!event.entry.asked) pushed.push(event.entry.number);

@@ -9,11 +9,11 @@ import { Lived, laneEntry } from "../samples.ts";
 /** The stage of every third build needs approval by anybody but Ada. */
 const APPROVAL = { from: [], self: false, expiresMs: 200 };
 
-/** Round 1 is a push's, round 2 somebody asked for, round 3 is of a script. */
+/** Round 1 is a push's, rounds 2 and 4 somebody asked for, the latter as a rollback, round 3 is of a script. */
 const place = fc.record({
   number: fc.integer({ min: 1, max: 8 }),
   stage: fc.constant("prod"),
-  round: fc.constantFrom(1, 1, 1, 2, 3),
+  round: fc.constantFrom(1, 1, 1, 1, 2, 3, 4),
 });
 const outcome = fc.constantFrom(
   "passed",
@@ -32,7 +32,8 @@ const anyCommand: fc.Arbitrary<LaneCommand> = fc.oneof(
       entry: place.map((p) =>
         laneEntry(p.number, {
           ...p,
-          asked: p.round === 2,
+          asked: p.round === 2 || p.round === 4,
+          rollback: p.round === 4,
           policy: p.number % 2 === 0 ? "every" : "newest",
           approval: p.number % 3 === 0 ? APPROVAL : null,
         }),
@@ -62,6 +63,7 @@ const anyCommand: fc.Arbitrary<LaneCommand> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: "pause" as const, by: "ada", why: "freeze", untilMs: null }) },
+  { weight: 1, arbitrary: fc.constant({ kind: "release" as const, by: "ada", why: "" }) },
   { weight: 3, arbitrary: fc.constant({ kind: "resume" as const, by: "ada", why: "" }) },
   { weight: 1, arbitrary: fc.constant({ kind: "expire" as const }) },
 );
@@ -148,11 +150,16 @@ test("what waits stands in push order, and those asked for in the order of askin
       numbers,
       [...numbers].sort((a, b) => a - b),
     );
-    const asked = lane.state.waiting.filter((one) => one.asked).map((one) => one.enteredAtMs);
-    assert.deepEqual(
-      asked,
-      [...asked].sort((a, b) => a - b),
-    );
+    for (const rollback of [true, false]) {
+      const asked = lane.state.waiting.filter((one) => one.asked && one.rollback === rollback);
+      const times = asked.map((one) => one.enteredAtMs);
+      assert.deepEqual(
+        times,
+        [...times].sort((a, b) => a - b),
+      );
+    }
+    const first = lane.state.waiting.findIndex((one) => !one.rollback);
+    assert.ok(first === -1 || lane.state.waiting.slice(first).every((one) => !one.rollback));
   });
 });
 
@@ -175,8 +182,9 @@ test("what is live was in flight and passed", () => {
 
 test("a lane that is open and has one waiting that may go lets it go or withdraws one", () => {
   forEveryLane((lane) => {
-    const { inFlight, pause, waiting } = lane.state;
-    if (inFlight !== null || pause !== null || !waiting.some(isAgreed)) return;
+    const { inFlight, pause, hold, waiting } = lane.state;
+    if (inFlight !== null || pause !== null) return;
+    if (!waiting.some((one) => isAgreed(one) && (hold === null || one.rollback))) return;
     assert.notEqual(
       environmentActor.decide(lane.state, { kind: "admit" }, { id: "x", atMs: lane.nowMs }).kind,
       "nothing",
@@ -193,9 +201,33 @@ test("what needs approval goes only after somebody gave it who may", () => {
         approved.add(key(event));
       }
       if (event.type !== "admitted") continue;
-      assert.equal(event.entry.approval !== null, event.entry.number % 3 === 0);
+      // Going back to what was there needs nobody.
+      if (!event.entry.rollback) assert.equal(event.entry.approval !== null, event.entry.number % 3 === 0);
       if (event.entry.approval !== null) assert.ok(approved.has(key(event.entry)), key(event.entry));
     }
+  });
+});
+
+test("once a rollback is asked for nothing but rollbacks goes, until it is released", () => {
+  forEveryLane((lane) => {
+    let held = false;
+    for (const event of lane.log) {
+      if (event.type === "entered" && event.entry.rollback) held = true;
+      if (event.type === "released") held = false;
+      if (event.type === "admitted" && held) assert.ok(event.entry.rollback, `${key(event.entry)} went all the same`);
+    }
+    assert.equal(lane.state.hold !== null, held);
+  });
+});
+
+test("what was before is what one goes back to: other builds, each once, that were live", () => {
+  forEveryLane((lane) => {
+    const { live, before } = lane.state;
+    const numbers = before.map(({ number }) => number);
+    assert.equal(new Set(numbers).size, numbers.length);
+    assert.ok(live === null || !numbers.includes(live.number));
+    const deployed = new Set(lane.log.flatMap((one) => (one.type === "left" && one.live !== null ? [one.number] : [])));
+    for (const number of numbers) assert.ok(deployed.has(number));
   });
 });
 

@@ -27,7 +27,18 @@ const OF_BUILDS: readonly (readonly [BuildEvent, readonly string[]])[] = [
   [{ type: "created", ...HEAD, push: push(), by: "queue" }, ["4.-.pipelinerun.queued"]],
   [{ type: "planned", ...HEAD, source: source(), plan: planWith(stagePlan("build")) }, ["4.-.pipelinerun.started"]],
   [
-    { type: "requested", ...HEAD, key: "k", environment: "prod", round: 2, params: {}, by: "ada", byScript: false },
+    {
+      type: "requested",
+      ...HEAD,
+      key: "k",
+      environment: "prod",
+      round: 2,
+      params: {},
+      by: "ada",
+      byScript: false,
+      how: "promote",
+      why: "",
+    },
     ["4.-.stage.requested"],
   ],
   [
@@ -103,12 +114,31 @@ const OF_LANES: readonly (readonly [string, LaneEvent, readonly string[]])[] = [
     ["4.prod.lane.withdrawn"],
   ],
   ["admitted", { type: "admitted", ...HEAD, entry: laneEntry(4), previousCommit: null }, ["4.prod.lane.admitted"]],
-  ["left in vain", { type: "left", ...HEAD, ...place, outcome: "failed", live: null }, ["4.prod.lane.left"]],
+  [
+    "left in vain",
+    { type: "left", ...HEAD, ...place, outcome: "failed", live: null, rollback: false },
+    ["4.prod.lane.left"],
+  ],
   [
     "left with success",
-    { type: "left", ...HEAD, ...place, outcome: "passed", live },
+    { type: "left", ...HEAD, ...place, outcome: "passed", live, rollback: false },
     ["4.prod.service.deployed", "4.prod.lane.left"],
   ],
+  [
+    "left after a rollback",
+    { type: "left", ...HEAD, ...place, outcome: "passed", live, rollback: true },
+    ["4.prod.service.rolledback", "4.prod.lane.left"],
+  ],
+  [
+    "entered to roll back",
+    {
+      type: "entered",
+      ...HEAD,
+      entry: laneEntry(4, { asked: true, rollback: true, askedBy: "ada", askedWhy: "slow" }),
+    },
+    ["4.prod.lane.entered", "4.prod.environment.held"],
+  ],
+  ["released", { type: "released", ...HEAD, by: "ada", why: "" }, ["-.prod.environment.released"]],
   ["paused", { type: "paused", ...HEAD, pause }, ["-.prod.environment.paused"]],
   ["resumed", { type: "resumed", ...HEAD, by: "ada", why: "" }, ["-.prod.environment.resumed"]],
 ];

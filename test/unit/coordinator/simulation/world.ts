@@ -117,6 +117,7 @@ export class World {
       return (await done).changed;
     };
     let changed = await told({ kind: "resume", by: "ada", why: "looked" });
+    changed = (await told({ kind: "release", by: "ada", why: "mended" })) || changed;
     const { waiting } = this.store.load(environmentActor, laneSubject(id)).state;
     const entry = waiting.find((one) => !isAgreed(one));
     if (entry !== undefined) {
@@ -205,6 +206,11 @@ export class World {
       ...["approve", "approve", "approve", "reject"].map((kind) => () => {
         const decision = { number, round: null, by: this.#random.pick(["ada", "bob", "cyd"]), team: null, why: "" };
         return actors.environment.tell(id, { kind: kind === "approve" ? "approve" : "reject", ...decision });
+      }),
+      () => actors.environment.tell(id, { kind: "release", by: "ada", why: "mended" }),
+      ...[true, false].map((rollback) => () => {
+        const wish = { key, environment: id.environment, params: {}, by: "ada", why: "it is slow", rollback };
+        return actors.build.tell({ repository: id.repository, number }, { kind: "promote", ...wish });
       }),
       () => {
         const request = {

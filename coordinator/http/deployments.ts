@@ -1,0 +1,119 @@
+import { randomUUID } from "node:crypto";
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { ToroidError } from "../../protocol/errors.ts";
+import { variableProblem } from "../../protocol/pipeline/text-rules.ts";
+import { environmentSummary } from "../../protocol/summary.ts";
+import { summaryOf } from "../projections/lanes.ts";
+import { optionalBody } from "./builds.ts";
+import { type EnvironmentParams, environmentOf, environmentParams } from "./environments.ts";
+import type { HttpParts } from "./ports.ts";
+import { userOf } from "./user.ts";
+
+const build = z.number().int().positive();
+const reason = z.string().max(500);
+const variables = z
+  .record(z.string(), z.string().max(32 * 1024))
+  .superRefine((given, context) => {
+    for (const name of Object.keys(given)) {
+      const message = variableProblem(name);
+      if (message !== null) context.addIssue({ code: "custom", message });
+    }
+  })
+  .default({});
+const deployment = z.object({
+  repository: z.string(),
+  number: z.number(),
+  environment: z.string(),
+  round: z.number(),
+});
+type Deployment = z.infer<typeof deployment>;
+
+interface Wish {
+  readonly number: number;
+  readonly by: string;
+  readonly why: string;
+  readonly params: Readonly<Record<string, string>>;
+  readonly rollback: boolean;
+  readonly key: string;
+}
+
+/** Any build's artifact to any environment, as it is: forward, or back with the lane held. */
+export function deploymentRoutes(plain: FastifyInstance, { actors, history }: HttpParts): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>();
+
+  async function deploy(at: EnvironmentParams, wish: Wish): Promise<Deployment> {
+    const { repository, environment } = environmentOf(history, at);
+    const { number, ...rest } = wish;
+    const { state } = await actors.build.tell({ repository, number }, { kind: "promote", environment, ...rest });
+    // Its own, or the one that was under way when it came.
+    const asked = state.requested.filter((one) => one.environment === environment && one.how !== "request");
+    const met = asked.find((one) => one.key === wish.key) ?? asked.at(-1);
+    return { repository, number, environment, round: met?.round ?? 1 };
+  }
+
+  app.post(
+    "/api/v1/environments/:owner/:repo/:environment/promote",
+    {
+      schema: {
+        params: environmentParams,
+        body: z.object({
+          build,
+          reason: reason.default(""),
+          params: variables,
+          key: z.string().min(1).max(200).optional(),
+        }),
+        response: { 202: deployment },
+      },
+    },
+    async ({ params, body, headers }, reply) => {
+      const { build: number, reason: why, params: given, key = randomUUID() } = body;
+      const wish = { number, why, params: given, by: userOf(headers), rollback: false, key: `api-${key}` };
+      return reply.status(202).send(await deploy(params, wish));
+    },
+  );
+
+  app.post(
+    "/api/v1/environments/:owner/:repo/:environment/rollback",
+    {
+      schema: {
+        params: environmentParams,
+        body: z.object({ build: build.optional(), reason: reason.trim().min(1), params: variables }),
+        response: { 202: deployment },
+      },
+    },
+    async ({ params, body, headers }, reply) => {
+      const { state } = await actors.environment.load(environmentOf(history, params));
+      const number = body.build ?? state.before[0]?.number;
+      if (number === undefined) {
+        throw new ToroidError("TOR_REFUSED", "nothing else was live here before: name the build to go to");
+      }
+      if (state.live !== null && number > state.live.number) {
+        throw new ToroidError(
+          "TOR_REFUSED",
+          `#${number} is newer than #${state.live.number}, which is live: promote it`,
+        );
+      }
+      const { reason: why, params: given } = body;
+      const wish = { number, why, params: given, by: userOf(headers), rollback: true, key: `api-${randomUUID()}` };
+      return reply.status(202).send(await deploy(params, wish));
+    },
+  );
+
+  app.post(
+    "/api/v1/environments/:owner/:repo/:environment/release",
+    {
+      schema: {
+        params: environmentParams,
+        body: optionalBody(z.object({ reason: reason.default("") })),
+        response: { 200: environmentSummary },
+      },
+    },
+    async ({ params, body, headers }) => {
+      const id = environmentOf(history, params);
+      const command = { kind: "release", by: userOf(headers), why: body.reason } as const;
+      return summaryOf(id, (await actors.environment.tell(id, command)).state);
+    },
+  );
+}
