@@ -18,7 +18,7 @@ const NEEDED = {
 
 describe("toroid-sandbox for aarch64", () => {
   before(async () => {
-    if (missing(NEEDED) === undefined) await execa("make", ["-s", "-C", SANDBOX, "all", "aarch64"]);
+    if (missing(NEEDED) === undefined) await execa("make", ["-s", "-C", SANDBOX, "aarch64"]);
   });
 
   const ask = async (...words: readonly string[]): Promise<{ readonly code?: number; readonly said: string }> => {
