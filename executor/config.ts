@@ -22,6 +22,8 @@ export interface Config {
   readonly sandbox: string;
   /** A delegated cgroup v2 directory; null: the helper finds one. */
   readonly cgroup: string | null;
+  /** What this host may fail to hold builds to, by the names in `weak`; anything else it lacks keeps us from starting. */
+  readonly allowWeak: readonly string[];
   readonly git: GitConfig;
   readonly network: NetworkConfig;
   /** Where people find the web page; null: builds are not told. */
@@ -86,6 +88,11 @@ const environment = z.object({
   TOROID_ARTIFACTS: path.optional(),
   TOROID_SANDBOX: path.default(join(import.meta.dirname, "..", "sandbox", "build", "toroid-sandbox")),
   TOROID_CGROUP: path.optional(),
+  TOROID_ALLOW_WEAK: words
+    .refine((all) => all.every((word) => /^[a-z]+(-[a-zA-Z]+)+$/.test(word)), {
+      error: "must be names such as `no-limit-pids`, with commas or spaces",
+    })
+    .optional(),
   TOROID_GIT_REMOTE: z.enum(["https", "ssh"], { error: "must be `https` or `ssh`" }).default("https"),
   TOROID_GIT_CONFIG: path.optional(),
   TOROID_GIT_SILENCE_SECONDS: z
@@ -147,6 +154,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     artifactsDir: e.TOROID_ARTIFACTS ?? join(e.TOROID_EXECUTOR_STATE, "artifacts"),
     sandbox: e.TOROID_SANDBOX,
     cgroup: e.TOROID_CGROUP ?? null,
+    allowWeak: e.TOROID_ALLOW_WEAK ?? [],
     git: {
       remote: e.TOROID_GIT_REMOTE,
       allowLocal: e.TOROID_ALLOW_LOCAL_REMOTES === "1",

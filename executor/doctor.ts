@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
 import { sentenceOf } from "../protocol/errors.ts";
-import type { Config, NetworkConfig } from "./config.ts";
+import type { Config } from "./config.ts";
+import { NETWORK_HOST, sharesNetwork } from "./network.ts";
 import { askHelper, runHelper } from "./workspace/helper.ts";
 import { optionBytes } from "./workspace/options.ts";
 import { OutputPipe } from "./workspace/pipe.ts";
@@ -22,17 +23,19 @@ const DISK_LEAST_BYTES = 2 * GIB;
 /** The first that has `safe.bareRepository`. */
 const GIT_LEAST = [2, 38] as const;
 
-const checked = z.looseObject({ ok: z.boolean(), lacks: z.array(z.string()), weak: z.array(z.string()) });
+const sentences = z.array(z.string());
+const checked = z.looseObject({ ok: z.boolean(), lacks: sentences, weak: sentences, allow: sentences });
+const networkChecked = z.looseObject({ lacks: sentences });
 
 /** Looks at everything, and never throws. */
 export async function examineHost(config: Config): Promise<readonly Finding[]> {
   const findings = await Promise.all([
-    sandbox(config.sandbox),
+    sandbox(config),
     git(),
     tool("tar", "to unpack images and artifacts"),
     tool("mkfifo", "to read what builds print"),
     ...(config.git.remote === "ssh" ? [tool("ssh", "because TOROID_GIT_REMOTE is ssh")] : []),
-    network(config.sandbox, config.network),
+    network(config),
     disk(config.stateDir),
   ]);
   return [root(), ...findings.flat()];
@@ -44,27 +47,56 @@ function root(): Finding {
   return { what: "root", ok, says };
 }
 
-async function sandbox(helper: string): Promise<readonly Finding[]> {
+async function sandbox(config: Config): Promise<readonly Finding[]> {
   const what = "sandbox";
-  const asked = await askHelper(helper, ["check", "--json"]);
-  const read = checked.safeParse(jsonOrNull(asked.stdout));
-  if (!read.success)
-    return [{ what, ok: false, says: `${helper} cannot be asked: ${asked.stderr.trim().slice(0, 300)}` }];
-  const { ok, lacks, weak } = read.data;
+  const asked = await askCheck(config);
+  if (typeof asked === "string") return [{ what, ok: false, says: asked }];
+  const { ok, lacks, weak, allow } = asked;
   const lacking = lacks.map((says) => ({ what, ok: false, says }));
   if (ok && lacking.length === 0) lacking.push({ what, ok: true, says: "works" });
+  if (allow.length > 0) {
+    const names = [...config.allowWeak, ...allow].join(",");
+    const says = `an executor does not start on such a host, unless TOROID_ALLOW_WEAK=${names} allows it to do without`;
+    lacking.push({ what: "sandbox limits", ok: false, says });
+  }
   return [...lacking, ...weak.map((says) => ({ what: "sandbox limits", ok: true, says }))];
 }
 
-async function network(helper: string, config: NetworkConfig): Promise<Finding> {
+/** A sentence when there is no answer. */
+async function askCheck({ sandbox: helper, cgroup, allowWeak }: Config): Promise<z.infer<typeof checked> | string> {
+  const where = cgroup === null ? [] : ["--cgroup", cgroup];
+  const allowed = allowWeak.flatMap((name) => ["--allow-weak", name]);
+  const asked = await askHelper(helper, ["check", "--json", ...where, ...allowed]);
+  const read = checked.safeParse(jsonOrNull(asked.stdout));
+  return read.success ? read.data : `${helper} cannot be asked: ${asked.stderr.trim().slice(0, 300)}`;
+}
+
+async function network(config: Config): Promise<Finding> {
   const what = "network";
-  if (config.mode === "host") return { what, ok: true, says: "builds share the host's, as TOROID_NETWORK says" };
-  const asked = await askHelper(helper, ["net", "check", "--json", ...(config.forward ? ["--forward"] : [])]);
-  const read = z.looseObject({ lacks: z.array(z.string()) }).safeParse(jsonOrNull(asked.stdout));
-  const lacks = read.success ? read.data.lacks : [`${helper} cannot be asked`];
-  const missing = lacks.filter((says) => config.dns.length === 0 || !says.includes("--dns"));
+  if (config.network.mode === "host")
+    return { what, ok: true, says: "builds share the host's, as TOROID_NETWORK says" };
+  const missing = await networkLacks(config);
   if (missing.length === 0) return { what, ok: true, says: "each slot has one of its own" };
-  return { what, ok: config.mode === "auto", says: `builds share the host's: ${missing.join("; ")}` };
+  const why = missing.join("; ");
+  if (sharesNetwork(config)) return { what, ok: true, says: `builds share the host's: ${why}` };
+  return { what, ok: false, says: `there can be none for each slot: ${why}` };
+}
+
+async function networkLacks({ sandbox: helper, network: { forward, dns } }: Config): Promise<readonly string[]> {
+  const asked = await askHelper(helper, ["net", "check", "--json", ...(forward ? ["--forward"] : [])]);
+  const read = networkChecked.safeParse(jsonOrNull(asked.stdout));
+  const lacks = read.success ? read.data.lacks : [`${helper} cannot be asked`];
+  return lacks.filter((says) => dns.length === 0 || !says.includes("--dns"));
+}
+
+/** What of this host would have to be in TOROID_ALLOW_WEAK for an executor to start; empty where it cannot be asked. */
+export async function wouldNeedLeave(config: Config): Promise<readonly string[]> {
+  const [asked, missing] = await Promise.all([
+    askCheck(config),
+    config.network.mode === "auto" ? networkLacks(config) : [],
+  ]);
+  const names = typeof asked === "string" ? [] : asked.allow;
+  return missing.length === 0 ? names : [...names, NETWORK_HOST];
 }
 
 async function git(): Promise<Finding> {
@@ -103,8 +135,7 @@ async function disk(stateDir: string): Promise<Finding> {
 
 /** Runs `true` in a real workspace with every limit: what the verdict calls weak is what this host cannot do. */
 export async function probeSandbox(
-  helper: string,
-  cgroup: string | null,
+  { sandbox: helper, cgroup, allowWeak }: Config,
   dir: string,
   uidBase: number,
 ): Promise<Verdict> {
@@ -128,6 +159,7 @@ export async function probeSandbox(
         places: [],
         slotNetwork: null,
         cgroup,
+        allowWeak,
         limits: { memoryBytes: GIB, cpuMilli: 1_000, pids: 1_000, diskBytes: null, logBytes: 0 },
         wallMs: 30_000,
         graceMs: 0,

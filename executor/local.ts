@@ -22,6 +22,8 @@ export interface LocalRunOptions {
   /** The first build stage when null. */
   readonly stage: string | null;
   readonly sandbox: string;
+  /** What this machine may fail to hold the stage to. */
+  readonly allowWeak: readonly string[];
   /** What the file's `default` image is: `host`, a name in `imagesDir`, or a path. */
   readonly defaultImage: string;
   readonly imagesDir: string;
@@ -90,7 +92,7 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   const { defaultImage, imagesDir, sandbox } = o;
   const images = new ImageStore({ defaultImage, imagesDir, cacheDir: imageCache, helper: sandbox });
   const never = new AbortController().signal;
-  const settings = { helper: o.sandbox, cgroup: null, weak: [], masks: [state] };
+  const settings = { helper: o.sandbox, cgroup: null, allowWeak: o.allowWeak, weak: [], masks: [state] };
   const workspace = cleanup.use(await Workspace.make(state, slot, settings, never));
   await workspace.prepare();
   await tree.copyTo(workspace.source, o.cancelled);

@@ -24,7 +24,7 @@ import { probeSandbox } from "./doctor.ts";
 import { lookupAt } from "./hosts.ts";
 import { ImageStore } from "./images/store.ts";
 import { sweep, takeState } from "./leftovers.ts";
-import { Networks } from "./network.ts";
+import { NETWORK_HOST, Networks } from "./network.ts";
 import { PresenceBeat } from "./presence.ts";
 import { Slots } from "./slots.ts";
 import { serveSlot, type WorkerTools } from "./worker.ts";
@@ -50,11 +50,10 @@ export async function runExecutor(
   await mkdir(config.imagesDir, { recursive: true });
   await mkdir(config.artifactsDir, { recursive: true });
   await sweep(dirs, config.sandbox, config.cgroup, log);
-  const pool = { helper: config.sandbox, dir: dirs.networks, slots: config.slots };
-  const networks = cleanup.use(await Networks.bringUp(config.network, pool, log));
+  const networks = cleanup.use(await Networks.bringUp(config, dirs.networks, log));
   const slots = cleanup.use(await Slots.take(config.slots, dirs.slots, networks));
   const proven = await provenSandbox(config, slots.all[0]?.uidBase ?? 0, dirs.workspaces);
-  const weak = networks === null ? [...proven, "network-host"] : proven;
+  const weak = networks === null ? [...proven, NETWORK_HOST] : proven;
 
   const id = `${hostname().replace(/[^A-Za-z0-9_-]/g, "-")}-${randomBytes(4).toString("hex")}`;
   const jet = cleanup.use(await connectJet({ url: config.natsUrl, name: `toroid-executor ${id}` }));
@@ -82,6 +81,7 @@ export async function runExecutor(
     sandbox: {
       helper: config.sandbox,
       cgroup: config.cgroup,
+      allowWeak: config.allowWeak,
       weak,
       masks: [config.stateDir, config.artifactsDir, config.imagesDir],
     },
@@ -114,8 +114,16 @@ export async function runExecutor(
  * @throws {ToroidError} TOR_SANDBOX_SETUP
  */
 async function provenSandbox(config: Config, uidBase: number, dir: string): Promise<readonly string[]> {
-  const verdict = await probeSandbox(config.sandbox, config.cgroup, dir, uidBase);
+  const verdict = await probeSandbox(config, dir, uidBase);
   if (verdict.reason === "exit" && verdict.code === 0) return verdict.weak;
+  if (verdict.lacks.length > 0) {
+    const [names, all] = [verdict.lacks.join(", "), [...config.allowWeak, ...verdict.lacks].join(",")];
+    throw new ToroidError(
+      "TOR_SANDBOX_SETUP",
+      `this host cannot hold builds to what they are promised (${names}): mend it, \`toroid doctor --executor\` says ` +
+        `what is missing; or set TOROID_ALLOW_WEAK=${all}, and builds run without and say so`,
+    );
+  }
   throw new ToroidError(
     "TOR_SANDBOX_SETUP",
     `no workspace can be made on this host: ${verdict.message}; \`toroid doctor --executor\` tells more`,

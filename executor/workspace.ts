@@ -27,6 +27,8 @@ export interface Slot {
 export interface SandboxSettings {
   readonly helper: string;
   readonly cgroup: string | null;
+  /** What it may fail to hold builds to. */
+  readonly allowWeak: readonly string[];
   /** What this host cannot hold builds to, as `weak` of a stage says it. */
   readonly weak: readonly string[];
   /** Of the host, hidden when the image is the host. */
@@ -123,6 +125,7 @@ export class Workspace implements AsyncDisposable {
       places: f.places,
       slotNetwork: this.#slot.network,
       cgroup: this.#settings.cgroup,
+      allowWeak: this.#settings.allowWeak,
       limits: f.stage.limits,
       wallMs: o.wallMs,
       graceMs: GRACE_MS,

@@ -24,6 +24,8 @@ export const stageSummary = z.looseObject({
   exitCode: z.number().int().nullable(),
   phase: z.string().nullable(),
   logBytes: z.number().int().nonnegative(),
+  /** What its host does not hold it to, by the helper's names. */
+  weak: z.array(z.string()).default([]),
   outputs: z.record(z.string(), z.string()),
   stepsMs: z.record(z.string(), z.number()),
   /** Last sequence of the stage's log that is in here: a summary never goes back. */

@@ -14,9 +14,17 @@
 
 enum { MAX_SENTENCES = 16 };
 
+/* As `run` gets them. */
+struct settings {
+  const char *state, *cgroup;
+  uint64_t allow_weak;
+};
+
 struct findings {
   size_t count;
   bool essential; /* `run` will not work */
+  bool works;     /* but for what would have to be allowed: */
+  uint64_t lacks;
   struct {
     bool essential;
     char text[900];
@@ -42,8 +50,17 @@ static void check_kernel(struct findings *findings) {
   found(findings, false, "The kernel is %s; toroid-sandbox is tried on 6.1 and newer.", name.release);
 }
 
-static void check_cgroup(struct findings *findings, const char *base, const char *state) {
-  struct plan plan = {.cgroup = base,
+/* What a run goes on without when that is allowed. */
+static void found_weak(struct findings *findings, uint64_t allowed, unsigned weakness, const char *sentence) {
+  struct weak_name name;
+  bool lacks = (allowed & WEAK_BIT(weakness)) == 0;
+  weak_name(weakness, &name);
+  found(findings, lacks, lacks ? "%s To go on without: --allow-weak %s." : "%s Allowed: %s.", sentence, name.text);
+  if (lacks) findings->lacks |= WEAK_BIT(weakness);
+}
+
+static void check_cgroup(struct findings *findings, const struct settings *settings) {
+  struct plan plan = {.cgroup = settings->cgroup,
                       .memory_bytes = 1 << 30,
                       .pids = 1000,
                       .cpu_milli = 1000,
@@ -54,17 +71,25 @@ static void check_cgroup(struct findings *findings, const char *base, const char
   struct cgroup cgroup;
   struct failure failure = {0};
   char sentence[640];
-  if (stat(state, &dir) != 0) dir.st_dev = 0; /* which check_run tells */
+  if (stat(settings->state, &dir) != 0) dir.st_dev = 0; /* which check_run tells */
   if (cgroup_create(&cgroup, &plan, dir.st_dev, &failure) != 0) {
     failure_sentence(&failure, sentence, sizeof sentence);
     found(findings, true, "The cgroup directory that was given cannot be used: %s.", sentence);
     return;
   }
-  if (cgroup.fd < 0)
-    found(findings, false, "There is no cgroup for a run: %s. It is ended by its pid namespace alone.",
-          cgroup.why_none);
-  for (int i = 0; cgroup.fd >= 0 && i < LIMIT_COUNT; i++) {
-    if (cgroup.limit[i][0] == 'u') found(findings, false, "A limit is %s.", cgroup.limit[i]);
+  if (cgroup.fd < 0) {
+    snprintf(sentence, sizeof sentence, "There is no cgroup for a run: %s. It is ended by its pid namespace alone.",
+             cgroup.why_none);
+    found_weak(findings, settings->allow_weak, WEAK_NO_CGROUP, sentence);
+  }
+  for (unsigned i = 0; i < LIMIT_COUNT; i++) {
+    if (cgroup.limit[i][0] != 'u') continue;
+    snprintf(sentence, sizeof sentence, "A limit is %s.", cgroup.limit[i]);
+    /* shares and disk traffic are for few, who are told by their run */
+    if (i == LIMIT_MEMORY || i == LIMIT_PIDS || i == LIMIT_CPU)
+      found_weak(findings, settings->allow_weak, WEAK_LIMIT + i, sentence);
+    else
+      found(findings, false, "%s", sentence);
   }
   if (cgroup_remove(&cgroup) != 0)
     found(findings, true, "A cgroup that was made cannot be removed: %s.", strerror(errno));
@@ -93,10 +118,17 @@ static const char *hint_for(const char *sentence) {
 }
 
 /* The last line that a run of `true` says on stderr; empty when it went well. */
-static int try_run(const char *scratch, const char *cgroup, char *line, size_t room) {
-  const char *argv[16] = {"toroid-sandbox", "run", "--image", "host", "--scratch", scratch, "--wall-ms", "30000"};
+static int try_run(const char *scratch, const struct settings *settings, uint64_t allow, char *line, size_t room) {
+  const char *argv[16 + 2 * WEAK_COUNT] = {"toroid-sandbox", "run",   "--image",   "host",
+                                           "--scratch",      scratch, "--wall-ms", "30000"};
+  struct weak_name names[WEAK_COUNT];
   size_t count = 8;
-  if (cgroup != NULL) argv[count++] = "--cgroup", argv[count++] = cgroup;
+  if (settings->cgroup != NULL) argv[count++] = "--cgroup", argv[count++] = settings->cgroup;
+  for (unsigned one = WEAK_FIRST; one < WEAK_COUNT; one++) {
+    if ((allow & WEAK_BIT(one)) == 0) continue;
+    weak_name(one, &names[one]);
+    argv[count++] = "--allow-weak", argv[count++] = names[one].text;
+  }
   argv[count++] = "--", argv[count++] = "true";
   int pipe_fds[2];
   if (pipe2(pipe_fds, O_CLOEXEC) != 0) return -1;
@@ -118,16 +150,18 @@ static int try_run(const char *scratch, const char *cgroup, char *line, size_t r
   return status;
 }
 
-static void check_run(struct findings *findings, const char *state, const char *cgroup) {
+static void check_run(struct findings *findings, const struct settings *settings) {
   char scratch[4096], line[700] = "";
-  snprintf(scratch, sizeof scratch, "%s/toroid-check-XXXXXX", state);
+  snprintf(scratch, sizeof scratch, "%s/toroid-check-XXXXXX", settings->state);
   if (mkdtemp(scratch) == NULL) {
-    found(findings, true, "No directory can be made in %s: %s.", state, strerror(errno));
+    found(findings, true, "No directory can be made in %s: %s.", settings->state, strerror(errno));
     return;
   }
-  int status = try_run(scratch, cgroup, line, sizeof line);
+  /* what is known to lack is said already */
+  int status = try_run(scratch, settings, settings->allow_weak | findings->lacks, line, sizeof line);
   (void)tree_remove(AT_FDCWD, scratch); /* it removes itself unless it failed early */
-  if (status == 0) return;
+  findings->works = status == 0;
+  if (findings->works) return;
   const char *prefix = "toroid-sandbox: ", *sentence = line;
   if (strncmp(line, prefix, strlen(prefix)) == 0) sentence += strlen(prefix);
   if (sentence[0] == '\0') sentence = "it said nothing";
@@ -145,34 +179,41 @@ static void print_json(const struct findings *findings) {
     }
     json_list_end(&json);
   }
+  json_weak(&json, "allow", findings->lacks);
   json_send(&json, STDOUT_FILENO);
 }
 
 static void print_text(const struct findings *findings) {
   for (size_t i = 0; i < findings->count; i++)
     printf("%s %s\n", findings->at[i].essential ? "LACKS" : "weak ", findings->at[i].text);
-  puts(findings->essential ? "toroid-sandbox run will not work here." : "toroid-sandbox run works here.");
+  if (!findings->essential)
+    puts("toroid-sandbox run works here.");
+  else
+    puts(findings->works ? "toroid-sandbox run works here only with these limits left out or allowed to lack."
+                         : "toroid-sandbox run will not work here.");
 }
 
 int check_command(int argc, char **argv) {
-  const char *state = "/var/tmp", *cgroup = NULL;
+  struct settings settings = {.state = "/var/tmp"};
+  struct sentence why = {"usage: toroid-sandbox check [--json] [--state DIR] [--cgroup DIR] [--allow-weak NAME]..."};
   bool json = false;
   for (int i = 0; i < argc; i++) {
     if (strcmp(argv[i], "--json") == 0)
       json = true;
     else if (strcmp(argv[i], "--state") == 0 && i + 1 < argc)
-      state = argv[++i];
+      settings.state = argv[++i];
     else if (strcmp(argv[i], "--cgroup") == 0 && i + 1 < argc)
-      cgroup = argv[++i];
-    else {
-      complain("usage: toroid-sandbox check [--json] [--state DIR] [--cgroup DIR]");
+      settings.cgroup = argv[++i];
+    else if (strcmp(argv[i], "--allow-weak") != 0 || i + 1 == argc ||
+             weak_allow(&settings.allow_weak, argv[++i], &why) != 0) {
+      complain("%s", why.text);
       return EXIT_OURS;
     }
   }
   static struct findings findings;
   check_kernel(&findings);
-  check_cgroup(&findings, cgroup, state);
-  check_run(&findings, state, cgroup);
+  check_cgroup(&findings, &settings);
+  check_run(&findings, &settings);
   if (json)
     print_json(&findings);
   else

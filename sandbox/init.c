@@ -122,7 +122,7 @@ void init_main(struct inside *inside) {
   pid_t command = start_command(inside);
   step_done(&inside->steps, "exec", &mark);
   keep_only_kill();
-  struct message started = {.kind = MESSAGE_STARTED, .pid = command, .steps = inside->steps};
+  struct message started = {.kind = MESSAGE_STARTED, .pid = command, .weak = inside->weak, .steps = inside->steps};
   if (message_send(inside->supervisor, &started, NULL, 0) != 0) _exit(EXIT_OURS);
   for (int fd = 0; fd < 3; fd++) close(fd); /* the caller sees the end of the output when the build is gone */
   struct pollfd wait[] = {{.fd = inside->supervisor, .events = POLLIN}, {.fd = ended, .events = POLLIN}};

@@ -234,37 +234,45 @@ static int setup_pivot(struct inside *inside) {
   return 0;
 }
 
+/* One that some kernels lack and that a caller may leave out says by which name. All others stand, or nothing runs. */
 static const struct {
   const char *name;
   int (*put_up)(struct inside *inside);
+  enum weakness without;
 } WALLS[] = {
-    {"death-signal", setup_death_signal}, /* whatever happens to the supervisor, nothing outlives it */
-    {"propagation", setup_propagation},   /* before the first mount */
-    {"network", setup_network},
-    {"identity", setup_identity},                 /* all that follows is done as uid 0 inside */
-    {"cgroup-namespace", setup_cgroup_namespace}, /* clone3 would root it at the supervisor's cgroup */
-    {"hostname", setup_hostname},
-    {"rlimits", setup_rlimits},
-    {"filesystems", setup_filesystems}, /* made here, attached below: the supervisor makes the root meanwhile */
-    {"root", setup_root},
-    {"dev", setup_dev},
-    {"proc", setup_proc},
-    {"tmp", setup_tmp},
-    {"mounts", setup_mounts}, /* resolved inside the new root, before anything runs in it */
-    {"resolver", setup_resolver},
-    {"hosts", setup_hosts},
-    {"pivot", setup_pivot},               /* the host's files are gone */
-    {"descriptors", setup_descriptors},   /* the host's open files are gone */
-    {"bounding-set", setup_bounding_set}, /* no exec gives back what a build has no use for */
-    {"no-new-privs", setup_no_new_privs}, /* nor does a setuid file */
-    {"anonymous", setup_anonymous},       /* pid 1's name says nothing of the host */
-    {"not-dumpable", setup_not_dumpable}, /* pid 1 cannot be traced or read through /proc */
-    {"seccomp", setup_seccomp},           /* last: the walls above need calls that it refuses */
+    {"death-signal", setup_death_signal, WEAK_NEVER}, /* whatever happens to the supervisor, nothing outlives it */
+    {"propagation", setup_propagation, WEAK_NEVER},   /* before the first mount */
+    {"network", setup_network, WEAK_NEVER},
+    {"identity", setup_identity, WEAK_NEVER}, /* all that follows is done as uid 0 inside */
+    /* clone3 would root it at the supervisor's cgroup */
+    {"cgroup-namespace", setup_cgroup_namespace, WEAK_NO_CGROUP_NAMESPACE},
+    {"hostname", setup_hostname, WEAK_NEVER},
+    {"rlimits", setup_rlimits, WEAK_NEVER},
+    {"filesystems", setup_filesystems,
+     WEAK_NEVER}, /* made here, attached below: the supervisor makes the root meanwhile */
+    {"root", setup_root, WEAK_NEVER},
+    {"dev", setup_dev, WEAK_NEVER},
+    {"proc", setup_proc, WEAK_NEVER},
+    {"tmp", setup_tmp, WEAK_NEVER},
+    {"mounts", setup_mounts, WEAK_NEVER}, /* resolved inside the new root, before anything runs in it */
+    {"resolver", setup_resolver, WEAK_NEVER},
+    {"hosts", setup_hosts, WEAK_NEVER},
+    {"pivot", setup_pivot, WEAK_NEVER},               /* the host's files are gone */
+    {"descriptors", setup_descriptors, WEAK_NEVER},   /* the host's open files are gone */
+    {"bounding-set", setup_bounding_set, WEAK_NEVER}, /* no exec gives back what a build has no use for */
+    {"no-new-privs", setup_no_new_privs, WEAK_NEVER}, /* nor does a setuid file */
+    {"anonymous", setup_anonymous, WEAK_NEVER},       /* pid 1's name says nothing of the host */
+    {"not-dumpable", setup_not_dumpable, WEAK_NEVER}, /* pid 1 cannot be traced or read through /proc */
+    {"seccomp", setup_seccomp, WEAK_NEVER},           /* last: the walls above need calls that it refuses */
 };
 
-static void give_up(struct inside *inside) {
-  struct message message = {
-      .kind = MESSAGE_FAILED, .status = EXIT_OURS, .failure = inside->failure, .steps = inside->steps};
+static void give_up(struct inside *inside, enum weakness without) {
+  if (without != WEAK_NEVER) weak_hint(without, &inside->failure);
+  struct message message = {.kind = MESSAGE_FAILED,
+                            .status = EXIT_OURS,
+                            .weak = without == WEAK_NEVER ? 0 : WEAK_BIT(without),
+                            .failure = inside->failure,
+                            .steps = inside->steps};
   (void)message_send(inside->supervisor, &message, NULL, 0);
   _exit(EXIT_OURS);
 }
@@ -273,7 +281,12 @@ void inside_main(struct inside *inside) {
   inside->here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC); /* while our uid outside may still reach it */
   uint64_t mark = now_us();
   for (size_t i = 0; i < sizeof WALLS / sizeof WALLS[0]; i++) {
-    if (WALLS[i].put_up(inside) != 0) give_up(inside);
+    if (WALLS[i].put_up(inside) != 0) {
+      const enum weakness without = WALLS[i].without;
+      if (without == WEAK_NEVER || (inside->plan->allow_weak & WEAK_BIT(without)) == 0) give_up(inside, without);
+      inside->weak |= WEAK_BIT(without);
+      inside->failure = (struct failure){0};
+    }
     step_done(&inside->steps, WALLS[i].name, &mark);
   }
   init_main(inside);

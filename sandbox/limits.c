@@ -59,7 +59,7 @@ __attribute__((format(printf, 3, 4))) static void unsupported(struct cgroup *cgr
   va_start(rest, format);
   vsnprintf(why, sizeof why, format, rest);
   va_end(rest);
-  snprintf(cgroup->limit[which], sizeof cgroup->limit[which], "unsupported: %s, so %s", why, LIMITS[which].without);
+  snprintf(cgroup->limit[which], sizeof cgroup->limit[which], UNSUPPORTED "%s, so %s", why, LIMITS[which].without);
 }
 
 static void set_limit(struct cgroup *cgroup, int which, const char *value, const char *base) {

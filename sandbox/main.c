@@ -54,8 +54,10 @@ static const struct command {
      print_run_options},
     {"serve", "--socket PATH --client-uid UID --state DIR --slots N [options]",
      "do that for a caller without privilege, who asks at a socket", "", serve_command, print_serve_options},
-    {"check", "[--json] [--state DIR] [--cgroup DIR]", "what this host lacks, found by trying",
-     "  --json                      one object\n" STATE_AND_CGROUP, check_command, NULL},
+    {"check", "[--json] [--state DIR] [--cgroup DIR] [--allow-weak NAME]...", "what this host lacks, found by trying",
+     "  --json                      one object\n" STATE_AND_CGROUP
+     "  --allow-weak NAME           what it may lack, as for run; repeatable\n",
+     check_command, NULL},
     {"gc", "--state DIR [--cgroup DIR] [--net DIR]", "remove what a dead host left",
      "  --state DIR                 where scratches of dead runs are\n"
      "  --cgroup DIR                where their cgroups are, as for run\n"

@@ -157,6 +157,10 @@ static int parse_network(struct plan *plan, char *value, struct sentence *why) {
   return 0;
 }
 
+static int parse_allow_weak(struct plan *plan, char *value, struct sentence *why) {
+  return weak_allow(&plan->allow_weak, value, why);
+}
+
 static int parse_hostname(struct plan *plan, char *value, struct sentence *why) {
   size_t length = strlen(value);
   if (length == 0 || length > 63 ||
@@ -219,6 +223,8 @@ static const struct option OPTIONS[] = {
     {"--io-write-bps", NUMBER, AT(io_write_bps), NULL, 4096, INT64_MAX, "N", "bytes a second written to it"},
     {"--io-read-iops", NUMBER, AT(io_read_iops), NULL, 1, UINT32_MAX, "N", "reads a second from it"},
     {"--io-write-iops", NUMBER, AT(io_write_iops), NULL, 1, UINT32_MAX, "N", "writes a second to it"},
+    {"--allow-weak", PARSED, 0, parse_allow_weak, 0, 0, "NAME",
+     "run even where the host cannot hold NAME, as `weak` of the verdict has it; repeatable"},
     {"--wall-ms", NUMBER, AT(wall_ms), NULL, 1, 366 * DAY_MS, "N", "end it after this time"},
     {"--grace-ms", NUMBER, AT(grace_ms), NULL, 0, DAY_MS, "N", "from TERM to KILL when it is ended (default 5000)"},
     {"--json-status-fd", NUMBER, AT(status_fd), NULL, 3, INT32_MAX, "FD", "write the verdict there as JSON lines"},

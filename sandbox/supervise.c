@@ -97,6 +97,7 @@ static int lost_init(struct run *run, const char *step) {
   size_t count = 0;
   if (message_receive(run->socket, &last, NULL, &count) == 1 && last.kind == MESSAGE_FAILED) {
     run->failure = last.failure;
+    run->lacks = last.weak;
     return -1;
   }
   errno = 0;
@@ -200,6 +201,8 @@ static int prepare(struct run *run) {
   if (run->failure.step[0] != '\0') return -1;
   step_done(&run->steps, "scratch", &mark);
   if (cgroup_create(&run->cgroup, &run->plan, run->scratch.device, &run->failure) != 0) return -1;
+  run->lacks = weak_without_leave(weak_of(&run->plan, &run->cgroup), &run->plan);
+  if (run->lacks != 0) return weak_refuse(run->lacks, &run->plan, &run->cgroup, &run->failure);
   step_done(&run->steps, "cgroup", &mark);
   tell_created(run);
   if (start_init(run, &mark) != 0) return -1;
@@ -254,6 +257,7 @@ static void hear_init(struct run *run) {
   case MESSAGE_FAILED:
     run->failure = message.failure;
     run->failure_code = message.status;
+    run->lacks = message.weak;
     run->over = true;
     return;
   case MESSAGE_MAPS:

@@ -97,6 +97,7 @@ struct plan {
   char why_single[200]; /* why it has no range of uids */
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
   uint64_t cpu_weight, io_read_bps, io_write_bps, io_read_iops, io_write_iops;
+  uint64_t allow_weak;         /* bits: what the host may lack */
   uint64_t status_fd, args_fd; /* NO_FD: none */
   char resolver[4096];         /* what /etc/resolv.conf inside is to say */
   const char *hosts;           /* what /etc/hosts is to say, or NULL */
@@ -186,6 +187,7 @@ enum limit {
   LIMIT_IO_WRITE_IOPS,
   LIMIT_COUNT
 };
+#define UNSUPPORTED "unsupported: "
 
 struct cgroup {
   int fd;      /* ours, locked while we live; -1 when the host has no cgroup v2 */
@@ -232,6 +234,37 @@ void cgroup_read(const struct cgroup *cgroup, struct cgroup_stats *stats);
 int cgroup_remove(struct cgroup *cgroup);
 /* Removes every toroid-* below `base` (NULL: the default) whose helper is dead. Answers how many, or -1. */
 int cgroup_collect(const char *base, struct failure *failure);
+
+/* ---- what a run may be weaker in: weak.c ---- */
+
+enum weakness {
+  WEAK_NEVER, /* of a wall: it stands, or the run does not begin */
+  WEAK_NETWORK_HOST,
+  WEAK_IMAGE_HOST,
+  WEAK_ROOTLESS,
+  WEAK_SINGLE_UID,
+  WEAK_NO_CGROUP,
+  WEAK_NO_CGROUP_NAMESPACE,
+  WEAK_LIMIT, /* and one for each limit */
+  WEAK_COUNT = WEAK_LIMIT + LIMIT_COUNT,
+  WEAK_FIRST = WEAK_NEVER + 1,
+};
+#define WEAK_BIT(weakness) (1ull << (weakness))
+
+struct weak_name {
+  char text[32];
+};
+void weak_name(unsigned weakness, struct weak_name *into);
+/* As a list of names. */
+void json_weak(struct json *json, const char *key, uint64_t weak);
+/* Adds what `name` names to `set`, or answers -1 after a sentence with all names. */
+int weak_allow(uint64_t *set, const char *name, struct sentence *why);
+uint64_t weak_of(const struct plan *plan, const struct cgroup *cgroup);
+/* Those of `weak` that the caller neither chose nor allowed. */
+uint64_t weak_without_leave(uint64_t weak, const struct plan *plan);
+int weak_refuse(uint64_t lacks, const struct plan *plan, const struct cgroup *cgroup, struct failure *failure);
+/* Adds to what is said of a wall that fell how to go on without it. */
+void weak_hint(unsigned weakness, struct failure *failure);
 
 /* ---- where the build writes: scratch.c, tree.c, uids.c ---- */
 
@@ -384,6 +417,7 @@ struct inside {
   int proc, pts, shm, tmp, run; /* made while the supervisor makes the root; -1: the caller mounts something there */
   int binds[MAX_OPS];
   size_t bind_count;
+  uint64_t weak; /* walls that this kernel does not have */
   struct steps steps;
   struct failure failure;
 };
@@ -415,8 +449,9 @@ enum message_kind {
 
 struct message {
   enum message_kind kind;
-  int status; /* EXITED: as from wait; FAILED: exit code of the helper */
-  pid_t pid;  /* STARTED: as seen inside */
+  int status;    /* EXITED: as from wait; FAILED: exit code of the helper */
+  pid_t pid;     /* STARTED: as seen inside */
+  uint64_t weak; /* STARTED: walls gone without; FAILED: the wall it could go without, given leave */
   struct failure failure;
   struct steps steps;
 };
@@ -440,6 +475,7 @@ struct run {
   struct failure failure; /* of ours, or of pid 1 while it set up */
   int failure_code;       /* 0: EXIT_OURS */
   uint64_t uid_base, began, started_at, ended_at, kill_at;
+  uint64_t lacks; /* what of the host ended it: bits as in `weak` */
   bool has_scratch, orphan, interrupted, may_run, started, over, has_status, undead;
   int status_fd, uids_fd, init_fd, socket, signal_fd, parent_fd;
   int mounts_fd; /* pid 1's mount namespace, held past its end; -1: not */

@@ -6,10 +6,6 @@
 
 #include "toroid-sandbox.h"
 
-static void word(struct json *json, const char *text) {
-  json_string(json, NULL, text);
-}
-
 void tell_created(const struct run *run) {
   struct json json;
   json_begin(&json);
@@ -25,20 +21,7 @@ void tell_created(const struct run *run) {
   }
   if (run->plan.wall_ms != 0) json_string(&json, "wallMs", "enforced");
   json_close(&json);
-  json_list(&json, "weak");
-  if (run->plan.network == NETWORK_HOST) word(&json, "network-host");
-  if (run->plan.image_is_host) word(&json, "image-host");
-  if (run->plan.rootless) word(&json, "rootless");
-  if (run->plan.uid_count == 1) word(&json, "single-uid");
-  if (run->cgroup.fd < 0) word(&json, "no-cgroup");
-  for (int i = 0; i < LIMIT_COUNT; i++) {
-    if (run->cgroup.limit[i][0] == 'u') {
-      char text[32];
-      snprintf(text, sizeof text, "no-limit-%s", limit_name(i));
-      word(&json, text);
-    }
-  }
-  json_list_end(&json);
+  json_weak(&json, "weak", weak_of(&run->plan, &run->cgroup));
   if (run->cgroup.fd < 0) json_string(&json, "cgroupMessage", run->cgroup.why_none);
   if (run->plan.uid_count == 1) json_string(&json, "singleUidMessage", run->plan.why_single);
   json_send(&json, run->status_fd);
@@ -56,6 +39,7 @@ void tell_started(struct run *run, const struct message *message) {
     json_number(&json, message->steps.at[i].name, message->steps.at[i].us);
   json_close(&json);
   json_number(&json, "setupTotalUs", run->started_at - run->began);
+  if (message->weak != 0) json_weak(&json, "weak", message->weak);
   json_send(&json, run->status_fd);
 }
 
@@ -173,6 +157,7 @@ void tell_exit(struct run *run) {
   if (setup) {
     json_string(&json, "step", run->failure.step);
     json_string(&json, "errno", run->failure.error == 0 ? NULL : errno_name(run->failure.error));
+    if (run->lacks != 0) json_weak(&json, "lacks", run->lacks);
   }
   put_stats(&json, run);
   json_send(&json, run->status_fd);

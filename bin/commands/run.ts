@@ -20,13 +20,14 @@ export const run = verb({
       import("../../executor/config.ts"),
       import("../../executor/local.ts"),
     ]);
-    const { sandbox, defaultImage, imagesDir } = configFrom(environment);
+    const { sandbox, allowWeak, defaultImage, imagesDir } = configFrom(environment);
     const line = (value: unknown): void => void out(`${JSON.stringify(value)}\n`);
     const began = performance.now();
     const ran = await runLocally({
       directory: process.cwd(),
       stage,
       sandbox,
+      allowWeak,
       defaultImage,
       imagesDir,
       params,

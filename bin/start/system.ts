@@ -8,6 +8,7 @@ import { findNatsServer, startNatsServer } from "../../kit/nats-server.ts";
 import { QUEUE_CREDENTIALS, QUEUE_REGION, startQueueServer } from "../../kit/queue-server.ts";
 import { ToroidError } from "../../protocol/errors.ts";
 import { EXIT, Failure } from "../exit.ts";
+import { weakMachine } from "./allowances.ts";
 import { unlessAborted } from "./ending.ts";
 
 export const TOROID = join(import.meta.dirname, "..", "toroid.ts");
@@ -77,7 +78,9 @@ export async function startSystem(o: SystemOptions): Promise<System> {
       TOROID_HTTP_PORT: String(o.ports.http),
     }),
   );
-  const url = await unlessAborted(o.ending, coordinator.ready());
+  const [url, weak] = await unlessAborted(o.ending, Promise.all([coordinator.ready(), weakMachine(process.env)]));
+  if (weak.length > 0)
+    o.say(`this machine lacks what builds are held to elsewhere, and here they run without: ${weak.join(", ")}`);
   const executor = undo.use(
     startPart("executor", o.dir, {
       ...shared,
@@ -85,6 +88,7 @@ export async function startSystem(o: SystemOptions): Promise<System> {
       // Everything here is this user's own; on a build host, local paths stay forbidden.
       TOROID_ALLOW_LOCAL_REMOTES: "1",
       TOROID_PUBLIC_URL: url,
+      ...(weak.length === 0 ? {} : { TOROID_ALLOW_WEAK: weak.join(",") }),
       ...(o.slots === null ? {} : { TOROID_SLOTS: String(o.slots) }),
     }),
   );

@@ -24,6 +24,8 @@ export interface RunOptions {
   /** What `full` is; null: the host's network. */
   readonly slotNetwork: SlotNetwork | null;
   readonly cgroup: string | null;
+  /** What the host may fail to hold the run to. */
+  readonly allowWeak: readonly string[];
   readonly limits: Limits;
   readonly wallMs: number;
   readonly graceMs: number;
@@ -39,6 +41,7 @@ export function optionBytes(o: RunOptions): Uint8Array {
   words.push("--cwd", o.cwd, "--hostname", o.hostname, "--uid-base", String(o.uidBase));
   words.push(...networkWords(o));
   if (o.cgroup !== null) words.push("--cgroup", o.cgroup);
+  for (const name of o.allowWeak) words.push("--allow-weak", name);
   if (o.limits.memoryBytes !== null) words.push("--memory-bytes", String(o.limits.memoryBytes));
   if (o.limits.pids !== null) words.push("--pids", String(o.limits.pids));
   if (o.limits.cpuMilli !== null) words.push("--cpu-milli", String(o.limits.cpuMilli));

@@ -41,7 +41,7 @@ export function rulingOf(verdict: Verdict, at: Circumstances): Ruling {
       return {
         kind: "errored",
         code: /No space left|ENOSPC|EDQUOT/.test(verdict.message) ? "TOR_DISK_FULL" : "TOR_SANDBOX_SETUP",
-        message: `the workspace could not be set up: ${verdict.message}`,
+        message: `the workspace could not be set up: ${verdict.message}${leaveFor(verdict.lacks)}`,
         retryable: true,
       };
     case "cancelled":
@@ -69,6 +69,11 @@ export function rulingOf(verdict: Verdict, at: Circumstances): Ruling {
       // oom, pids, disk, seccomp, signal, silence, output: the helper's sentence says it.
       return { ...ended, outcome: "failed", message: `${verdict.message}${inPhase}` };
   }
+}
+
+/** The helper speaks of its own option; people set a variable. */
+function leaveFor(lacks: readonly string[]): string {
+  return lacks.length === 0 ? "" : `; TOROID_ALLOW_WEAK=${lacks.join(",")} does so`;
 }
 
 /** `90000` → `1m30s`, as people write it in the file. */

@@ -5,7 +5,7 @@ const count = z.number().int().nonnegative();
 
 const line = z.discriminatedUnion("event", [
   z.looseObject({ event: z.literal("created"), weak: z.array(z.string()) }),
-  z.looseObject({ event: z.literal("started"), setupTotalUs: z.number() }),
+  z.looseObject({ event: z.literal("started"), setupTotalUs: z.number(), weak: z.array(z.string()).default([]) }),
   z.looseObject({
     event: z.literal("exit"),
     code: count.nullable(),
@@ -13,6 +13,7 @@ const line = z.discriminatedUnion("event", [
     reason: z.string(),
     message: z.string(),
     step: z.string().optional(),
+    lacks: z.array(z.string()).default([]),
     stats: z.looseObject({ cpuUs: count, memoryPeakBytes: count.nullable() }).optional(),
   }),
   z.looseObject({ event: z.literal("gone"), leftoverProcesses: count }),
@@ -23,6 +24,8 @@ export interface Verdict {
   /** The command ran: from here on it may have acted. */
   readonly started: boolean;
   readonly weak: readonly string[];
+  /** What the host could not hold it to and nobody allowed: then nothing ran. */
+  readonly lacks: readonly string[];
   readonly setupMs: number;
   readonly code: number | null;
   readonly signal: number | null;
@@ -39,6 +42,7 @@ export interface Verdict {
 const SILENT: Verdict = {
   started: false,
   weak: [],
+  lacks: [],
   setupMs: 0,
   code: null,
   signal: null,
@@ -57,8 +61,10 @@ export function verdictOf(status: string): Verdict {
     if (!read.success) continue;
     const said = read.data;
     if (said.event === "created") verdict = { ...verdict, weak: said.weak };
-    else if (said.event === "started") verdict = { ...verdict, started: true, setupMs: said.setupTotalUs / 1_000 };
-    else if (said.event === "exit") {
+    else if (said.event === "started") {
+      const weak = [...verdict.weak, ...said.weak];
+      verdict = { ...verdict, started: true, weak, setupMs: said.setupTotalUs / 1_000 };
+    } else if (said.event === "exit") {
       verdict = {
         ...verdict,
         code: said.code,
@@ -66,6 +72,7 @@ export function verdictOf(status: string): Verdict {
         reason: said.reason,
         message: said.message,
         step: said.step ?? null,
+        lacks: said.lacks,
         cpuMs: (said.stats?.cpuUs ?? 0) / 1_000,
         memoryPeakBytes: said.stats?.memoryPeakBytes ?? null,
       };

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { execa } from "execa";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { until } from "../support/until.ts";
+import { allowWeak } from "../support/weak.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 /** `TOROID_SANDBOX_BIN=sandbox/build/san/toroid-sandbox` runs the same tests over the sanitized build. */
@@ -29,6 +30,7 @@ export interface Started {
   readonly pid: number;
   readonly setupUs: Readonly<Record<string, number>>;
   readonly setupTotalUs: number;
+  readonly weak?: readonly string[];
 }
 export interface Exit {
   readonly event: "exit";
@@ -37,6 +39,7 @@ export interface Exit {
   readonly reason: string;
   readonly message: string;
   readonly step?: string;
+  readonly lacks?: readonly string[];
   readonly stats: Readonly<Record<string, number | null>>;
   /** With the reason `oom`: which process was chosen. */
   readonly culprit?: string | null;
@@ -76,12 +79,16 @@ export interface Options {
   /** Written to a descriptor that is given as `--args`, each ended by NUL. */
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** In place of the rig's. */
+  readonly where?: readonly string[];
 }
 
 export interface Rig extends AsyncDisposable {
   readonly dir: string;
   /** The cgroup that every run of this rig is made below; null where there is no cgroup v2. */
   readonly cgroup: string | null;
+  /** Options that every run here needs: its cgroup, and leave for what this machine cannot hold. */
+  readonly where: readonly string[];
   scratch(): Promise<string>;
   start(options: readonly string[], argv: readonly string[], more?: Options): Promise<Running>;
   run(options: readonly string[], argv: readonly string[], more?: Options): Promise<Outcome>;
@@ -116,14 +123,18 @@ class RealRig implements Rig {
     this.cgroup = cgroup;
   }
 
+  get where(): readonly string[] {
+    return [...(this.cgroup === null ? [] : ["--cgroup", this.cgroup]), ...allowWeak()];
+  }
+
   async scratch(): Promise<string> {
     return mkdtemp(join(this.dir, "scratch-"));
   }
 
   async start(options: readonly string[], argv: readonly string[], more: Options = {}): Promise<Running> {
     const scratch = more.scratch ?? (await this.scratch());
-    const where = this.cgroup === null ? [] : ["--cgroup", this.cgroup];
-    const words = ["--image", more.image ?? "host", "--scratch", scratch, "--json-status-fd", "3", ...where];
+    const words = ["--image", more.image ?? "host", "--scratch", scratch, "--json-status-fd", "3"];
+    words.push(...(more.where ?? this.where));
     if (more.args !== undefined) words.push("--args", "4");
     return launch([...this.#within, HELPER, "run", ...words, ...options, "--", ...argv], scratch, more);
   }

@@ -11,6 +11,7 @@ import { Rig } from "../support/rig.ts";
 import { missing, needs } from "../support/skips.ts";
 import { tempDir } from "../support/temp.ts";
 import { until } from "../support/until.ts";
+import { weakHere } from "../support/weak.ts";
 
 const LIMIT = { timeout: 90_000 };
 const NEEDED = { root: true, program: "bash" } as const;
@@ -171,7 +172,11 @@ test("doctor finds a system that works, and says what does not", LIMIT, async (t
   if (!needs(t, NEEDED)) return;
   await using state = await tempDir();
   const well = await toroid(
-    { TOROID_EXECUTOR_STATE: state.path, TOROID_NATS_URL: rig.nats.url },
+    {
+      TOROID_EXECUTOR_STATE: state.path,
+      TOROID_NATS_URL: rig.nats.url,
+      TOROID_ALLOW_WEAK: [...weakHere(), "network-host"].join(","),
+    },
     "doctor",
     "--executor",
   );

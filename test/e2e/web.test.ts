@@ -78,6 +78,8 @@ test("a push shows up by itself, its log grows while it runs, and a link to it k
   await page.getByRole("region", { name: "Output of prod" }).getByText("to prod").waitFor();
   await page.goto(new URL("/builds/acme/live/1?stage=stage&round=1", rig.url).href);
   await page.getByRole("region", { name: "Output of stage" }).getByText("to stage").waitFor();
+  const details = page.getByRole("region", { name: /^stage passed/ });
+  assert.match((await details.textContent()) ?? "", /Weaker than it could be.*image-hostits root file system is the/);
   await page.goBack();
   await page.getByRole("region", { name: "Output of prod" }).waitFor();
   assert.deepEqual(tab.complaints, []);

@@ -268,7 +268,7 @@ describe("the pool of networks", () => {
       await writeFile(empty, "", { mode: 0o755 });
       const hide = `for name in ip nft; do mount --bind ${empty} "$(readlink -f "$(command -v $name)")"; done; exec "$0" "$@"`;
       const scratch = await rig.sandbox.scratch();
-      const words = ["run", "--image", "host", "--scratch", scratch, ...cgroupOf(rig), ...rig.slot(0)];
+      const words = ["run", "--image", "host", "--scratch", scratch, ...rig.sandbox.where, ...rig.slot(0)];
       const { exitCode, stdout } = await run([
         ...rig.host.enter,
         "unshare",

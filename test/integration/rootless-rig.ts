@@ -34,6 +34,8 @@ export interface RootlessRig extends AsyncDisposable {
   sh(line: string, options?: readonly string[], more?: Options): Promise<Outcome>;
   /** Options that bind the host's programs into an image that has none. */
   readonly programs: readonly string[];
+  /** Options for what a caller like this one does not have, which a run has to be allowed to lack. */
+  readonly allowed: readonly string[];
   /** The words that start the helper as the caller; behind them come its own. */
   readonly helper: readonly string[];
 }
@@ -60,7 +62,9 @@ export async function rootlessRig(who: Caller, delegated: boolean): Promise<Root
   const folder = join(base.dir, "caller");
   await makeFiles(folder, who);
   within.splice(1, 0, `CALLER_FILES=${folder}`, `CALLER_CGROUP=${cgroup ?? ""}`);
-  return new RealRootlessRig(base, within, cgroup, await makeImage(base.dir));
+  const lacks = [...(who === "alone" ? ["single-uid"] : []), ...(cgroup === null ? ["no-cgroup"] : [])];
+  const allowed = lacks.flatMap((name) => ["--allow-weak", name]);
+  return new RealRootlessRig(base, within, cgroup, await makeImage(base.dir), allowed);
 }
 
 class RealRootlessRig implements RootlessRig {
@@ -68,11 +72,13 @@ class RealRootlessRig implements RootlessRig {
   readonly image: string;
   readonly helper: readonly string[];
   readonly programs = PROGRAMS;
+  readonly allowed: readonly string[];
   readonly #cgroup: string | null;
 
-  constructor(base: Rig, within: readonly string[], cgroup: string | null, image: string) {
+  constructor(base: Rig, within: readonly string[], cgroup: string | null, image: string, allowed: readonly string[]) {
     this.base = base;
     this.image = image;
+    this.allowed = allowed;
     this.helper = [...within, HELPER];
     this.#cgroup = cgroup;
   }
@@ -93,7 +99,7 @@ class RealRootlessRig implements RootlessRig {
 
   async start(options: readonly string[], argv: readonly string[], more: Options = {}): Promise<Running> {
     const scratch = more.scratch ?? (await this.scratch());
-    return this.base.start(options, argv, { image: this.image, ...more, scratch });
+    return this.base.start([...this.allowed, ...options], argv, { image: this.image, ...more, scratch });
   }
 
   async run(options: readonly string[], argv: readonly string[], more: Options = {}): Promise<Outcome> {

@@ -265,7 +265,8 @@ for (const who of ["ranges", "alone"] as const satisfies readonly Caller[]) {
     test("when the caller is killed all inside dies, and the scratch goes even if it was to be kept", async (t) => {
       if (!needs(t, NEEDED)) return;
       const scratch = await sandbox.scratch();
-      const options = ["--image", sandbox.image, "--scratch", scratch, "--keep-scratch", ...sandbox.programs];
+      const place = ["--image", sandbox.image, "--scratch", scratch, "--keep-scratch", ...sandbox.programs];
+      const options = [...place, ...sandbox.allowed, "--allow-weak", "no-cgroup"];
       const command = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1000; done"];
       const caller = spawn("sh", ["-c", '"$@" & wait', "sh", ...sandbox.helper, "run", ...options, "--", ...command], {
         stdio: ["ignore", "pipe", "ignore"],
@@ -298,20 +299,25 @@ describe("toroid-sandbox, started by a user whom the host gives little", () => {
 
   test("runs without a cgroup, says that limits do not hold, and still kills all", async (t) => {
     if (!needs(t, NEEDED)) return;
-    const limits = ["--memory-bytes", "536870912", "--pids", "100", "--cpu-milli", "1000"];
+    const names = ["memoryBytes", "pids", "cpuMilli"].map((name) => `no-limit-${name}`);
+    const allowed = names.flatMap((name) => ["--allow-weak", name]);
+    const limits = ["--memory-bytes", "536870912", "--pids", "100", "--cpu-milli", "1000", ...allowed];
     const outcome = await sandbox.sh("setsid sh -c 'trap \"\" TERM; exec sleep 1000' & echo done", limits);
     assert.deepEqual([outcome.code, outcome.stdout], [0, "done\n"]);
-    const unlimited = ["memoryBytes", "pids", "cpuMilli"].map((name) => `no-limit-${name}`);
-    assert.deepEqual(outcome.created?.weak, ["rootless", "no-cgroup", ...unlimited]);
+    assert.deepEqual(outcome.created?.weak, ["rootless", "no-cgroup", ...names]);
     await until("all of it to be dead", () => !isAlive(outcome.started?.pid ?? 0));
   });
 
-  test("goes on with one uid where the programs that map more are missing or fail, and says why", async (t) => {
+  test("goes on with one uid, if that is allowed, where the programs that map more are missing or fail, and says why", async (t) => {
     if (!needs(t, NEEDED)) return;
-    const missing = await sandbox.sh("id -u", [], { env: { CALLER_PATH: "/nowhere" } });
+    const refused = await sandbox.sh("id -u", [], { env: { CALLER_PATH: "/nowhere" } });
+    assert.deepEqual([refused.code, refused.stdout, refused.exit?.lacks], [125, "", ["single-uid"]]);
+    assert.match(refused.stderr, /weak: newuidmap failed: it is not installed .* --allow-weak single-uid\n$/);
+    const one = ["--allow-weak", "single-uid"];
+    const missing = await sandbox.sh("id -u", one, { env: { CALLER_PATH: "/nowhere" } });
     assert.deepEqual([missing.stdout, missing.created?.weak[1]], ["0\n", "single-uid"]);
     assert.equal(missing.created?.singleUidMessage, "newuidmap failed: it is not installed (package uidmap)");
-    const failing = await sandbox.sh("id -u", [], { env: { CALLER_FLAGS: "--no-new-privs" } });
+    const failing = await sandbox.sh("id -u", one, { env: { CALLER_FLAGS: "--no-new-privs" } });
     assert.deepEqual([failing.stdout, failing.created?.weak[1]], ["0\n", "single-uid"]);
     assert.match(failing.created?.singleUidMessage ?? "", /^newuidmap failed: newuidmap: .*not permitted/);
   });

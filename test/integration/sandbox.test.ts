@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { chown, mkdir, readdir, readFile, realpath, stat, writeFile } from "node:fs/promises";
+import { chown, mkdir, readdir, readFile, realpath, rmdir, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -59,6 +59,37 @@ describe("toroid-sandbox", () => {
       for (const said of Object.values(created?.limits ?? {})) assert.match(said, /^enforced$|^unsupported: .+ .+/);
     });
 
+    test("what the host cannot hold ends the run before it begins, unless that is allowed by name", async (t) => {
+      if (!needs(t, NEEDS)) return;
+      if (sandbox.cgroup === null) return t.skip("needs a cgroup v2");
+      // Nothing passes a controller on to it, on any host.
+      const bare = join(sandbox.cgroup, "bare", "below");
+      await mkdir(bare, { recursive: true });
+      const limits = ["--memory-bytes", "536870912", "--pids", "100", "--wall-ms", "60000"];
+      const run = (...allowed: readonly string[]): Promise<Outcome> =>
+        sandbox.run([...limits, ...allowed.flatMap((name) => ["--allow-weak", name])], ["echo", "ran"], {
+          where: ["--cgroup", bare],
+        });
+      try {
+        const neither = await run();
+        assert.deepEqual([...summary(neither), neither.stdout], [125, 125, null, "setup", ""]);
+        assert.deepEqual([neither.created, neither.started], [undefined, undefined]);
+        assert.deepEqual(neither.exit?.lacks, ["no-limit-memoryBytes", "no-limit-pids"]);
+        assert.match(
+          neither.stderr,
+          /^toroid-sandbox: weak: \S+ offers no memory controller, so memory is not limited; .* --allow-weak no-limit-memoryBytes --allow-weak no-limit-pids\n$/,
+        );
+        const one = await run("no-limit-memoryBytes");
+        assert.deepEqual([one.code, one.exit?.lacks], [125, ["no-limit-pids"]]);
+        const both = await run("no-limit-pids", "no-limit-memoryBytes");
+        assert.deepEqual([both.code, both.stdout], [0, "ran\n"]);
+        assert.deepEqual(both.created?.weak, ["image-host", "no-limit-memoryBytes", "no-limit-pids"]);
+      } finally {
+        await rmdir(bare);
+        await rmdir(join(bare, ".."));
+      }
+    });
+
     test("an error of ours has one sentence with step, errno and path, on stderr and in the exit event", async (t) => {
       if (!needs(t, NEEDS)) return;
       const outcome = await sandbox.run(["--bind", "/no/such:/src"], ["true"]);
@@ -72,10 +103,13 @@ describe("toroid-sandbox", () => {
       const scratch = await sandbox.scratch();
       const line = `exec "$@" 9>&1 >&- | true; exit $PIPESTATUS`;
       const words = [HELPER, "run", "--image", "host", "--scratch", scratch, "--json-status-fd", "9"];
-      const where = sandbox.cgroup === null ? [] : ["--cgroup", sandbox.cgroup];
-      const { exitCode } = await execa("bash", ["-c", line, "bash", ...words, ...where, "--", "sh", "-c", "exit 7"], {
-        reject: false,
-      });
+      const { exitCode } = await execa(
+        "bash",
+        ["-c", line, "bash", ...words, ...sandbox.where, "--", "sh", "-c", "exit 7"],
+        {
+          reject: false,
+        },
+      );
       assert.equal(exitCode, 7);
     });
   });
@@ -373,7 +407,6 @@ describe("toroid-sandbox", () => {
     test("when the caller is killed, all inside dies and the scratch goes even if it was to be kept", async (t) => {
       if (!needs(t, NEEDS)) return;
       const scratch = await sandbox.scratch();
-      const where = sandbox.cgroup === null ? [] : ["--cgroup", sandbox.cgroup];
       const words = [
         "run",
         "--image",
@@ -381,7 +414,7 @@ describe("toroid-sandbox", () => {
         "--scratch",
         scratch,
         "--keep-scratch",
-        ...where,
+        ...sandbox.where,
         "--",
         "sh",
         "-c",
@@ -475,6 +508,11 @@ describe("toroid-sandbox", () => {
       ["a slot without a full network", [...ok, "--netns", "/nowhere", "--", "true"], /--netns go together/],
       ["a resolver without a slot", [...ok, "--resolver", "/nowhere", "--", "true"], /--resolver is for/],
       ["a host name with a slash", [...ok, "--hostname", "a/b", "--", "true"], /--hostname wants/],
+      [
+        "a weakness that is none",
+        [...ok, "--allow-weak", "no-walls", "--", "true"],
+        /knows no `no-walls`, but network-host, /,
+      ],
       ["an option without value", [...ok, "--cwd"], /--cwd wants a value/],
       ["a descriptor that is closed", [...ok, "--args", "77", "--", "true"], /--args 77 cannot be read/],
       ["a status that is closed", [...ok, "--json-status-fd", "77", "--", "true"], /--json-status-fd 77 is not open/],
@@ -507,9 +545,11 @@ describe("toroid-sandbox", () => {
     test("check says that runs work here, and gc that there is nothing to do", async (t) => {
       if (!needs(t, NEEDS)) return;
       const where = sandbox.cgroup === null ? [] : ["--cgroup", sandbox.cgroup];
-      const check = await execa(HELPER, ["check", "--json", "--state", sandbox.dir, ...where], { reject: false });
-      const said: { ok: boolean; lacks: string[]; weak: string[] } = JSON.parse(check.stdout);
-      assert.deepEqual([check.exitCode, said.ok, said.lacks], [0, true, []]);
+      const check = await execa(HELPER, ["check", "--json", "--state", sandbox.dir, ...sandbox.where], {
+        reject: false,
+      });
+      const said: { ok: boolean; lacks: string[]; weak: string[]; allow: string[] } = JSON.parse(check.stdout);
+      assert.deepEqual([check.exitCode, said.ok, said.lacks, said.allow], [0, true, [], []]);
       for (const sentence of said.weak) assert.match(sentence, /^[A-Z].*\.$/);
       // What earlier runs left to be deleted in the background is no concern of gc's once it is gone.
       await until("nothing to be left to delete", async () =>

@@ -9,6 +9,7 @@ import type { Files } from "./repo.ts";
 import { GitRepo } from "./repo.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 import { until } from "./until.ts";
+import { weakHere } from "./weak.ts";
 
 const TOROID = join(import.meta.dirname, "..", "..", "bin", "toroid.ts");
 
@@ -122,6 +123,7 @@ export class Rig implements AsyncDisposable {
       TOROID_ARTIFACTS: join(this.dir.path, "artifacts"),
       TOROID_ALLOW_LOCAL_REMOTES: "1",
       TOROID_SLOTS: "2",
+      TOROID_ALLOW_WEAK: weakHere().join(","),
       // Nothing of this machine's network is for tests to change.
       TOROID_NETWORK: "host",
       ...env,

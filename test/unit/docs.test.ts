@@ -10,6 +10,7 @@ import { announce } from "../../protocol/announcements.ts";
 import { lint } from "../../protocol/pipeline/plan.ts";
 import { BUILD_TRANSITIONS, STAGE_TRANSITIONS } from "../../protocol/states.ts";
 import { STREAMS } from "../../protocol/streams.ts";
+import { WEAKNESSES } from "../../web/parts/weakness.ts";
 import { stagePlan, workFor } from "./coordinator/samples.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -112,6 +113,23 @@ for (const [heading, path] of [
     }
   });
 }
+
+test("every name in `weak` is explained on a stage's page and in the manual", () => {
+  const limits = all(read("sandbox/limits.c"), /^ {4}\[LIMIT_\w+\] = \{"(\w+)"/gm);
+  const names = [
+    ...all(read("sandbox/weak.c"), /^ {4}\[WEAK_\w+\] = \{"([a-z-]+)",/gm),
+    ...limits.map((limit) => `no-limit-${limit}`),
+  ];
+  assert.deepEqual(
+    names.filter((name) => WEAKNESSES[name] === undefined),
+    [],
+  );
+  const told = section(MANUAL, "### What a host may lack");
+  assert.deepEqual(
+    names.filter((name) => !told.includes(`\`${name}\``)),
+    [],
+  );
+});
 
 test("every variable that the programs read besides is in the manual", () => {
   const text = sources("bin", "coordinator", "executor", "kit");

@@ -18,7 +18,11 @@ describe("on Linux 6.1 the helper", () => {
     if (!machine.ready(t)) return;
     assert.match(machine.release, /^6\.1\./);
     const done = await machine.sh("toroid-sandbox check --json; toroid-sandbox check --cgroup $DELEGATED");
-    assert.equal(done.stdout, '{"ok":true,"lacks":[],"weak":[]}\ntoroid-sandbox run works here.\n', done.stderr);
+    assert.equal(
+      done.stdout,
+      '{"ok":true,"lacks":[],"weak":[],"allow":[]}\ntoroid-sandbox run works here.\n',
+      done.stderr,
+    );
   });
 
   test("tells every way to end apart", async (t) => {
@@ -133,6 +137,18 @@ describe("on Linux 6.1 the helper", () => {
       run("alone").stderr,
     );
     assert.match(said[0] ?? "", /^\/proc\/1 \/proc\/2( \/proc\/\d+)?$/);
+  });
+
+  test("goes without a wall that this kernel does not have only where that is allowed", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`knob=/proc/sys/user/max_cgroup_namespaces; was=$(cat $knob); echo 0 > $knob
+      run refused -- true; run allowed --allow-weak no-cgroup-namespace -- sh -c 'cat /proc/self/cgroup'
+      echo $was > $knob`);
+    assert.deepEqual(summary(run("refused")), [125, 125, null, "setup"]);
+    assert.deepEqual(run("refused").exit?.lacks, ["no-cgroup-namespace"]);
+    assert.match(run("refused").stderr, /^toroid-sandbox: cgroup-namespace: .*--allow-weak no-cgroup-namespace/);
+    assert.deepEqual([run("allowed").code, run("allowed").started?.weak], [0, ["no-cgroup-namespace"]]);
+    assert.match(run("allowed").stdout, /^0::\/delegated\/toroid-/);
   });
 
   test("says which file system cannot map owners", async (t) => {

@@ -46,6 +46,7 @@ traces() {
     [ ! -e "$path" ] || echo "$path"
   done
   grep -v -x -F -f /run/mounts /proc/mounts
-  ls -l /proc/[0-9]*/ns/user 2> /dev/null | grep -v -F "$(readlink /proc/1/ns/user)" # one that ends meanwhile is gone
+  # of one that ends meanwhile the link leads nowhere
+  ls -l /proc/[0-9]*/ns/user 2> /dev/null | grep -F -e '->' | grep -v -F "$(readlink /proc/1/ns/user)"
   grep -l -x toroid-sandbox /proc/[0-9]*/comm 2> /dev/null
 }

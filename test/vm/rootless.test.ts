@@ -107,10 +107,12 @@ describe("on Linux 6.1 a user who is not root", () => {
     assert.equal(done.stdout, '{"cgroups":1,"scratches":1}\n', done.stderr);
   });
 
-  test("without a range, or without leave to map it, has one uid", async (t) => {
+  test("without a range, or without leave to map it, has one uid if that is allowed", async (t) => {
     if (!ready(t)) return;
-    const { run } = await sh(`chmod 755 /bin/newuidmap; as_caller alone -- sh -c 'id -u; cat /proc/self/uid_map'
+    const { run } = await sh(`chmod 755 /bin/newuidmap; as_caller refused -- true
+      as_caller alone --allow-weak single-uid -- sh -c 'id -u; cat /proc/self/uid_map'
       chmod 4755 /bin/newuidmap`);
+    assert.deepEqual([run("refused").code, run("refused").exit?.lacks], [125, ["single-uid"]]);
     const { created, stdout } = run("alone");
     assert.match(stdout, /^0\n +0 +0 +1\n$/);
     assert.deepEqual(created?.weak, ["rootless", "single-uid"]);

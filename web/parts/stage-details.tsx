@@ -4,6 +4,7 @@ import { took } from "./duration.ts";
 import { stageLabel } from "./stage-choice.ts";
 import { lookOf, State } from "./state.tsx";
 import { Ago, Took } from "./time.tsx";
+import { weaknessText } from "./weakness.ts";
 
 /** One stage: how it is and why, when what happened, and what it left. */
 export function StageDetails({ stage }: { readonly stage: StageSummary }): JSX.Element {
@@ -41,6 +42,7 @@ export function StageDetails({ stage }: { readonly stage: StageSummary }): JSX.E
           </Fact>
         )}
       </dl>
+      <Weak names={stage.weak} />
       <Steps steps={stage.stepsMs} />
       {outputs.length > 0 && (
         <>
@@ -55,6 +57,23 @@ export function StageDetails({ stage }: { readonly stage: StageSummary }): JSX.E
         </>
       )}
     </section>
+  );
+}
+
+/** Who trusts what the stage made should know what it was not kept from. */
+function Weak({ names }: { readonly names: readonly string[] }): JSX.Element | null {
+  if (names.length === 0) return null;
+  return (
+    <>
+      <h3>Weaker than it could be</h3>
+      <dl class="weak">
+        {names.map((name) => (
+          <Fact name={name} key={name}>
+            {weaknessText(name)}
+          </Fact>
+        ))}
+      </dl>
+    </>
   );
 }
 

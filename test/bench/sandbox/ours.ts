@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { execa } from "execa";
 import { until } from "../../support/until.ts";
+import { allowWeak } from "../../support/weak.ts";
 import { percentile } from "../statistics.ts";
 import type { Case } from "./driver.ts";
 import type { Task } from "./peers.ts";
@@ -15,7 +16,7 @@ const RESOLVER = "10.99.0.53";
 const WALL_MS = 60_000;
 
 function asked(task: Task): readonly string[] {
-  return ["--memory-bytes", `${task.memoryBytes}`, "--pids", `${task.pids}`, "--wall-ms", `${WALL_MS}`];
+  return ["--memory-bytes", `${task.memoryBytes}`, "--pids", `${task.pids}`, "--wall-ms", `${WALL_MS}`, ...allowWeak()];
 }
 
 /** `run` as a program, which is what the peers are. */

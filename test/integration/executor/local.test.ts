@@ -6,6 +6,7 @@ import { type LocalRunOptions, runLocally } from "../../../executor/local.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { GitRepo } from "../../support/repo.ts";
 import { needs } from "../../support/skips.ts";
+import { weakHere } from "../../support/weak.ts";
 import { SANDBOX } from "./rig.ts";
 
 const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
@@ -34,6 +35,7 @@ async function run(over: Partial<LocalRunOptions> = {}) {
     directory: repo.path,
     stage: null,
     sandbox: SANDBOX,
+    allowWeak: weakHere(),
     defaultImage: "host",
     imagesDir: "/nonexistent",
     params: { NOTE: "noted" },

@@ -15,6 +15,7 @@ import {
 } from "../../abuse/network-rig.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { needs } from "../../support/skips.ts";
+import { weakHere } from "../../support/weak.ts";
 import { Rig, SANDBOX } from "./rig.ts";
 
 const NEEDS = { ...NETWORK_NEEDS, program: [...NETWORK_NEEDS.program, "git"] } as const;
@@ -103,7 +104,7 @@ describe("an executor's networks", () => {
   });
 
   test(
-    "a host that forwards nothing gives builds its own network and says so, unless a pool is demanded",
+    "a host that forwards nothing runs no builds, unless it is allowed to give them its own network, and says so",
     T,
     async (t) => {
       if (!needs(t, NEEDS)) return;
@@ -111,23 +112,27 @@ describe("an executor's networks", () => {
       await network.host.sh("echo 0 > /proc/sys/net/ipv4/ip_forward");
       const off = { TOROID_NETWORK_FORWARD: "0" };
       {
-        await using _executor = rig.executor("four", variables(off));
+        const allowed = { TOROID_ALLOW_WEAK: [...weakHere(), "network-host"].join(",") };
+        await using _executor = rig.executor("four", variables({ ...off, ...allowed }));
         const { output, weak } = await build();
         assert.match(output, /\nworld .*\nworld .*\nworld .*\nworld /);
         assert.ok(weak.includes("network-host"), weak.join());
       }
-      await assert.rejects(
-        rig.executor("five", variables({ ...off, TOROID_NETWORK: "pool" })).ended,
-        (error: unknown) => {
-          assert.ok(error instanceof ToroidError);
-          assert.equal(error.code, "TOR_SANDBOX_SETUP");
-          assert.match(
-            error.message,
-            /TOROID_NETWORK is `pool`, .*does not forward packets: set net\.ipv4\.ip_forward=1/,
-          );
-          return true;
-        },
-      );
+      for (const [name, mode, ways] of [
+        ["five", "", /TOROID_NETWORK=host .*TOROID_ALLOW_WEAK=network-host /],
+        ["six", "pool", /TOROID_NETWORK is `pool`/],
+      ] as const) {
+        await assert.rejects(
+          rig.executor(name, variables({ ...off, TOROID_NETWORK: mode })).ended,
+          (error: unknown) => {
+            assert.ok(error instanceof ToroidError);
+            assert.equal(error.code, "TOR_SANDBOX_SETUP");
+            assert.match(error.message, /does not forward packets: set net\.ipv4\.ip_forward=1/);
+            assert.match(error.message, ways);
+            return true;
+          },
+        );
+      }
       assert.equal(await network.traces(), clean);
     },
   );

@@ -26,6 +26,7 @@ import { NatsServer } from "../../support/nats.ts";
 import { type Files, GitRepo } from "../../support/repo.ts";
 import { type TempDir, tempDir } from "../../support/temp.ts";
 import { until } from "../../support/until.ts";
+import { weakHere } from "../../support/weak.ts";
 import { push, stagePlan } from "../../unit/coordinator/samples.ts";
 
 export const POOL = "default";
@@ -100,6 +101,7 @@ export class Rig implements AsyncDisposable {
       TOROID_ARTIFACTS: join(this.dir.path, "artifacts"),
       TOROID_IMAGES: join(this.dir.path, "images"),
       TOROID_ALLOW_LOCAL_REMOTES: "1",
+      TOROID_ALLOW_WEAK: weakHere().join(","),
       // Nothing of this machine's network is for tests to change.
       TOROID_NETWORK: "host",
       ...more,

@@ -20,6 +20,7 @@ export function stage(name: string, changes: Partial<StageSummary> = {}): StageS
     exitCode: 0,
     phase: "script",
     logBytes: 42,
+    weak: [],
     outputs: {},
     stepsMs: {},
     seq: 5,

@@ -45,7 +45,7 @@ function stageVersions(work = workFor(BUILD), outcome: "passed" | "failed" = "pa
   const events: readonly StageEvent[] = [
     { type: "queued", ...HEAD, pool: "default", attempt: 1, work },
     { type: "claimed", ...HEAD, executor: "one", attempt: 1, tookOver: null },
-    { type: "started", ...HEAD, weak: [] },
+    { type: "started", ...HEAD, weak: ["image-host"] },
     { type: "finished", ...HEAD, result },
   ];
   let state = NO_STAGE;
@@ -102,8 +102,8 @@ test("a stage shows how far it is, who runs it, and how it ended", () => {
   assert.deepEqual([of(claimed)?.status, of(claimed)?.executor, of(claimed)?.waiting], ["claimed", "one", ""]);
   const end = of(finished);
   assert.deepEqual(
-    [end?.status, end?.outcome, end?.message, end?.exitCode, end?.phase, end?.logBytes, end?.outputs],
-    ["finished", "passed", "said no", 1, "script", 9, { A: "1" }],
+    [end?.status, end?.outcome, end?.message, end?.exitCode, end?.phase, end?.logBytes, end?.outputs, end?.weak],
+    ["finished", "passed", "said no", 1, "script", 9, { A: "1" }, ["image-host"]],
   );
 });
 

@@ -18,6 +18,7 @@ const OPTIONS: RunOptions = {
   places: [],
   slotNetwork: null,
   cgroup: null,
+  allowWeak: ["no-limit-pids", "no-cgroup"],
   limits: { ...NONE, memoryBytes: 5, pids: 7 },
   wallMs: 1_000.4,
   graceMs: 5_000,
