@@ -9,7 +9,7 @@ const CACHE = join(import.meta.dirname, "..", "..", ".toroid", "cache");
 const UNPACKED = join(CACHE, "vm");
 const EMULATOR = "qemu-system-x86_64";
 const APT_MS = 240_000;
-/** Which drivers a guest of ours loads; what these stand on is found by their own word. */
+/** Which drivers every guest of ours loads; what these stand on is found by their own word. */
 const MODULES = ["virtio_pci", "virtio_blk", "overlay", "quota_v2"] as const;
 
 /** What a guest is made from: Debian's packages of the running suite, unpacked and never installed. */
@@ -30,9 +30,10 @@ export class PartsMissing extends Error {}
  * Finds the parts, and fetches once what is not there: the kernel and busybox into the project's cache, the emulator,
  * by its package, where we are root.
  *
+ * @param drivers that this guest loads besides
  * @throws {PartsMissing} where they cannot be had.
  */
-export async function findParts(): Promise<Parts> {
+export async function findParts(drivers: readonly string[] = []): Promise<Parts> {
   if (process.arch !== "x64") throw new PartsMissing("needs an x86-64 processor, whose guest it starts");
   for (const program of ["mke2fs", "setpriv"]) {
     if (programPath(program) === undefined) throw new PartsMissing(`needs the program ${program}`);
@@ -46,7 +47,7 @@ export async function findParts(): Promise<Parts> {
     release,
     emulator,
     kernel: join(UNPACKED, "boot", `vmlinuz-${release}`),
-    modules: await loadOrder(join(UNPACKED, "lib", "modules", release)),
+    modules: await loadOrder(join(UNPACKED, "lib", "modules", release), [...MODULES, ...drivers]),
     busybox: join(UNPACKED, "bin", "busybox"),
   };
 }
@@ -113,7 +114,7 @@ async function apt(program: string, words: readonly string[], cwd?: string): Pro
 }
 
 /** Each driver after those it stands on. */
-async function loadOrder(root: string): Promise<string[]> {
+async function loadOrder(root: string, names: readonly string[]): Promise<string[]> {
   const files = await readdir(root, { recursive: true });
   const fileOf = new Map(files.map((file) => [/([^/]+)\.ko$/.exec(file)?.[1]?.replaceAll("-", "_"), join(root, file)]));
   const order = new Set<string>();
@@ -123,7 +124,7 @@ async function loadOrder(root: string): Promise<string[]> {
     for (const below of await standsOn(file)) await add(below);
     order.add(file);
   };
-  for (const name of MODULES) await add(name);
+  for (const name of names) await add(name);
   return [...order];
 }
 

@@ -17,6 +17,8 @@ const PATIENCE_MS = 5_000;
 export interface GuestSettings {
   /** What is put on its disk, by its place there; all of it may be executed. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Drivers that it loads besides those of every guest. */
+  readonly drivers?: readonly string[];
   /** It powers itself off then, whoever may have forgotten it. */
   readonly lifeSeconds?: number;
 }
@@ -61,8 +63,8 @@ export class Guest implements AsyncDisposable {
   }
 
   /** @throws {PartsMissing} where there is nothing to make a guest from. */
-  static async boot({ files = {}, lifeSeconds = 900 }: GuestSettings = {}): Promise<Guest> {
-    const parts = await findParts();
+  static async boot({ files = {}, drivers = [], lifeSeconds = 900 }: GuestSettings = {}): Promise<Guest> {
+    const parts = await findParts(drivers);
     const dir = await tempDir("toroid-vm-");
     try {
       await writeFile(join(dir.path, "initramfs"), await makeInitramfs(parts));

@@ -48,8 +48,14 @@ export class Machine implements AsyncDisposable {
     this.#why = why;
   }
 
-  /** @param more files, by their place in the guest, from where */
-  static async boot(more: Readonly<Record<string, string>> = {}): Promise<Machine> {
+  /**
+   * @param more files, by their place in the guest, from where
+   * @param drivers that it loads besides those of every guest
+   */
+  static async boot(
+    more: () => Promise<Readonly<Record<string, string>>> = async () => ({}),
+    drivers: readonly string[] = [],
+  ): Promise<Machine> {
     const prelude = await readFile(join(import.meta.dirname, "prelude.sh"), "utf8");
     const why = missing({ path: HELPER, program: "cc" }) ?? (await whyNotStatic());
     if (why !== undefined) return new Machine(undefined, prelude, why);
@@ -58,8 +64,8 @@ export class Machine implements AsyncDisposable {
       const attempts = await compileAttempts(programs.path);
       const load = await compileLoad(programs.path);
       const ours = { "bin/toroid-sandbox": HELPER, "bin/attempts": join(attempts, "attempts"), "bin/load": load };
-      const files = { ...ours, ...more };
-      const machine = new Machine(await Guest.boot({ files }), prelude, undefined);
+      const files = { ...ours, ...(await more()) };
+      const machine = new Machine(await Guest.boot({ files, drivers }), prelude, undefined);
       return await machine.#setUp();
     } catch (error) {
       if (error instanceof PartsMissing) return new Machine(undefined, prelude, error.message);

@@ -45,7 +45,7 @@ describe("on Linux 6.1 a user who is not root", () => {
   const lacks = MAPPERS.find((name) => programPath(name) === undefined);
 
   before(async () => {
-    machine = await Machine.boot(lacks === undefined ? await mappers() : {});
+    machine = await Machine.boot(lacks === undefined ? mappers : undefined);
     if (machine.release === "" || lacks !== undefined) return;
     const { code, stderr } = await machine.sh(`${PRELUDE}${SET_UP}`);
     assert.equal(code, 0, stderr);
