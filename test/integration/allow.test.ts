@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { symlink } from "node:fs/promises";
+import { mkdir, symlink } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import {
@@ -18,9 +19,10 @@ import {
   RESOLVER,
   slotAddress,
 } from "../abuse/network-rig.ts";
-import { makeImage } from "../abuse/rig.ts";
+import { HELPER, makeImage } from "../abuse/rig.ts";
 import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
+import { requestOf } from "./sandbox/serve-rig.ts";
 
 const T = { timeout: 60_000 };
 const WORLD = `world ${HOST}`;
@@ -367,3 +369,64 @@ describe("a slot that was left by a helper that was killed", () => {
     assert.equal((await rig.run(0, "echo ran")).stdout, "ran\n");
   });
 });
+
+describe("a client of serve", () => {
+  let made: NetworkRig | undefined;
+  before(async () => {
+    made = await NetworkRig.start();
+  });
+  after(() => made?.[Symbol.asyncDispose]());
+
+  test("may list hosts, and is told what is closed", T, async (t) => {
+    if (!needs(t, NETWORK_NEEDS)) return;
+    assert.ok(made !== undefined);
+    const [scratches, socket] = [join(made.sandbox.dir, "scratches"), join(made.sandbox.dir, "socket")];
+    await mkdir(scratches, { mode: 0o700 });
+    const options = [
+      "--state",
+      scratches,
+      "--net",
+      made.state,
+      "--dns",
+      RESOLVER,
+      "--slots",
+      "1",
+      "--client-uid",
+      "1000",
+    ];
+    const words = [HELPER, "serve", "--socket", socket, ...options, "--forward"];
+    const serve = spawn("nsenter", [...made.host.enter.slice(1), ...words], { stdio: ["ignore", "pipe", "inherit"] });
+    const ended = once(serve, "close");
+    const reaches = async (hosts: readonly string[], address: string): Promise<unknown> => {
+      const list = hosts.flatMap((host) => ["--allow-host", host]);
+      const line = `exec 3<>/dev/tcp/${address}/80`;
+      const run = ["run", "--image", "host", "--scratch", "one", "--slot", "0", "--network", "full", ...list];
+      const said = await askServe(socket, [...run, "--", "bash", "-c", line]);
+      const exit = said.split("\n").find((text) => text.includes('"event":"exit"')) ?? "{}";
+      const { code, step }: { code?: number; step?: string } = JSON.parse(exit);
+      return step ?? code;
+    };
+    try {
+      await once(serve.stdout, "data");
+      assert.equal(await reaches([`a.example=${PUBLIC}:80`], "a.example"), 0);
+      assert.equal(await reaches([`a.example=${PUBLIC}:80`], OTHER), 1);
+      assert.equal(await reaches([], OTHER), 0);
+      assert.equal(await reaches([METADATA], METADATA), "allow-host");
+    } finally {
+      serve.kill("SIGTERM");
+    }
+    assert.deepEqual(await ended, [0, null]);
+    assert.equal(await made.host.sh("nft list ruleset"), "");
+  });
+});
+
+/** All that is said to one request. */
+async function askServe(path: string, words: readonly string[]): Promise<string> {
+  const socket = connect(path);
+  let said = "";
+  socket.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  socket.write(requestOf(words));
+  await once(socket, "end");
+  socket.destroy();
+  return said;
+}
