@@ -5,8 +5,8 @@
 import { mkdir, readdir, readFile, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
+import { unpacked } from "../../support/debian.ts";
 import { until } from "../../support/until.ts";
-import { unpacked } from "./packages.ts";
 
 const PACKAGES = ["docker.io", "containerd", "runc", "tini", "libdevmapper1.02.1", "libsystemd0"];
 const START_MS = 30_000;

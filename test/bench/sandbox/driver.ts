@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { Missing } from "./packages.ts";
+import { Missing } from "../../support/debian.ts";
 import type { Place } from "./place.ts";
 
 /** One line for the driver; see driver.c. */

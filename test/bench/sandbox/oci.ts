@@ -5,7 +5,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { unpacked } from "./packages.ts";
+import { unpacked } from "../../support/debian.ts";
 
 /** What of a profile's rules depends on the machine. */
 const rule = z.object({

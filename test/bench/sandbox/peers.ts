@@ -1,10 +1,10 @@
 /** What we compare with: one command line each, or why there is none. */
 import { existsSync } from "node:fs";
 import { execa } from "execa";
+import { Missing, newerBubblewrap, program } from "../../support/debian.ts";
 import { programPath } from "../../support/programs.ts";
 import type { Case, Driver } from "./driver.ts";
 import { makeBundle } from "./oci.ts";
-import { Missing, newerBubblewrap, program } from "./packages.ts";
 
 /** What every run is to be given, as far as it can. */
 export interface Task {

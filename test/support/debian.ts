@@ -1,17 +1,17 @@
-/** What the benchmark compares with, from Debian's packages: installed, or unpacked into the project's cache. */
+/** Parts of Debian for tests and benchmarks: installed, or unpacked into the project's cache. */
 import { access, chmod, mkdir, mkdtemp, readdir, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { programPath } from "../../support/programs.ts";
+import { programPath } from "./programs.ts";
 
-const CACHE = join(import.meta.dirname, "..", "..", "..", ".toroid", "cache", "bench");
+const CACHE = join(import.meta.dirname, "..", "..", ".toroid", "cache", "debian");
 const APT_MS = 300_000;
 /** The suite whose bubblewrap has `--tmp-overlay`, which came with 0.11. */
 const NEWER_SUITE = "trixie";
 const IMAGE_SUITE = "bookworm";
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/** Why something is not measured; a sentence for `setup.missing`. */
+/** What cannot be had here, and why: a sentence. */
 export class Missing extends Error {}
 
 /** The program, installed now where we may and it is not there. */
@@ -19,7 +19,7 @@ export async function program(name: string, installs = name): Promise<string> {
   const there = programPath(name);
   if (there !== undefined) return there;
   if (process.getuid?.() !== 0 || programPath("apt-get") === undefined) throw new Missing(`${name} is not installed`);
-  console.error(`bench: installing ${installs} with apt-get`);
+  console.error(`test: installing ${installs} with apt-get`);
   await apt("apt-get", ["-qq", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", installs]);
   const installed = programPath(name);
   if (installed === undefined) throw new Missing(`the package ${installs} brings no ${name}`);
@@ -30,7 +30,7 @@ export async function program(name: string, installs = name): Promise<string> {
 export async function debianImage(): Promise<string> {
   const image = await once(join(CACHE, `image-${IMAGE_SUITE}`), async (making) => {
     const mmdebstrap = await program("mmdebstrap");
-    console.error(`bench: making a Debian image, once`);
+    console.error(`test: making a Debian image, once`);
     await apt(mmdebstrap, [
       "--quiet",
       "--mode=root",
@@ -59,7 +59,7 @@ export async function newerBubblewrap(): Promise<{ readonly words: readonly stri
 /** Packages of the system's own suite, unpacked and not installed. */
 export async function unpacked(name: string, packages: readonly string[]): Promise<string> {
   return once(join(CACHE, name), async (making) => {
-    console.error(`bench: fetching ${packages.join(" ")}, once`);
+    console.error(`test: fetching ${packages.join(" ")}, once`);
     await unpackInto(making, ["-o", "APT::Sandbox::User=root"], packages);
   });
 }
@@ -87,7 +87,7 @@ async function fetchBubblewrap(making: string): Promise<void> {
       `Dir::Cache=${folder}`,
       "APT::Sandbox::User=root",
     ].flatMap((setting) => ["-o", setting]);
-    console.error(`bench: fetching the bubblewrap of ${NEWER_SUITE}, once`);
+    console.error(`test: fetching the bubblewrap of ${NEWER_SUITE}, once`);
     await apt("apt-get", [...settings, "-qq", "update"]);
     await unpackInto(making, settings, ["bubblewrap", "libc6", "libcap2", "libselinux1", "libpcre2-8-0"]);
   } finally {
