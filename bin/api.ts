@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { BuildId } from "../protocol/ids.ts";
+import { type BuildId, EVERY } from "../protocol/ids.ts";
 import { EXIT, exitOfStatus, Failure, usageError } from "./exit.ts";
 
 /** How long a coordinator may take to answer. */
@@ -73,6 +73,7 @@ export function environmentPath(repository: string, environment: string): string
 }
 
 function repositoryPath(repository: string): string {
+  if (repository === EVERY) return `${EVERY}/${EVERY}`;
   return repository.split("/").map(encodeURIComponent).join("/");
 }
 

@@ -12,6 +12,7 @@ import { CANCEL_SIGNAL, commandSubject } from "../protocol/subjects.ts";
 import { COMMAND_VERSION } from "../protocol/versions.ts";
 import { accept } from "./accept.ts";
 import { workOf } from "./actors/build/work.ts";
+import { admitNext } from "./admission.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
 import { makeSummaryWriter } from "./projections/summary-writer.ts";
@@ -35,6 +36,7 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
         await actors.stage.tell(effect.id, effect.command);
         return undefined;
       case "tell-lane":
+        if (effect.command.kind === "admit") return admitNext(actors, effect.id);
         await actors.environment.tell(effect.id, effect.command);
         return undefined;
       case "queue-stage":

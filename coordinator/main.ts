@@ -1,10 +1,12 @@
 /** Composition root of the coordinator: the only place where its parts meet. */
+import { randomUUID } from "node:crypto";
 import { connectJet } from "../kit/jetstream.ts";
+import { Lease } from "../kit/lease.ts";
 import { makeLogger } from "../kit/log.ts";
 import { aborted, type Signals } from "../kit/signals.ts";
-import { ensureTopology } from "../kit/topology.ts";
+import { ensureTopology, openBucket } from "../kit/topology.ts";
 import { sentenceOf } from "../protocol/errors.ts";
-import { REACTORS } from "../protocol/streams.ts";
+import { LEASES, REACTORS } from "../protocol/streams.ts";
 import { accept } from "./accept.ts";
 import type { Config } from "./config.ts";
 import { makeEffects } from "./effects.ts";
@@ -36,12 +38,14 @@ export async function runCoordinator(
     followLanes(jet, signals.stop, log),
     followHistory(jet, signals.stop, log),
   ]);
+  const leases = await openBucket(jet, LEASES);
+  await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
   using queue = config.queue === null ? null : await openQueue(config.queue);
   await using http = await serveHttp({ jet, actors, history, lanes, log, stop: signals.stop }, config.http);
 
   const running = [
     runReactor({ jet, actors, effects, settings, log }, signals.stop),
-    runTimers(actors, lanes, signals.stop, log),
+    runTimers({ actors, lanes, lease, log }, signals.stop),
   ];
   if (queue === null) log.warn("no queue is configured (TOROID_QUEUE_URL): builds come by the API only");
   else {

@@ -21,6 +21,23 @@ export interface EnvironmentId {
   readonly environment: string;
 }
 
+/** In place of a name: all of them. Neither a repository nor an environment can be called so. */
+export const EVERY = "*";
+
+/** Is it no environment but all of a repository, all of one name, or all there are? It can be paused, and holds no stage. */
+export function isWider({ repository, environment }: EnvironmentId): boolean {
+  return repository === EVERY || environment === EVERY;
+}
+
+/** What an environment is part of, the narrowest first. */
+export function widerThan({ repository, environment }: EnvironmentId): readonly EnvironmentId[] {
+  return [
+    { repository, environment: EVERY },
+    { repository: EVERY, environment },
+    { repository: EVERY, environment: EVERY },
+  ];
+}
+
 /** The stage that reads `.toroid.yml`. No name that a person can write escapes to a token of this form. */
 export const PLAN_STAGE = "_plan";
 

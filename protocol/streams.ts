@@ -167,7 +167,7 @@ export const DEAD: StreamSpec = {
   ],
   retention: "limits",
   discard: "old",
-  share: 0.01,
+  share: 0.005,
   maxMessages: UNBOUNDED,
   maxMessagesPerSubject: UNBOUNDED,
   maxAgeMs: 30 * DAY_MS,
@@ -211,7 +211,16 @@ export const EXECUTORS: BucketSpec = {
   share: 0.01,
 };
 
-export const BUCKETS: readonly BucketSpec[] = [EXECUTORS];
+/** Who does what one of several coordinators is enough for. */
+export const LEASES: BucketSpec = {
+  name: "toroid_lease",
+  description: "short leases of coordinators",
+  history: 1,
+  ttlMs: 5 * SECOND_MS,
+  share: 0.001,
+};
+
+export const BUCKETS: readonly BucketSpec[] = [EXECUTORS, LEASES];
 
 /** The store that the shares are taken from unless the operator names another size. */
 export const DEFAULT_STORE_BYTES = 8 * 1024 * MIB;

@@ -83,7 +83,16 @@ export type WaitingSummary = z.infer<typeof waitingSummary>;
 export const environmentSummary = z.looseObject({
   repository: z.string(),
   environment: z.string(),
-  paused: z.looseObject({ by: z.string(), why: z.string(), atMs: z.number(), untilMs: maybeMs }).nullable(),
+  paused: z
+    .looseObject({
+      by: z.string(),
+      why: z.string(),
+      atMs: z.number(),
+      untilMs: maybeMs,
+      /** What is paused, when it is more than this environment; `*` for all of them. */
+      of: z.looseObject({ repository: z.string(), environment: z.string() }).nullable().default(null),
+    })
+    .nullable(),
   live: z
     .looseObject({ number: z.number().int(), commit: commitName, atMs: z.number(), artifact: artifact.nullable() })
     .nullable(),

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { environmentSummary } from "../../protocol/summary.ts";
 import { environmentPath } from "../api.ts";
 import { EXIT } from "../exit.ts";
-import { repositoryOf } from "../text/arguments.ts";
+import { repositoriesOf } from "../text/arguments.ts";
 import { environmentLine } from "../text/environment.ts";
 import { verb } from "../verb.ts";
 
@@ -12,7 +12,7 @@ export const resume = verb({
   flags: [{ flags: "--reason <text>", about: "why, for the record" }],
   options: z.object({ reason: z.string().optional() }),
   async run({ api, json, out }, [repositoryText, environment = ""], body) {
-    const path = `${environmentPath(repositoryOf(repositoryText), environment)}/resume`;
+    const path = `${environmentPath(repositoriesOf(repositoryText), environment)}/resume`;
     const now = await api().post(path, body, environmentSummary);
     await out(json ? `${JSON.stringify(now)}\n` : `${environmentLine(now)}\n`);
     return EXIT.ok;

@@ -1,4 +1,4 @@
-import { type BuildId, isRepositoryName, parseBuild } from "../../protocol/ids.ts";
+import { type BuildId, EVERY, isRepositoryName, parseBuild } from "../../protocol/ids.ts";
 import { parseDuration } from "../../protocol/pipeline/duration.ts";
 import { variableProblem } from "../../protocol/pipeline/text-rules.ts";
 import { usageError } from "../exit.ts";
@@ -9,6 +9,11 @@ export function repositoryOf(text: string | undefined): string {
     throw usageError(`${JSON.stringify(text ?? "")} is not a repository: expected owner/name`);
   }
   return text;
+}
+
+/** `acme/api`, or `*` for all there are. */
+export function repositoriesOf(text: string | undefined): string {
+  return text === EVERY ? EVERY : repositoryOf(text);
 }
 
 /** `acme/api#42` */

@@ -51,9 +51,10 @@ export function approvalReport(
 }
 
 /** `paused by ann until 2026-12-24T18:00:00.000Z: freeze` */
-function pauseText({ by, why, untilMs }: NonNullable<EnvironmentSummary["paused"]>): string {
+function pauseText({ by, why, untilMs, of }: NonNullable<EnvironmentSummary["paused"]>): string {
   const until = untilMs === null ? "" : ` until ${new Date(untilMs).toISOString()}`;
-  return `paused by ${oneLine(by)}${until}: ${oneLine(why, 200)}`;
+  const what = of === null ? "" : ` (with ${oneLine(of.repository)} ${oneLine(of.environment)})`;
+  return `paused by ${oneLine(by)}${until}${what}: ${oneLine(why, 200)}`;
 }
 
 /** `held by ann since #40 was rolled back to: it was slow` */

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { ToroidError } from "../../protocol/errors.ts";
 import { variableProblem } from "../../protocol/pipeline/text-rules.ts";
 import { environmentSummary } from "../../protocol/summary.ts";
+import { widerPauses } from "../admission.ts";
 import { summaryOf } from "../projections/lanes.ts";
 import { optionalBody } from "./builds.ts";
 import { type EnvironmentParams, environmentOf, environmentParams } from "./environments.ts";
@@ -113,7 +114,8 @@ export function deploymentRoutes(plain: FastifyInstance, { actors, history }: Ht
     async ({ params, body, headers }) => {
       const id = environmentOf(history, params);
       const command = { kind: "release", by: userOf(headers), why: body.reason } as const;
-      return summaryOf(id, (await actors.environment.tell(id, command)).state);
+      const { state } = await actors.environment.tell(id, command);
+      return summaryOf(id, state, await widerPauses(actors, id));
     },
   );
 }

@@ -1,9 +1,11 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import type { EnvironmentId } from "../../protocol/ids.ts";
+import { ToroidError } from "../../protocol/errors.ts";
+import { type EnvironmentId, EVERY, isWider } from "../../protocol/ids.ts";
 import { type EnvironmentSummary, environmentSummary } from "../../protocol/summary.ts";
 import type { LaneCommand } from "../actors/environment.ts";
+import { widerPauses } from "../admission.ts";
 import type { History } from "../projections/history.ts";
 import { summaryOf } from "../projections/lanes.ts";
 import { optionalBody, repositoryParams } from "./builds.ts";
@@ -14,8 +16,19 @@ import { userOf } from "./user.ts";
 export const environmentParams = repositoryParams.extend({ environment: z.string().min(1).max(200) });
 export type EnvironmentParams = z.infer<typeof environmentParams>;
 
-/** @throws {ToroidError} TOR_NOT_FOUND for a repository that nobody knows */
-export function environmentOf(history: History, { owner, repo, environment }: EnvironmentParams): EnvironmentId {
+/**
+ * @throws {ToroidError} TOR_NOT_FOUND for a repository that nobody knows; TOR_INVALID_INPUT for more than one
+ * environment
+ */
+export function environmentOf(history: History, params: EnvironmentParams): EnvironmentId {
+  const id = anyOf(history, params);
+  if (!isWider(id)) return id;
+  throw new ToroidError("TOR_INVALID_INPUT", "name one environment: only a pause is of several");
+}
+
+/** An environment, or several of them by `*`: of a repository, by their name everywhere, or all. */
+function anyOf(history: History, { owner, repo, environment }: EnvironmentParams): EnvironmentId {
+  if (owner === EVERY && repo === EVERY) return { repository: EVERY, environment };
   const repository = `${owner}/${repo}`;
   if (!history.repositories().some((one) => one.repository === repository)) {
     throw notFound(`repository ${repository}: nothing was ever pushed from it`);
@@ -27,9 +40,9 @@ export function environmentOf(history: History, { owner, repo, environment }: En
 export function environmentRoutes(plain: FastifyInstance, { actors, history }: HttpParts): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
-  async function tell(at: EnvironmentParams, command: LaneCommand): Promise<EnvironmentSummary> {
-    const id = environmentOf(history, at);
-    return summaryOf(id, (await actors.environment.tell(id, command)).state);
+  async function tell(id: EnvironmentId, command: LaneCommand): Promise<EnvironmentSummary> {
+    const { state } = await actors.environment.tell(id, command);
+    return summaryOf(id, state, isWider(id) ? [] : await widerPauses(actors, id));
   }
 
   app.post(
@@ -44,7 +57,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
     (request) => {
       const { reason, until } = request.body;
       const untilMs = until === undefined || until === null ? null : Date.parse(until);
-      return tell(request.params, { kind: "pause", by: userOf(request.headers), why: reason, untilMs });
+      return tell(anyOf(history, request.params), { kind: "pause", by: userOf(request.headers), why: reason, untilMs });
     },
   );
 
@@ -57,7 +70,8 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
         response: { 200: environmentSummary },
       },
     },
-    (request) => tell(request.params, { kind: "resume", by: userOf(request.headers), why: request.body.reason }),
+    (request) =>
+      tell(anyOf(history, request.params), { kind: "resume", by: userOf(request.headers), why: request.body.reason }),
   );
 
   app.post(
@@ -77,7 +91,14 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
     },
     (request) => {
       const { build: number, round = null, decision: kind, team = null, reason: why } = request.body;
-      return tell(request.params, { kind, number, round, team, why, by: userOf(request.headers) });
+      return tell(environmentOf(history, request.params), {
+        kind,
+        number,
+        round,
+        team,
+        why,
+        by: userOf(request.headers),
+      });
     },
   );
 }

@@ -6,12 +6,13 @@ import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import { decode } from "../../protocol/codec.ts";
 import { type LaneEntry, laneEvent } from "../../protocol/events.ts";
-import type { EnvironmentId } from "../../protocol/ids.ts";
+import { type EnvironmentId, isWider, widerThan } from "../../protocol/ids.ts";
 import { LANE } from "../../protocol/streams.ts";
-import { parseLaneSubject } from "../../protocol/subjects.ts";
+import { laneSubject, parseLaneSubject } from "../../protocol/subjects.ts";
 import type { EnvironmentSummary, WaitingSummary } from "../../protocol/summary.ts";
-import { approvalEndsAtMs, type Lane, laneState, type Place } from "../actors/environment/lane.ts";
+import { approvalEndsAtMs, type Lane, laneState, nextOf, type Place } from "../actors/environment/lane.ts";
 import { environmentActor } from "../actors/environment.ts";
+import type { WiderPause } from "../admission.ts";
 
 export interface Lanes {
   /** Of one repository, or of all. */
@@ -20,34 +21,64 @@ export interface Lanes {
   onChange(listener: (environment: EnvironmentSummary) => void): void;
   /** Environments where something has run out at `nowMs`: the pause, or the time for an approval. */
   expired(nowMs: number): readonly EnvironmentId[];
+  /** Environments where one may go, as far as is known here. */
+  ready(): readonly EnvironmentId[];
 }
 
 const message = z.looseObject({ event: laneEvent, state: laneState });
 
 /** Follows TOROID_LANE until `stop`. Resolves when every lane that is there has been read. */
 export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Promise<Lanes> {
-  const lanes = new Map<string, { readonly id: EnvironmentId; readonly lane: Lane }>();
+  const lanes = new Map<string, Known>();
   const listeners: ((environment: EnvironmentSummary) => void)[] = [];
   await follow(jet, LANE.name, DeliverPolicy.LastPerSubject, stop, log, (subject, data, seq) => {
     const { event, state } = decode(message, data);
     const id = parseLaneSubject(subject);
     const now = environmentActor.apply(state, event, seq);
-    lanes.set(subject, { id, lane: now });
-    const summary = summaryOf(id, now);
-    for (const listener of listeners) listener(summary);
+    const changed = { id, lane: now };
+    lanes.set(subject, changed);
+    for (const summary of (isWider(id) ? within(id) : [changed]).map(shown)) {
+      for (const listener of listeners) listener(summary);
+    }
   });
+
+  const environments = (): readonly Known[] => [...lanes.values()].filter(({ id }) => !isWider(id));
+
+  function within(wider: EnvironmentId): readonly Known[] {
+    return environments().filter(({ id }) =>
+      widerThan(id).some((one) => one.repository === wider.repository && one.environment === wider.environment),
+    );
+  }
+
+  function widerPausesOf(id: EnvironmentId): readonly WiderPause[] {
+    return widerThan(id).flatMap((of) => {
+      const pause = lanes.get(laneSubject(of))?.lane.pause ?? null;
+      return pause === null ? [] : [{ of, pause }];
+    });
+  }
+
+  const shown = ({ id, lane }: Known): EnvironmentSummary => summaryOf(id, lane, widerPausesOf(id));
 
   return {
     list: (repository) =>
-      [...lanes.values()]
+      environments()
         .filter(({ id }) => repository === undefined || id.repository === repository)
-        .map(({ id, lane }) => summaryOf(id, lane)),
+        .map(shown),
     onChange: (listener) => {
       listeners.push(listener);
     },
     expired: (nowMs) =>
       [...lanes.values()].filter(({ lane }) => endsOf(lane).some((atMs) => atMs <= nowMs)).map(({ id }) => id),
+    ready: () =>
+      environments()
+        .filter(({ id, lane }) => nextOf(lane) !== null && widerPausesOf(id).length === 0)
+        .map(({ id }) => id),
   };
+}
+
+interface Known {
+  readonly id: EnvironmentId;
+  readonly lane: Lane;
 }
 
 /** When things of a lane run out. */
@@ -55,11 +86,13 @@ function endsOf({ pause, waiting }: Lane): readonly number[] {
   return [pause?.untilMs ?? null, ...waiting.map(approvalEndsAtMs)].filter((atMs) => atMs !== null);
 }
 
-/** A lane, for people. */
-export function summaryOf(id: EnvironmentId, lane: Lane): EnvironmentSummary {
+/** A lane, for people. Its own pause is shown before one of more than it. */
+export function summaryOf(id: EnvironmentId, lane: Lane, wider: readonly WiderPause[]): EnvironmentSummary {
+  const [widest] = wider;
+  const elsewhere = widest === undefined ? null : { ...widest.pause, of: { ...widest.of } };
   return {
     ...id,
-    paused: lane.pause,
+    paused: lane.pause === null ? elsewhere : { ...lane.pause, of: null },
     live: lane.live,
     held: lane.hold,
     before: lane.before.map(({ number, commit, atMs }) => ({ number, commit, atMs })),

@@ -58,7 +58,8 @@ export function EnvironmentRow({ environment: e }: { readonly environment: Envir
                 until <At atMs={e.paused.untilMs} />
               </>
             )}
-            : <q>{e.paused.why}</q>
+            {e.paused.of !== null && ` (with ${e.paused.of.repository} ${e.paused.of.environment})`}:{" "}
+            <q>{e.paused.why}</q>
           </p>
         )}
       </div>

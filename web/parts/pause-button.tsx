@@ -17,7 +17,8 @@ const UNTIL: readonly (readonly [string, number])[] = [
 /** Pauses an environment, or lets it go on. */
 export function PauseButton({ environment }: { readonly environment: EnvironmentSummary }): JSX.Element {
   const [asking, setAsking] = useState<"pause" | "resume" | null>(null);
-  const paused = environment.paused !== null;
+  // A pause of more than this environment is not this one's to end.
+  const paused = environment.paused !== null && environment.paused.of === null;
   const name = `${environment.repository} ${environment.environment}`;
   const close = (): void => setAsking(null);
   return (

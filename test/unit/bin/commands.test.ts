@@ -8,7 +8,7 @@ import { build, environment, stage } from "./summaries.ts";
 import { toroid } from "./toroid.ts";
 
 const PAUSED = environment({
-  paused: { by: "ann", why: "freeze", atMs: 1_760_000_000_000, untilMs: 1_760_003_600_000 },
+  paused: { by: "ann", why: "freeze", atMs: 1_760_000_000_000, untilMs: 1_760_003_600_000, of: null },
   inFlight: { number: 42, stage: "prod", round: 1 },
   waiting: [{ number: 43, stage: "prod", round: 1, approval: null, approvedBy: null }],
 });
@@ -125,6 +125,28 @@ describe("pause and resume", { concurrency: 2 }, () => {
     assert.match(err, /^toroid: --reason is missing: .* \(TOR_INVALID_INPUT\)\n$/);
     assert.deepEqual(server.asked, []);
   });
+
+  for (const [args, path] of [
+    [["acme/api", "*"], "/api/v1/environments/acme/api/*"],
+    [["*", "prod"], "/api/v1/environments/*/*/prod"],
+    [["*", "*"], "/api/v1/environments/*/*/*"],
+  ] as const) {
+    test(`${args.join(" ")} are several environments, to pause and to resume`, async () => {
+      const [repository, name] = args;
+      const one = environment({ repository, environment: name, live: null });
+      await using server = await FakeCoordinator.start({
+        [`POST ${path}/pause`]: { json: one },
+        [`POST ${path}/resume`]: { json: one },
+      });
+      const paused = await toroid(["pause", ...args, "--reason", "audit", "--server", server.url]);
+      const resumed = await toroid(["resume", ...args, "--server", server.url]);
+      assert.deepEqual([paused.exit, resumed.exit], [0, 0]);
+      assert.deepEqual(
+        server.asked.map((asked) => asked.path),
+        [`${path}/pause`, `${path}/resume`],
+      );
+    });
+  }
 
   test("resume needs none", async () => {
     await using server = await FakeCoordinator.start({

@@ -81,7 +81,7 @@ describe("what a page knows", () => {
   });
 
   test("of an environment is the last it heard", () => {
-    const paused = environment({ paused: { by: "a", why: "b", atMs: 1, untilMs: null } });
+    const paused = environment({ paused: { by: "a", why: "b", atMs: 1, untilMs: null, of: null } });
     const world = [environment(), paused].reduce(withEnvironment, EMPTY_WORLD);
     assert.equal(world.environments.get("acme/api prod"), paused);
   });

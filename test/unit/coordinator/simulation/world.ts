@@ -2,9 +2,11 @@
  * A world in memory: the real actors, reactions and effects, with coordinators and executors that die between any two
  * steps, events that come twice, late and in any order, and people who push, cancel, pause and ask for more.
  */
+
 import { accept } from "../../../../coordinator/accept.ts";
 import { isAgreed } from "../../../../coordinator/actors/environment/lane.ts";
 import { environmentActor, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
+import { admitNext } from "../../../../coordinator/admission.ts";
 import { type Effects, makeEffects } from "../../../../coordinator/effects.ts";
 import type { Arrival } from "../../../../coordinator/intake/message.ts";
 import type { Mailboxes } from "../../../../coordinator/mailboxes.ts";
@@ -12,7 +14,7 @@ import { reactToBuild, reactToLane, reactToPush, reactToStage } from "../../../.
 import { makeLogger } from "../../../../kit/log.ts";
 import { dispositionOf, ToroidError } from "../../../../protocol/errors.ts";
 import type { BuildEvent, LaneEvent, PushEvent, StageEvent } from "../../../../protocol/events.ts";
-import type { EnvironmentId } from "../../../../protocol/ids.ts";
+import { type EnvironmentId, widerThan } from "../../../../protocol/ids.ts";
 import type { Plan } from "../../../../protocol/pipeline/plan.ts";
 import { LANE, PUSH } from "../../../../protocol/streams.ts";
 import {
@@ -117,6 +119,13 @@ export class World {
       return (await done).changed;
     };
     let changed = await told({ kind: "resume", by: "ada", why: "looked" });
+    for (const wider of widerThan(id)) {
+      const done = actors.environment.tell(wider, { kind: "resume", by: "ada", why: "over" });
+      while (await this.#move());
+      changed = (await done).changed || changed;
+    }
+    this.#tick();
+    while (await this.#move());
     changed = (await told({ kind: "release", by: "ada", why: "mended" })) || changed;
     const { waiting } = this.store.load(environmentActor, laneSubject(id)).state;
     const entry = waiting.find((one) => !isAgreed(one));
@@ -132,6 +141,7 @@ export class World {
     const { actors } = this.#process("timer");
     for (const id of this.environments) {
       actors.environment.tell(id, { kind: "expire" }).catch((error: unknown) => this.failures.push(error));
+      admitNext(actors, id).catch((error: unknown) => this.failures.push(error));
     }
   }
 
@@ -201,6 +211,10 @@ export class World {
     const wishes: readonly (() => Promise<unknown>)[] = [
       () => actors.build.tell({ repository, number }, { kind: "cancel", by: "ada", why: "wrong branch" }),
       () => actors.environment.tell(id, { kind: "pause", by: "ada", why: "freeze", untilMs: null }),
+      ...widerThan(id).flatMap((wider) => [
+        () => actors.environment.tell(wider, { kind: "pause", by: "ada", why: "audit", untilMs: null }),
+        () => actors.environment.tell(wider, { kind: "resume", by: "ada", why: "over" }),
+      ]),
       () => actors.environment.tell(id, { kind: "resume", by: "ada", why: "over" }),
       () => actors.environment.tell(id, { kind: "resume", by: "ada", why: "over" }),
       ...["approve", "approve", "approve", "reject"].map((kind) => () => {
