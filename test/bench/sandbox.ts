@@ -81,9 +81,9 @@ class Bench {
       cases.push(peer.case);
     }
     this.#stack.defer(() => tidyUp(this.#peers, task));
-    this.#times = await driver.run(await this.#thatWork(driver, cases), ROUNDS);
+    this.#times = await this.#run(driver, await this.#thatWork(driver, cases), ROUNDS);
     if (serve !== undefined)
-      this.#loops = await loops(driver, [serve.case("first", 0, "none"), serve.case("second", 1, "none")]);
+      this.#loops = await this.#runLoops(driver, [serve.case("first", 0, "none"), serve.case("second", 1, "none")]);
     this.#setup = { ...machine(), scratch: place.disk, ...(await describe(place, ours, DESCRIBED)) };
   }
 
@@ -111,13 +111,28 @@ class Bench {
     };
   }
 
-  /** One that fails here ends alone; those that go on are warm. */
+  /** Names what failed, and answers with the rest. */
+  async #run(driver: Driver, cases: readonly Case[], rounds: number): Promise<Times> {
+    const { times, failed } = await driver.run(cases, rounds);
+    for (const [name, why] of failed) this.missing.push(`${name}: ${why}`);
+    return times;
+  }
+
+  /** Each alone, so that it says in its own words why it does not work here; those that go on are warm. */
   async #thatWork(driver: Driver, cases: readonly Case[]): Promise<readonly Case[]> {
     const working: Case[] = [];
     for (const one of cases) {
-      if ((await this.attempt(one.name, () => driver.run([one], WARM_UP))) !== undefined) working.push(one);
+      if ((await this.#run(driver, [one], WARM_UP)).size > 0) working.push(one);
     }
     return working;
+  }
+
+  /** One loop alone, then two side by side. */
+  async #runLoops(driver: Driver, [first, second]: readonly [Case, Case]): Promise<Loops | undefined> {
+    const one = await this.#run(driver, [first], LOOP_ROUNDS);
+    const two = await Promise.all([first, second].map((each) => this.#run(driver, [each], LOOP_ROUNDS)));
+    const us = [one, ...two].map((times) => [...times.values()].flat());
+    return us.some((each) => each.length === 0) ? undefined : { one: us[0] ?? [], two: us.slice(1) };
   }
 
   report(): Report {
@@ -144,12 +159,4 @@ function machine(): Readonly<Record<string, unknown>> {
     cpus: cpus().length,
     load: loadavg()[0]?.toFixed(1),
   };
-}
-
-/** One loop alone, then two side by side. */
-async function loops(driver: Driver, [first, second]: readonly [Case, Case]): Promise<Loops> {
-  const one = await driver.run([first], LOOP_ROUNDS);
-  const two = await Promise.all([first, second].map((each) => driver.run([each], LOOP_ROUNDS)));
-  const us = (times: Times): readonly number[] => [...times.values()].flat();
-  return { one: us(one), two: two.map(us) };
 }

@@ -9,11 +9,12 @@
  * are sent to it as one request (length, then words ended by NUL), and the run ends with the stream.
  *
  * Each round runs every case once, in an order of its own: what one leaves the kernel to do later hits all alike.
- * Prints a line for each run: name, µs. */
+ * Prints a line for each run: name, µs. A case that fails is not run again: name, `!`, why. */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct one {
   size_t dir, fresh; /* which words are the directory and the name; 0: none */
   int namespaces[MAX_NAMESPACES];
   size_t namespace_count;
+  bool failed;
 };
 
 static int null; /* stdin and stdout of all programs */
@@ -89,19 +91,23 @@ static void become(const struct one *one) {
   _exit(127);
 }
 
-static void run_program(const struct one *one) {
+static void give_up(struct one *one, const char *why) {
+  printf("%s ! %s\n", one->name, why);
+  one->failed = true;
+}
+
+static void run_program(struct one *one) {
   int status = 0;
   pid_t pid = vfork();
   if (pid == 0) become(one);
   if (pid < 0) die("cannot be started", one->name);
   while (waitpid(pid, &status, 0) != pid) continue;
-  if (status == 0) return;
-  errno = 0;
-  fprintf(stderr, "driver: %s ended with wait status %#x\n", one->name, (unsigned)status);
-  exit(1);
+  char why[64];
+  snprintf(why, sizeof why, "it ended with wait status %#x", (unsigned)status);
+  if (status != 0) give_up(one, why);
 }
 
-static void ask(const struct one *one) {
+static void ask(struct one *one) {
   static char request[MAX_REQUEST], answer[MAX_REQUEST];
   uint32_t length = 0;
   struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -113,17 +119,21 @@ static void ask(const struct one *one) {
     length += (uint32_t)bytes;
   }
   for (unsigned i = 0; i < 4; i++) request[i] = (char)(length >> (8 * i));
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) die("cannot connect", one->name);
-  if (write(fd, request, 4 + length) != (ssize_t)(4 + length)) die("cannot ask", one->name);
   size_t used = 0;
-  for (ssize_t got; (got = read(fd, answer + used, sizeof answer - 1 - used)) != 0; used += (size_t)got)
-    if (got < 0) die("no answer", one->name);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  bool asked = fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0 &&
+               write(fd, request, 4 + length) == (ssize_t)(4 + length);
+  for (ssize_t got; asked && (got = read(fd, answer + used, sizeof answer - 1 - used)) != 0; used += (size_t)got)
+    if (got < 0) asked = false, got = 0;
+  if (fd >= 0) close(fd);
+  if (!asked) {
+    give_up(one, "it cannot be asked");
+    return;
+  }
   answer[used] = '\0';
-  close(fd);
   if (strstr(answer, "\"event\":\"exit\",\"code\":0,") != NULL) return;
-  fprintf(stderr, "driver: %s answered %s\n", one->name, answer);
-  exit(1);
+  answer[strcspn(answer, "\n")] = '\0';
+  give_up(one, answer);
 }
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where) {
@@ -145,7 +155,7 @@ static void measure(struct one *one, const char *dir, unsigned long number) {
     run_program(one);
   if (one->dir != 0 && rmdir(path) != 0 && errno != ENOENT && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0)
     die("cannot remove its directory", one->name);
-  printf("%s %llu\n", one->name, (unsigned long long)(now() - began));
+  if (!one->failed) printf("%s %llu\n", one->name, (unsigned long long)(now() - began));
 }
 
 /* The same orders each time it is run. */
@@ -172,7 +182,9 @@ int main(int argc, char **argv) {
   uint64_t state = 1;
   for (unsigned long round = 0; round < strtoul(argv[1], NULL, 10); round++) {
     shuffle(order, count, &state);
-    for (size_t i = 0; i < count; i++) measure(&cases[order[i]], argv[2], round * MAX_CASES + i);
+    for (size_t i = 0; i < count; i++) {
+      if (!cases[order[i]].failed) measure(&cases[order[i]], argv[2], round * MAX_CASES + i);
+    }
   }
   return 0;
 }

@@ -16,6 +16,12 @@ export interface Case {
 /** µs of each run, by the name of the case. */
 export type Times = ReadonlyMap<string, readonly number[]>;
 
+export interface Measured {
+  readonly times: Times;
+  /** Cases of which a run failed, and why: they have no times. */
+  readonly failed: ReadonlyMap<string, string>;
+}
+
 export class Driver {
   readonly #folder: string;
   readonly #place: Place;
@@ -40,8 +46,8 @@ export class Driver {
     return join(this.#folder, name);
   }
 
-  /** Runs all cases in turn, so many times. */
-  async run(cases: readonly Case[], rounds: number): Promise<Times> {
+  /** Runs all cases in turn, so many times. One that fails does not keep the others from being measured. */
+  async run(cases: readonly Case[], rounds: number): Promise<Measured> {
     const input = cases.map(({ name, within = [], words }) => [name, within.join(",") || "-", ...words].join("\t"));
     const { host, runs } = this.#place;
     const words = ["-t", String(host.pid), "-m", "--", this.program("driver"), String(rounds), runs];
@@ -51,16 +57,17 @@ export class Driver {
     });
     if (exitCode !== 0) throw new Missing(lastLine(stderr));
     const times = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
+    const failed = new Map<string, string>();
     for (const line of stdout.split("\n")) {
-      const [name = "", us] = line.split(" ");
-      times.get(name)?.push(Number(us));
+      const [name = "", us, ...why] = line.split(" ");
+      if (us === "!") failed.set(name, [why.join(" "), lastLine(stderr)].filter(Boolean).join(": "));
+      else times.get(name)?.push(Number(us));
     }
-    return times;
+    for (const name of failed.keys()) times.delete(name);
+    return { times, failed };
   }
 }
 
-/** What the driver says comes after what the program said, which tells more. */
 function lastLine(text: string): string {
-  const lines = text.trim().split("\n");
-  return lines.at(-2) ?? lines.at(-1) ?? "the driver failed";
+  return text.trim().split("\n").at(-1) ?? "";
 }
