@@ -99,6 +99,7 @@ static int confine(const struct job *job, int report, pid_t parent, struct failu
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
     return failed(failure, job->step, "the process that started it is gone");
   umask(0);
+  signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error like others */
   if (fchdir(job->root) != 0 || chroot(".") != 0)
     return failed(failure, job->step, "cannot make the directory its root");
   if (keep_descriptors(job->stream, report) != 0)

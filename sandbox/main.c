@@ -73,6 +73,8 @@ static const struct command {
      net_command, NULL},
     {"unpack", "--into DIR [options] < TAR", "an archive of a root file system, or a layer of one", "", unpack_command,
      print_archive_options},
+    {"export", "--scratch DIR [options] > TAR", "what a run wrote into a scratch that was kept, as a layer", "",
+     export_command, print_export_options},
     {"--help", "", "this; behind a command, its options", "", help, NULL},
     {"--version", "", "its version", "", version, NULL},
 };

@@ -109,8 +109,7 @@ static bool is_old_sparse(const char *key) {
          strcmp(key, "GNU.sparse.size") == 0;
 }
 
-/* Overlay's own attributes would be orders to the kernel, those of labels and access lists are another host's. */
-static bool is_kept_xattr(const char *name) {
+bool is_kept_xattr(const char *name) {
   if (strcmp(name, "security.capability") == 0) return true;
   return strncmp(name, "user.", 5) == 0 && name[5] != '\0' && strncmp(name, "user.overlay.", 13) != 0 &&
          strlen(name) <= NAME_BYTES;

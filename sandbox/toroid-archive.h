@@ -98,6 +98,8 @@ struct pax {
 /* Reads records into `pax`, which points into `text` afterwards; `text` is changed: a NUL after each key and value.
  * NULL, or what is wrong with it. */
 const char *pax_parse(char *text, size_t length, struct pax *pax);
+/* Overlay's own attributes would be orders to the kernel, those of labels and access lists are another host's. */
+bool is_kept_xattr(const char *name);
 bool pax_number(const struct pax_value *value, int64_t *into);
 bool pax_time(const struct pax_value *value, struct timespec *into);
 
@@ -136,6 +138,19 @@ int tar_data(struct tar *tar, const char **bytes, size_t *length, uint64_t *at, 
 int tar_block(struct tar *tar, const char **block, struct failure *failure);
 const char *sparse_old(struct tar *tar, const char *header, int64_t *size, struct failure *failure);
 const char *sparse_1_0(struct tar *tar, struct failure *failure);
+
+struct tar_out {
+  int fd;
+  uint64_t most, written;
+  size_t used; /* of the buffer */
+  char buffer[TAR_BUFFER];
+};
+
+/* The header; the bytes of the entry's extents are to follow, one after the other, then the padding. */
+int tar_put_entry(struct tar_out *out, const struct tar_entry *entry, struct failure *failure);
+int tar_put_bytes(struct tar_out *out, const char *bytes, size_t length, struct failure *failure);
+int tar_put_padding(struct tar_out *out, struct failure *failure);
+int tar_put_end(struct tar_out *out, struct failure *failure);
 
 /* ---- a process of its own for what is hostile: confine.c ---- */
 
@@ -197,5 +212,62 @@ struct directories {
 int directories_put(struct directories *directories, uint64_t inode, struct timespec mtime);
 /* Sets the times of all directories below and including `root`. */
 int directories_settle(const struct directories *directories, int root, struct failure *failure);
+
+/* ---- what a run wrote, as a layer: export.c, export-*.c ---- */
+
+struct export_plan {
+  uint64_t uid_base; /* of the scratch */
+  uint64_t max_bytes, max_files;
+};
+
+struct export_report {
+  uint64_t files, bytes;
+  uint64_t devices, sockets, names; /* left out; names: those that a layer takes for whiteouts */
+};
+
+/* The scratch's upper, to `stream`; `plan->uid_base` is found out. No run may be on it, nor begins one meanwhile. */
+int export_scratch(struct export_plan *plan, const char *scratch, int stream, int cancel, struct export_report *report,
+                   struct failure *failure);
+/* Its part in the process of its own. */
+int export_tree(const void *plan, int stream, void *report, struct failure *failure);
+int export_command(int argc, char **argv);
+void print_export_options(void);
+
+/* The names in a directory, sorted by their bytes, "." and ".." apart. */
+struct names {
+  char **at;
+  size_t count;
+  char *text; /* one after the other, each ended by NUL */
+  size_t used, room;
+};
+/* Answers 0, or -1 with errno; ENOBUFS when there are more than `most` of them. Free them in any case. */
+int names_read(struct names *names, int dir, uint64_t most);
+void names_free(struct names *names);
+
+struct links {
+  struct link_path {
+    uint64_t inode;
+    size_t path; /* where in `paths`; 0: free */
+  } * at;
+  size_t count, room;
+  char *paths; /* one after the other, each ended by NUL */
+  size_t bytes, paths_room;
+};
+
+/* NULL when it is the first path of that inode. */
+const char *links_find(const struct links *links, uint64_t inode);
+/* -1 when the paths would take more than `most` bytes. */
+int links_add(struct links *links, uint64_t inode, const char *path, size_t most);
+void links_free(struct links *links);
+
+/* Of the entry that is being told. */
+struct attributes {
+  char names[65536], space[MAX_PAX_BYTES / 2];
+  size_t used;
+};
+
+/* Into `entry`, which points into `attributes` afterwards. NULL, or what is wrong with it. */
+const char *attributes_read(struct attributes *attributes, int fd, struct tar_entry *entry, uint64_t uid_base,
+                            bool *opaque);
 
 #endif

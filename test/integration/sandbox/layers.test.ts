@@ -24,8 +24,8 @@ describe("layers", () => {
     sandbox = await rig();
   });
   after(async () => {
-    await sandbox[Symbol.asyncDispose]();
     await trees[Symbol.asyncDispose]();
+    await sandbox[Symbol.asyncDispose]();
   });
 
   const unpacked = async (...entries: readonly Entry[]): Promise<string> => {
