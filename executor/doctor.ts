@@ -19,12 +19,21 @@ export interface Finding {
 }
 
 const GIB = 1024 ** 3;
+/** The helper's check of what `network` below asks with this executor's settings. */
+const NETWORK_CHECK = "network-pool";
 const DISK_LEAST_BYTES = 2 * GIB;
 /** The first that has `safe.bareRepository`. */
 const GIT_LEAST = [2, 38] as const;
 
 const sentences = z.array(z.string());
-const checked = z.looseObject({ ok: z.boolean(), lacks: sentences, weak: sentences, allow: sentences });
+const check = z.looseObject({
+  id: z.string(),
+  verdict: z.enum(["works", "weak", "lacks"]),
+  says: z.string(),
+  follows: z.string().default(""),
+  how: z.string().default(""),
+});
+const checked = z.looseObject({ ok: z.boolean(), allow: sentences, checks: z.array(check) });
 const networkChecked = z.looseObject({ lacks: sentences });
 
 /** Looks at everything, and never throws. */
@@ -51,15 +60,22 @@ async function sandbox(config: Config): Promise<readonly Finding[]> {
   const what = "sandbox";
   const asked = await askCheck(config);
   if (typeof asked === "string") return [{ what, ok: false, says: asked }];
-  const { ok, lacks, weak, allow } = asked;
-  const lacking = lacks.map((says) => ({ what, ok: false, says }));
-  if (ok && lacking.length === 0) lacking.push({ what, ok: true, says: "works" });
+  const { ok, allow, checks } = asked;
+  const findings = checks
+    .filter(({ id, verdict }) => verdict !== "works" && id !== NETWORK_CHECK)
+    .map((one) => ({ what: `${what} ${one.id}`, ok: one.verdict === "weak", says: sentencesOf(one) }));
+  if (ok) findings.unshift({ what, ok: true, says: "works" });
   if (allow.length > 0) {
     const names = [...config.allowWeak, ...allow].join(",");
     const says = `an executor does not start on such a host, unless TOROID_ALLOW_WEAK=${names} allows it to do without`;
-    lacking.push({ what: "sandbox limits", ok: false, says });
+    findings.push({ what: "sandbox limits", ok: false, says });
   }
-  return [...lacking, ...weak.map((says) => ({ what: "sandbox limits", ok: true, says }))];
+  return findings;
+}
+
+/** What is there, what follows, and how to get it. */
+function sentencesOf({ says, follows, how }: z.infer<typeof check>): string {
+  return [`${says}.`, follows, how].filter((part) => part !== "").join(" ");
 }
 
 /** A sentence when there is no answer. */

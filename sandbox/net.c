@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "network.h"
 
 #define DEFAULT_SUBNET "10.213.0.0/16"
@@ -122,7 +123,8 @@ static int down(const struct pool_plan *plan) {
 }
 
 /* Makes a pool of one in namespaces that go with this process, so that nothing of the host is touched. */
-static int try_pool(struct failure *failure) {
+static int try_pool(const void *context, struct failure *failure) {
+  (void)context;
   struct pool_plan plan = {.state = "/run", .slots = 1, .dns = {0x01010101}, .dns_count = 1, .forward = true};
   static struct pool pool;
   const struct fs_option options[] = {{"source", "tmpfs"}, {"mode", "0700"}, {NULL, NULL}};
@@ -136,28 +138,14 @@ static int try_pool(struct failure *failure) {
   return pool_up(&plan, &pool, failure);
 }
 
-static int try_in_child(struct failure *failure) {
-  struct failure *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (shared == MAP_FAILED) return failed(failure, "net", "no memory");
-  pid_t pid = fork();
-  if (pid == 0) _exit(try_pool(shared) == 0 ? 0 : 1);
-  int status = -1;
-  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  if (status != 0 && shared->step[0] != '\0') *failure = *shared;
-  (void)munmap(shared, sizeof *shared);
-  errno = 0;
-  return status == 0 ? 0 : failed(failure, "net", "the attempt ended early");
-}
-
-static int check(bool json, bool may_forward) {
-  struct failure wrong[3] = {0};
+size_t net_lacks(bool may_forward, struct failure wrong[NET_WRONGS]) {
   size_t count = 0;
   static struct pool_plan plan;
   char forward[8] = "";
   if (geteuid() != 0) {
     errno = 0;
     failed(&wrong[count++], "net", "it has to be started by root");
-  } else if (try_in_child(&wrong[count]) != 0) {
+  } else if (attempt(try_pool, NULL, &wrong[count]) != 0) {
     count++;
   }
   if (!may_forward && read_text(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", forward, sizeof forward) > 0 &&
@@ -166,6 +154,12 @@ static int check(bool json, bool may_forward) {
     failed(&wrong[count++], "net", "the host does not forward packets: net.ipv4.ip_forward is 0");
   }
   if (find_resolvers(&plan, &wrong[count]) != 0) count++;
+  return count;
+}
+
+static int check(bool json, bool may_forward) {
+  struct failure wrong[NET_WRONGS] = {0};
+  size_t count = net_lacks(may_forward, wrong);
   struct json out;
   json_begin(&out);
   json_raw(&out, "ok", count == 0 ? "true" : "false");

@@ -121,4 +121,10 @@ int netlink_ask(int fd, const void *messages, size_t length);
 int netlink_list(int fd, const void *request, size_t length, int (*each)(const struct nlmsghdr *found, void *with),
                  void *with);
 
+/* ---- what a host lacks for a pool: net.c ---- */
+
+enum { NET_WRONGS = 3 };
+/* Answers how many there are. */
+size_t net_lacks(bool may_forward, struct failure wrong[NET_WRONGS]);
+
 #endif

@@ -18,7 +18,7 @@
 enum { LAYER_NAME = 32, OPTIONS = 16 };
 
 /* By number, for trying leaves an error in the kernel's log and a mark in the work directory. */
-static bool takes_detached(void) {
+bool overlay_takes_detached(void) {
   struct utsname name;
   unsigned major = 0, minor = 0;
   if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2) return false;
@@ -27,7 +27,7 @@ static bool takes_detached(void) {
 
 int stage_open(struct stage *stage, const struct scratch *scratch, struct failure *failure) {
   *stage = (struct stage){.fd = -1, .scratch = scratch->fd};
-  if (takes_detached()) return 0;
+  if (overlay_takes_detached()) return 0;
   const struct fs_option options[] = {{"source", "stage"}, {"mode", "0700"}, {"size", "65536"}, {NULL, NULL}};
   if (unshare(CLONE_NEWNS) != 0 || sys_make_private("/") != 0)
     return failed(failure, STEP, "no mount namespace of our own");

@@ -380,6 +380,8 @@ void stage_close(struct stage *stage);
 /* The overlay, attached nowhere. The working directory must be the scratch. */
 int image_mount(const struct plan *plan, const struct scratch *scratch, int userns, uint64_t uid_base,
                 struct steps *steps, struct failure *failure);
+/* Whether layers may be mounts that are attached nowhere. */
+bool overlay_takes_detached(void);
 /* Overlay's mark of a directory that hides what is below it. */
 const char *opaque_attribute(bool rootless);
 /* Fills the empty directory `layer` with what hides the secrets and --mask paths that `lower` has. */

@@ -26,7 +26,7 @@ export const doctor = verb({
       await context.out(
         `${JSON.stringify({ findings: findings.map(({ what, ok, says }) => ({ what, ok, says })) })}\n`,
       );
-    else await context.out(table(findings.map((f) => [mark(f.ok, context.colours), f.what, oneLine(f.says, 300)])));
+    else await context.out(table(findings.map((f) => [mark(f.ok, context.colours), f.what, oneLine(f.says, 700)])));
     return findings.find((f) => !f.ok)?.exit ?? EXIT.ok;
   },
 });

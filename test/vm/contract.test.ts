@@ -17,12 +17,11 @@ describe("on Linux 6.1 the helper", () => {
   test("finds everything it can use", async (t) => {
     if (!machine.ready(t)) return;
     assert.match(machine.release, /^6\.1\./);
-    const done = await machine.sh("toroid-sandbox check --json; toroid-sandbox check --cgroup $DELEGATED");
-    assert.equal(
-      done.stdout,
-      '{"ok":true,"lacks":[],"weak":[],"allow":[]}\ntoroid-sandbox run works here.\n',
-      done.stderr,
-    );
+    const done = await machine.sh("toroid-sandbox check; toroid-sandbox check --cgroup $DELEGATED | tail -n 1");
+    const lines = done.stdout.split("\n").filter((line) => !/^(works {2}| )/.test(line));
+    // There is no `ip` and no `nft` in the guest.
+    assert.match(lines.shift() ?? "", /^weak +network-pool /, done.stdout);
+    assert.deepEqual(lines, ["toroid-sandbox run works here.", "toroid-sandbox run works here.", ""], done.stderr);
   });
 
   test("tells every way to end apart", async (t) => {
