@@ -226,6 +226,8 @@ static const struct option OPTIONS[] = {
     {"--allow-weak", PARSED, 0, parse_allow_weak, 0, 0, "NAME",
      "run even where the host cannot hold NAME, as `weak` of the verdict has it; repeatable"},
     {"--wall-ms", NUMBER, AT(wall_ms), NULL, 1, 366 * DAY_MS, "N", "end it after this time"},
+    {"--silence-ms", NUMBER, AT(silence_ms), NULL, 1, 366 * DAY_MS, "N", "end it after printing nothing for this time"},
+    {"--output-bytes", NUMBER, AT(output_bytes), NULL, 1, INT64_MAX, "N", "end it when it has printed more than this"},
     {"--grace-ms", NUMBER, AT(grace_ms), NULL, 0, DAY_MS, "N", "from TERM to KILL when it is ended (default 5000)"},
     {"--json-status-fd", NUMBER, AT(status_fd), NULL, 3, INT32_MAX, "FD", "write the verdict there as JSON lines"},
     {"--parent-pid", NUMBER, AT(parent_pid), NULL, 1, INT32_MAX, "N", "end at once unless our parent is N"},

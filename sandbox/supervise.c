@@ -18,7 +18,6 @@
 #include "toroid-sandbox.h"
 
 #define NEVER UINT64_MAX
-enum { KILL_PATIENCE_MS = 60000 };
 
 /* A parent that is gone leaves nobody to read the verdict or to clean up: then all ends at once. Watched by
  * descriptor, for a death signal would also come when only the thread that started us ends. */
@@ -68,6 +67,9 @@ static int start_init(struct run *run, uint64_t *mark) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return failed(&run->failure, "clone", "no socket pair");
+  bool relayed = run->plan.output_bytes != 0 || run->plan.silence_ms != 0;
+  int ends[2] = {-1, -1};
+  if (relayed && relay_open(&run->relay, &run->plan, run->uid_base, ends, &run->failure) != 0) return -1;
   if (enter_network(run) != 0) return -1;
   step_done(&run->steps, "network", mark);
   if (fchdir(run->scratch.fd) != 0) return failed(&run->failure, "clone", "cannot enter the scratch directory");
@@ -82,17 +84,23 @@ static int start_init(struct run *run, uint64_t *mark) {
   run->init = sys_clone3(&args);
   if (run->init == 0) {
     close(pair[0]);
+    for (int i = 0; relayed && i < 2; i++) {
+      if (dup2(ends[i], STDOUT_FILENO + i) < 0) _exit(EXIT_OURS);
+    }
     struct inside inside = {.plan = &run->plan, .cgroup = &run->cgroup, .supervisor = pair[1]};
     inside_main(&inside);
   }
   if (run->init < 0) return no_init(run);
   close(pair[1]);
+  for (int i = 0; i < 2; i++) {
+    if (ends[i] >= 0 && (i == 0 || ends[1] != ends[0])) close(ends[i]);
+  }
   run->socket = pair[0];
   return 0;
 }
 
 /* It cannot be told anything more; perhaps it told why. */
-static int lost_init(struct run *run, const char *step) {
+int lost_init(struct run *run, const char *step) {
   struct message last;
   size_t count = 0;
   if (message_receive(run->socket, &last, NULL, &count) == 1 && last.kind == MESSAGE_FAILED) {
@@ -246,7 +254,7 @@ static void hear_init(struct run *run) {
   case MESSAGE_STARTING: run->may_run = true; return;
   case MESSAGE_STARTED:
     run->started = true;
-    run->started_at = now_us();
+    run->started_at = run->relay.heard_at = now_us();
     tell_started(run, &message);
     return;
   case MESSAGE_EXITED:
@@ -284,23 +292,37 @@ static int poll_timeout(uint64_t until) {
   return ms > 86400000 ? 86400000 : (int)ms;
 }
 
+static uint64_t earlier(uint64_t one, uint64_t other) {
+  return one < other ? one : other;
+}
+
+/* Not while the caller keeps it from printing. */
+static uint64_t silence_ends(const struct run *run) {
+  bool counts =
+      run->plan.silence_ms != 0 && run->started && run->reason == REASON_NONE && !relay_is_held_up(&run->relay);
+  return counts ? run->relay.heard_at + run->plan.silence_ms * 1000 : NEVER;
+}
+
 static void watch(struct run *run) {
   uint64_t wall = run->plan.wall_ms == 0 ? NEVER : run->began + run->plan.wall_ms * 1000;
   if (run->orphan) begin_end(run, REASON_CANCELLED, true);
   bool client_is_there = run->client >= 0;
+  enum { OTHERS = 4 };
   while (!run->over) {
-    uint64_t now = now_us();
+    uint64_t now = now_us(), silence = silence_ends(run);
     if (now >= run->kill_at) return;
     if (now >= wall) {
       begin_end(run, REASON_TIMEOUT, false);
       wall = NEVER;
       continue;
     }
-    struct pollfd on[] = {{.fd = run->socket, .events = POLLIN},
-                          {.fd = run->signal_fd, .events = POLLIN},
-                          {.fd = run->parent_fd, .events = POLLIN},
-                          {.fd = client_is_there ? run->client : -1, .events = POLLIN}};
-    if (poll(on, 4, poll_timeout(run->kill_at < wall ? run->kill_at : wall)) < 0) continue;
+    struct pollfd on[OTHERS + MAX_STREAMS] = {{.fd = run->socket, .events = POLLIN},
+                                              {.fd = run->signal_fd, .events = POLLIN},
+                                              {.fd = run->parent_fd, .events = POLLIN},
+                                              {.fd = client_is_there ? run->client : -1, .events = POLLIN}};
+    relay_watch(&run->relay, on + OTHERS);
+    if (poll(on, OTHERS + MAX_STREAMS, poll_timeout(earlier(earlier(run->kill_at, wall), silence))) < 0) continue;
+    relay_pass(&run->relay, on + OTHERS);
     if (on[0].revents != 0) hear_init(run);
     if (on[1].revents != 0) hear_signals(run);
     if (on[3].revents != 0) hear_client(run, &client_is_there);
@@ -309,66 +331,10 @@ static void watch(struct run *run) {
       run->parent_fd = -1;
       begin_end(run, REASON_CANCELLED, true);
     }
+    /* what was there to hear has been heard by now */
+    if (run->relay.is_over && run->reason == REASON_NONE && !run->over) begin_end(run, REASON_OUTPUT, false);
+    if (now_us() >= silence_ends(run) && !run->over) begin_end(run, REASON_SILENCE, false);
   }
-}
-
-/* Pid 1 is reaped after all else in its namespace. What hangs in the kernel (a dead network disk) hangs it. */
-static void reap_init(struct run *run) {
-  struct pollfd gone = {.fd = run->init_fd, .events = POLLIN};
-  if (poll(&gone, 1, KILL_PATIENCE_MS) == 1 && wait4(run->init, &run->init_status, 0, &run->usage) == run->init) return;
-  run->undead = true;
-  run->init_status = SIGKILL;
-  complain("processes of the run do not die, and are left");
-}
-
-static bool removes_scratch(const struct run *run) {
-  return run->has_scratch && (!run->plan.keep_scratch || run->orphan);
-}
-
-/* Taking a mount namespace down waits for the whole kernel twice. Where nobody needs to see its end, it is held until
- * nobody waits for us; the process that deletes the scratch has it too. */
-static void let_mounts_go(struct run *run) {
-  if (run->mounts_fd >= 0) close(run->mounts_fd);
-  run->mounts_fd = -1;
-}
-
-/* A client does not wait for this process but for the end of what it hears: the next run may then have the slot and the
- * scratch, and what this one wrote is deleted when nobody waits. */
-static void end_for_client(struct run *run) {
-  char trash[TRASH_NAME_BYTES] = "";
-  if (removes_scratch(run) && scratch_put_aside(&run->scratch, trash, sizeof trash) != 0)
-    complain("the scratch %s cannot be removed: %s", run->plan.scratch, strerror(errno));
-  if (run->uids_fd >= 0) close(run->uids_fd);
-  if (run->has_scratch) close(run->scratch.lock_fd);
-  tell_gone(run);
-  (void)shutdown(run->client, SHUT_WR);
-  let_mounts_go(run); /* before what they show is deleted */
-  if (trash[0] != '\0') scratch_delete(&run->scratch, trash);
-}
-
-/* Kills what is left, waits until it is gone, reads what it used, and only then removes. */
-static void end_everything(struct run *run) {
-  run->ended_at = now_us();
-  if (run->init > 0) {
-    size_t alive = cgroup_count(&run->cgroup);
-    run->leftovers = alive > 0 && run->has_status ? alive - 1 : 0; /* pid 1 is ours */
-    cgroup_kill(&run->cgroup);
-    (void)sys_pidfd_kill(run->init_fd, SIGKILL);
-    reap_init(run);
-    bool unexplained = !run->has_status && run->reason == REASON_NONE && WIFEXITED(run->init_status);
-    if (unexplained && run->failure.step[0] == '\0') (void)lost_init(run, "init");
-  }
-  cgroup_read(&run->cgroup, &run->stats);
-  tell_exit(run);
-  if (cgroup_remove(&run->cgroup) != 0)
-    complain("the cgroup %s cannot be removed: %s", run->cgroup.path, strerror(errno));
-  /* before the scratch: what deletes it in the background must not hold the slot's lock */
-  slot_leave(&run->slot, !run->undead);
-  if (run->client >= 0) return end_for_client(run);
-  if (removes_scratch(run) && scratch_remove(&run->scratch) != 0)
-    complain("the scratch %s cannot be removed: %s", run->plan.scratch, strerror(errno));
-  let_mounts_go(run);
-  tell_gone(run);
 }
 
 /* A caller without stdout would have us open something else in its place, and the build would get that. */

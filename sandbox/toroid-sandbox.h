@@ -97,11 +97,12 @@ struct plan {
   char why_single[200]; /* why it has no range of uids */
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
   uint64_t cpu_weight, io_read_bps, io_write_bps, io_read_iops, io_write_iops;
-  uint64_t allow_weak;         /* bits: what the host may lack */
-  uint64_t status_fd, args_fd; /* NO_FD: none */
-  char resolver[4096];         /* what /etc/resolv.conf inside is to say */
-  const char *hosts;           /* what /etc/hosts is to say, or NULL */
-  char *command_line;          /* as the kernel shows it */
+  uint64_t output_bytes, silence_ms; /* 0: no limit */
+  uint64_t allow_weak;               /* bits: what the host may lack */
+  uint64_t status_fd, args_fd;       /* NO_FD: none */
+  char resolver[4096];               /* what /etc/resolv.conf inside is to say */
+  const char *hosts;                 /* what /etc/hosts is to say, or NULL */
+  char *command_line;                /* as the kernel shows it */
   size_t command_line_bytes;
 };
 
@@ -437,6 +438,46 @@ int setup_anonymous(struct inside *inside);
 int setup_not_dumpable(struct inside *inside);
 int setup_seccomp(struct inside *inside);
 
+/* ---- what the command prints, where the supervisor passes it on: relay.c ---- */
+
+struct pollfd;
+enum { MAX_STREAMS = 3, RELAY_PATIENCE_MS = 10000 };
+
+/* FREE never waits, a SOCKET does not when asked at each call, of any other what it polls for is taken in small parts.
+ */
+enum channel_kind { CHANNEL_FREE, CHANNEL_SOCKET, CHANNEL_CAREFUL };
+
+struct channel {
+  int fd; /* -1: at its end */
+  enum channel_kind kind;
+};
+
+struct stream {
+  struct channel from, to;
+  bool is_output; /* of the command: counted, and a sign of life */
+  char *bytes;
+  size_t used, sent;
+};
+
+struct relay {
+  struct stream at[MAX_STREAMS];
+  size_t count;                    /* 0: the command has the caller's own descriptors */
+  uint64_t limit, passed, dropped; /* bytes of output; limit 0: none */
+  uint64_t heard_at;               /* when some of it came, or the caller took some */
+  bool is_over;                    /* the limit was passed */
+};
+
+/* `ends` become the command's stdout and stderr; one pipe for both where the caller's are one file. */
+int relay_open(struct relay *relay, const struct plan *plan, uint64_t uid_base, int ends[2], struct failure *failure);
+/* `on` has MAX_STREAMS places. */
+void relay_watch(const struct relay *relay, struct pollfd *on);
+void relay_pass(struct relay *relay, const struct pollfd *on);
+/* The caller does not take what the command has printed. */
+bool relay_is_held_up(const struct relay *relay);
+/* When nothing is alive that could print: passes on what there is, as long as the caller takes some in time and neither
+ * of the descriptors (-1: none) is readable. */
+void relay_finish(struct relay *relay, const int giving_up[2]);
+
 /* ---- between supervisor and pid 1: one SOCK_SEQPACKET, whole messages ---- */
 
 enum message_kind {
@@ -464,7 +505,7 @@ int message_receive(int socket, struct message *message, int *fds, size_t *count
 
 /* ---- one run, as the supervisor sees it: supervise.c; told by verdict.c ---- */
 
-enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED };
+enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED, REASON_OUTPUT, REASON_SILENCE };
 
 struct run {
   struct plan plan;
@@ -473,6 +514,7 @@ struct run {
   struct slot slot;
   struct cgroup_stats stats;
   struct culprit culprit;
+  struct relay relay;
   struct steps steps;
   struct failure failure; /* of ours, or of pid 1 while it set up */
   int failure_code;       /* 0: EXIT_OURS */
@@ -494,6 +536,10 @@ void tell_started(struct run *run, const struct message *message);
 void tell_exit(struct run *run);
 void tell_gone(const struct run *run);
 int exit_code(const struct run *run);
+/* Kills what is left, waits until it is gone, tells what it was, and removes everything: end.c. */
+void end_everything(struct run *run);
+/* What pid 1 said before it ended, as our failure. */
+int lost_init(struct run *run, const char *step);
 /* For a command line that is no plan: the same exit event, as far as a status descriptor was read. */
 void refuse_run(const struct plan *plan, const struct sentence *why);
 

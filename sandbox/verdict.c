@@ -57,6 +57,9 @@ static const char *reason_of(const struct run *run, int status) {
   bool signalled = WIFSIGNALED(status), killed = signalled && WTERMSIG(status) == SIGKILL;
   if (run->reason == REASON_TIMEOUT) return "timeout";
   if (run->reason == REASON_CANCELLED) return "cancelled";
+  if (run->reason == REASON_SILENCE) return "silence";
+  /* also when it had ended before that could be seen */
+  if (run->reason == REASON_OUTPUT || run->relay.is_over) return "output";
   if (did_exec_fail(run)) return "exit";
   if (did_setup_fail(run)) return "setup";
   if (run->stats.oom_kills > 0 && (killed || WEXITSTATUS(status) == 128 + SIGKILL)) return "oom";
@@ -84,6 +87,10 @@ static void sentence_of(const struct run *run, const char *reason, int status, c
     failure_sentence(&run->failure, into, room);
   else if (strcmp(reason, "timeout") == 0)
     snprintf(into, room, "it was ended after %llu ms, the time it was given", (unsigned long long)plan->wall_ms);
+  else if (strcmp(reason, "silence") == 0)
+    snprintf(into, room, "it was ended after it had printed nothing for %llu ms", (unsigned long long)plan->silence_ms);
+  else if (strcmp(reason, "output") == 0)
+    snprintf(into, room, "it printed more than its %llu bytes", (unsigned long long)plan->output_bytes);
   else if (strcmp(reason, "cancelled") == 0)
     snprintf(into, room, "%s",
              run->orphan ? "it was ended because the process that started it is gone" : "it was cancelled");
@@ -125,6 +132,9 @@ static void put_stats(struct json *json, const struct run *run) {
   json_number_or_null(json, "pidsPeak", stats->has_pids_peak, stats->pids_peak);
   json_number(json, "wallMs", (run->ended_at - run->began) / 1000);
   json_number(json, "oomKills", stats->oom_kills);
+  bool relayed = run->plan.output_bytes != 0 || run->plan.silence_ms != 0;
+  json_number_or_null(json, "outputBytes", relayed, run->relay.passed);
+  json_number_or_null(json, "outputDroppedBytes", relayed, run->relay.dropped);
   json_number_or_null(json, "ioReadBytes", stats->has_io, stats->io_read_bytes);
   json_number_or_null(json, "ioWriteBytes", stats->has_io, stats->io_write_bytes);
   json_number_or_null(json, "ioReads", stats->has_io, stats->io_reads);
@@ -174,7 +184,7 @@ void tell_gone(const struct run *run) {
 
 int exit_code(const struct run *run) {
   int status = final_status(run);
-  if (run->reason == REASON_TIMEOUT) return EXIT_TIMEOUT;
+  if (run->reason == REASON_TIMEOUT || run->reason == REASON_SILENCE) return EXIT_TIMEOUT;
   if (did_setup_fail(run)) return run->failure_code == 0 ? EXIT_OURS : run->failure_code;
   if (WIFSIGNALED(status)) return EXIT_SIGNAL + WTERMSIG(status);
   return WEXITSTATUS(status);

@@ -1,5 +1,6 @@
 /** The real sandbox for tests: one directory of scratches, one cgroup, and both must be empty at the end. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rmdir, stat, statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -81,6 +82,8 @@ export interface Options {
   readonly env?: NodeJS.ProcessEnv;
   /** In place of the rig's. */
   readonly where?: readonly string[];
+  /** Words before the helper's, in place of the rig's. */
+  readonly within?: readonly string[];
 }
 
 export interface Rig extends AsyncDisposable {
@@ -136,7 +139,11 @@ class RealRig implements Rig {
     const words = ["--image", more.image ?? "host", "--scratch", scratch, "--json-status-fd", "3"];
     words.push(...(more.where ?? this.where));
     if (more.args !== undefined) words.push("--args", "4");
-    return launch([...this.#within, HELPER, "run", ...words, ...options, "--", ...argv], scratch, more);
+    return launch(
+      [...(more.within ?? this.#within), HELPER, "run", ...words, ...options, "--", ...argv],
+      scratch,
+      more,
+    );
   }
 
   async run(options: readonly string[], argv: readonly string[], more: Options = {}): Promise<Outcome> {
@@ -236,7 +243,7 @@ export async function makeCgroup(): Promise<string | null> {
   for (const mount of ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]) {
     if (!existsSync(join(mount, "cgroup.procs"))) continue;
     if ((await statfs(mount)).type !== CGROUP2_MAGIC) continue;
-    const path = join(mount, `toroid-test-${process.pid}-${performance.now().toFixed(0)}`);
+    const path = join(mount, `toroid-test-${process.pid}-${randomBytes(4).toString("hex")}`);
     await mkdir(path);
     return path;
   }
