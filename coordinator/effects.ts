@@ -11,6 +11,7 @@ import type { Stage } from "../protocol/stage.ts";
 import { CANCEL_SIGNAL, commandSubject } from "../protocol/subjects.ts";
 import { COMMAND_VERSION } from "../protocol/versions.ts";
 import { accept } from "./accept.ts";
+import { supersededWhy } from "./actors/build/verdict.ts";
 import { workOf } from "./actors/build/work.ts";
 import { admitNext } from "./admission.ts";
 import type { Mailboxes } from "./mailboxes.ts";
@@ -54,6 +55,8 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
         jet.nc.publish(CANCEL_SIGNAL, encode(signal));
         return undefined;
       }
+      case "supersede-older":
+        return supersedeOlder(effect);
       case "trigger":
         return trigger(effect, eventId);
       case "summarize-build":
@@ -88,6 +91,9 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
     if (work === null) throw new ToroidError("TOR_INTERNAL", `${formatStage(id)} is not in the plan of its build`);
     const close = (outcome: "cancelled" | "errored", why: string) => ({ kind: "close", outcome, why }) as const;
     if (build.cancel !== null) return (await actors.stage.tell(id, close("cancelled", build.cancel.why))).state;
+    if (build.supersededBy !== null && lane === null) {
+      return (await actors.stage.tell(id, close("cancelled", supersededWhy(build.supersededBy)))).state;
+    }
     try {
       return (await actors.stage.tell(id, { kind: "queue", work, pool: settings.pool })).state;
     } catch (error) {
@@ -124,6 +130,14 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
     const { repository, ref, params } = asked;
     const wanted = { what: "build", repository, ref, remote: known.remote, params } as const;
     await accept(actors, { kind: "request", key: `queue-${hash}`, request: wanted }, formatStage(by));
+  }
+
+  /** The list of what was pushed is read afresh; a build of it that is not created yet is told when it is. */
+  async function supersedeOlder({ id, ref }: Extract<Effect, { kind: "supersede-older" }>): Promise<void> {
+    const { repository, number: by } = id;
+    const { pushes } = (await actors.repository.load(repository)).state;
+    const older = (pushes.get(ref) ?? []).filter((number) => number < by);
+    await Promise.all(older.map((number) => actors.build.tell({ repository, number }, { kind: "supersede", by })));
   }
 
   async function refused(id: BuildId, eventId: string, error: unknown): Promise<void> {

@@ -19,8 +19,19 @@ import type {
 } from "../protocol/events.ts";
 import { type BuildId, type EnvironmentId, PLAN_STAGE, type StageId } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
-import { blocked, isComplete, roundsOf, type StageRound, settledOf, startable, wishOf } from "./actors/build/rounds.ts";
+import { isBranchPush } from "../protocol/work.ts";
+import {
+  blocked,
+  isComplete,
+  roundsOf,
+  type StageRound,
+  settledOf,
+  startable,
+  unbuilt,
+  wishOf,
+} from "./actors/build/rounds.ts";
 import type { Build } from "./actors/build/state.ts";
+import { supersededWhy } from "./actors/build/verdict.ts";
 import { causesOf } from "./actors/build/work.ts";
 import type { BuildCommand } from "./actors/build.ts";
 import { type Lane, type Place, superseded } from "./actors/environment/lane.ts";
@@ -50,6 +61,8 @@ export type Effect =
       readonly by: StageId;
       readonly request: Extract<QueueRequest, { kind: "repository" }>;
     }
+  /** Older pushes of the same branch give way to this one. */
+  | { readonly kind: "supersede-older"; readonly id: BuildId; readonly ref: string }
   | { readonly kind: "summarize-build"; readonly id: BuildId }
   | { readonly kind: "summarize-stage"; readonly id: StageId };
 
@@ -71,12 +84,15 @@ export function reactToBuild(id: BuildId, build: Build, event: BuildEvent, setti
       return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round: 1 }, command }, summarize];
     }
     case "planned":
+      return [...olderOf(id, build), ...advance(id, build), summarize];
     case "requested":
     case "settled":
       return [...advance(id, build), summarize];
     case "cancelRequested":
       // Nothing of what was asked for after that is cancelled.
       return [...(build.cancel === null ? [] : cancelAll(id, build, event.by, event.why)), summarize];
+    case "superseded":
+      return [...cancelSuperseded(id, build), summarize];
     case "finished":
       return [summarize];
     default:
@@ -84,10 +100,29 @@ export function reactToBuild(id: BuildId, build: Build, event: BuildEvent, setti
   }
 }
 
+/** A push may end older ones of its branch, if its file says so. */
+function olderOf(id: BuildId, { push, plan }: Build): readonly Effect[] {
+  if (plan?.cancelSuperseded !== true || !isBranchPush(push)) return [];
+  return [{ kind: "supersede-older", id, ref: push.ref }];
+}
+
+/** What of a superseded build has not been built is not any more; its environments are the lanes' business. */
+function cancelSuperseded(id: BuildId, build: Build): readonly Effect[] {
+  if (build.supersededBy === null) return [];
+  const command: StageCommand = { kind: "cancel", by: "toroid", why: supersededWhy(build.supersededBy) };
+  if (build.plan === null) return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round: 1 }, command }];
+  return unbuilt(build).map(({ stage, round }) => ({
+    kind: "tell-stage",
+    id: { ...id, stage: stage.name, round },
+    command,
+  }));
+}
+
 /** Everything that may start, starts; what never can is settled; a build with nothing left is concluded. */
 function advance(id: BuildId, build: Build): readonly Effect[] {
   const effects: Effect[] = [];
   if (build.cancel !== null) effects.push(...cancelAll(id, build, build.cancel.by, build.cancel.why));
+  effects.push(...cancelSuperseded(id, build));
   for (const { stage, round, asked } of startable(build)) {
     const stageId = { ...id, stage: stage.name, round };
     if (stage.environment === null) effects.push({ kind: "queue-stage", id: stageId, lane: null });

@@ -110,6 +110,8 @@ export const buildEvent = z.discriminatedUnion("type", [
     artifact: artifact.nullable(),
   }),
   z.looseObject({ type: z.literal("cancelRequested"), id: z.string(), atMs, by, why: z.string() }),
+  /** A newer push of its branch ends its build stages. */
+  z.looseObject({ type: z.literal("superseded"), id: z.string(), atMs, by: round }),
   z.looseObject({ type: z.literal("finished"), id: z.string(), atMs, outcome: buildOutcome, message: z.string() }),
 ]);
 export type BuildEvent = z.infer<typeof buildEvent>;

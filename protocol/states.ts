@@ -35,8 +35,14 @@ export type BuildStatus = "absent" | "planning" | "running" | "finished";
 
 export const BUILD_TRANSITIONS: Readonly<Record<BuildStatus, Partial<Record<BuildEvent["type"], BuildStatus>>>> = {
   absent: { created: "planning" },
-  planning: { planned: "running", cancelRequested: "planning", finished: "finished" },
-  running: { requested: "running", settled: "running", cancelRequested: "running", finished: "finished" },
+  planning: { planned: "running", cancelRequested: "planning", superseded: "planning", finished: "finished" },
+  running: {
+    requested: "running",
+    settled: "running",
+    cancelRequested: "running",
+    superseded: "running",
+    finished: "finished",
+  },
   finished: { requested: "running" },
 };
 

@@ -16,6 +16,7 @@ const SINCE: Readonly<Record<string, number>> = {
   planned: 2,
   // It may ask for a promotion or a rollback.
   requested: 2,
+  superseded: 2,
   // A lane's message carries the lane, in which there may be what has to be heeded, whatever the event.
   entered: 2,
   withdrawn: 2,

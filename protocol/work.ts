@@ -36,6 +36,11 @@ export const push = z.looseObject({
 });
 export type Push = z.infer<typeof push>;
 
+/** Pushed to a branch, and not what somebody asked to be built. */
+export function isBranchPush(one: Push | null): one is Push & { readonly commit: string } {
+  return one !== null && one.commit !== null && one.ref.startsWith("refs/heads/");
+}
+
 /** A push after planning: which commit it really is. */
 export const source = z.looseObject({
   ref: z.string(),
@@ -104,6 +109,7 @@ export const stagePlan = z.object({
 
 export const plan = z.object({
   kind: z.enum(["library", "application"]),
+  cancelSuperseded: z.boolean().default(false),
   stages: z.array(stagePlan).readonly(),
 }) satisfies z.ZodType<Plan>;
 

@@ -7,9 +7,9 @@ import type { Plan, StagePlan } from "../../protocol/pipeline/plan.ts";
 import { nextBuildStatus } from "../../protocol/states.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { buildRunSubject } from "../../protocol/subjects.ts";
-import type { Artifact, CheckedSource, Push } from "../../protocol/work.ts";
+import { type Artifact, type CheckedSource, isBranchPush, type Push } from "../../protocol/work.ts";
 import { type Actor, append, type Decision, type EventHead, nothing, refuse } from "./actor.ts";
-import { isComplete, roundFor, settledOf } from "./build/rounds.ts";
+import { isComplete, roundFor, settledOf, unbuilt } from "./build/rounds.ts";
 import type { Build } from "./build/state.ts";
 import { verdictOf } from "./build/verdict.ts";
 
@@ -44,6 +44,8 @@ export type BuildCommand =
       readonly artifact: Artifact | null;
     }
   | { readonly kind: "cancel"; readonly by: string; readonly why: string }
+  /** A newer push of the same branch wants it out of the way. */
+  | { readonly kind: "supersede"; readonly by: number }
   /** Ends a build that has no plan to follow. */
   | { readonly kind: "abandon"; readonly outcome: BuildOutcome; readonly message: string }
   /** Ends it when everything of the plan has ended. */
@@ -63,6 +65,7 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
     settled: [],
     requested: [],
     artifact: null,
+    supersededBy: null,
     cancel: null,
     outcome: null,
     message: "",
@@ -82,8 +85,8 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         const { key, environment, round, params, by, byScript, how, why } = event;
         const requested = [...build.requested, { key, environment, round, params, by, byScript, how, why }];
         // What was cancelled is over; what is asked for now is not.
-        const cancel = build.status === "finished" ? null : build.cancel;
-        return { ...build, status, requested, cancel, outcome: null, message: "", finishedAtMs: null };
+        const over = build.status === "finished" ? { cancel: null, supersededBy: null } : {};
+        return { ...build, ...over, status, requested, outcome: null, message: "", finishedAtMs: null };
       }
       case "settled": {
         const { stage, round, outcome, message, outputs } = event;
@@ -92,6 +95,8 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
       }
       case "cancelRequested":
         return { ...build, status, cancel: build.cancel ?? { by: event.by, why: event.why } };
+      case "superseded":
+        return { ...build, status, supersededBy: event.by };
       case "finished":
         return { ...build, status, outcome: event.outcome, message: event.message, finishedAtMs: event.atMs };
       default:
@@ -118,9 +123,14 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         if (build.status === "absent") return refuse("TOR_NOT_FOUND", "there is no such build");
         if (build.status === "finished" || build.cancel !== null) return nothing();
         return append({ type: "cancelRequested", ...head, by: command.by, why: command.why });
-      case "abandon":
+      case "supersede":
+        return supersede(build, command.by, head);
+      case "abandon": {
         if (build.status !== "planning") return nothing();
-        return append({ type: "finished", ...head, outcome: command.outcome, message: command.message });
+        const { outcome, message } = command;
+        const isSuperseded = build.supersededBy !== null && outcome === "cancelled";
+        return append({ type: "finished", ...head, outcome: isSuperseded ? "superseded" : outcome, message });
+      }
       case "conclude": {
         if (build.status !== "running" || !isComplete(build)) return nothing();
         return append({ type: "finished", ...head, ...verdictOf(build) });
@@ -162,6 +172,17 @@ function promote(build: Build, command: Promote, head: EventHead): Decision<Buil
     return refuse("TOR_CONFLICT", "the build is being cancelled: ask again when it has ended");
   const round = roundFor(build, stage);
   return append({ type: "requested", ...head, key, environment, round, params, by, byScript: false, how, why });
+}
+
+/**
+ * Only pushes give way, and only to newer ones: what somebody asked for they want. A build that has built what it could
+ * goes on, since lanes see to the order of environments.
+ */
+function supersede(build: Build, by: number, head: EventHead): Decision<BuildEvent> {
+  if (build.status === "absent") return refuse("TOR_CONFLICT", "the build has not been created yet");
+  if (build.status === "finished" || build.cancel !== null || build.supersededBy !== null) return nothing();
+  if (!isBranchPush(build.push) || (build.status === "running" && unbuilt(build).length === 0)) return nothing();
+  return append({ type: "superseded", ...head, by });
 }
 
 /** The stage of an environment that somebody asks for, or why there is none. */

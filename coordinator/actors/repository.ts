@@ -5,13 +5,15 @@
 import { type PushEvent, pushEvent } from "../../protocol/events.ts";
 import { PUSH } from "../../protocol/streams.ts";
 import { pushSubject } from "../../protocol/subjects.ts";
-import type { Push, Remote } from "../../protocol/work.ts";
+import { isBranchPush, type Push, type Remote } from "../../protocol/work.ts";
 import { type Actor, append, nothing } from "./actor.ts";
 
 export interface Repository {
   readonly lastNumber: number;
   /** Identity of everything accepted that the stream still holds → its number. */
   readonly accepted: ReadonlyMap<string, number>;
+  /** The newest pushes of each branch, oldest first. */
+  readonly pushes: ReadonlyMap<string, readonly number[]>;
   readonly remote: Remote | null;
   readonly defaultBranch: string | null;
 }
@@ -23,11 +25,23 @@ export interface Accept {
   readonly by: string;
 }
 
+/** More of one branch are never waiting at once, unless hardly anything was planned since. */
+const PUSHES_KEPT = 64;
+
+/** Shared and growing like `accepted`; the same event again changes nothing. */
+function withPush(known: Repository["pushes"], { push, number }: PushEvent): Repository["pushes"] {
+  if (!isBranchPush(push)) return known;
+  const pushes = known instanceof Map && known.size > 0 ? known : new Map<string, readonly number[]>();
+  const numbers = pushes.get(push.ref) ?? [];
+  if ((numbers.at(-1) ?? 0) < number) pushes.set(push.ref, [...numbers, number].slice(-PUSHES_KEPT));
+  return pushes;
+}
+
 export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
   noun: "repository",
   stream: PUSH.name,
   schema: pushEvent,
-  initial: { lastNumber: 0, accepted: new Map(), remote: null, defaultBranch: null },
+  initial: { lastNumber: 0, accepted: new Map(), pushes: new Map(), remote: null, defaultBranch: null },
   subjectOf: pushSubject,
 
   apply(state, event) {
@@ -38,6 +52,7 @@ export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
     return {
       lastNumber: event.number,
       accepted: next,
+      pushes: withPush(state.pushes, event),
       remote: event.push.remote,
       defaultBranch: event.push.defaultBranch ?? state.defaultBranch,
     };

@@ -44,6 +44,8 @@ export function tellOfBuild(id: BuildId, event: BuildEvent): readonly Told[] {
     }
     case "cancelRequested":
       return [tell({ subject: "pipelinerun", predicate: "cancelrequested" }, { by: event.by, why: event.why })];
+    case "superseded":
+      return [tell({ subject: "pipelinerun", predicate: "superseded" }, { by: event.by })];
     case "settled":
       return [];
     default:

@@ -95,6 +95,8 @@ export interface StagePlan {
 
 export interface Plan {
   readonly kind: "library" | "application";
+  /** It ends the build stages of older pushes of its branch. */
+  readonly cancelSuperseded: boolean;
   /** Build stages first, then environments as the file orders them. */
   readonly stages: readonly StagePlan[];
 }

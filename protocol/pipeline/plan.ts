@@ -53,7 +53,7 @@ function check(file: string, text: string): Checked {
   const { config, document } = parsed;
   const { stages, findings } = stagesOf(parsed);
   const kind = config.kind ?? (config.environments === undefined ? "library" : "application");
-  const plan: Plan = { kind, stages };
+  const plan: Plan = { kind, cancelSuperseded: config.concurrency?.cancel_superseded ?? false, stages };
   const all = [...parsed.findings, ...findings, ...unsupportedIn(config)];
   if (all.length === 0) all.push(...tooLarge(plan, config));
   return all.length === 0 ? { config, plan } : { problems: placeFindings(document, all), skip: config.skip };

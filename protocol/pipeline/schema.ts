@@ -319,7 +319,12 @@ export const schema = z
       limits: limits.optional(),
       network: network.optional(),
       retry: whole("a number of retries from 0 to 10", 0, 10).optional(),
-      concurrency: z.strictObject({ cancel_superseded: yesOrNo.optional() }, { error: "a mapping" }).optional(),
+      concurrency: z
+        .strictObject({ cancel_superseded: yesOrNo.optional() }, { error: "a mapping" })
+        .optional()
+        .describe(
+          "`cancel_superseded: true`: a push ends the build stages of older pushes of its branch, waiting or running; never an environment's.",
+        ),
       notify: z
         .union([z.string(), z.array(z.union([z.string(), openMapping])), openMapping], { error: "whom to notify" })
         .optional(),

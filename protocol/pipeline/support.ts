@@ -15,7 +15,6 @@ const NOT_YET: readonly Row[] = [
   { key: "artifact.ami", cannot: "bake an AMI", always: true },
   { key: "environments.*.check", cannot: "check an environment after its stage" },
   { key: "retry", cannot: "be told how often to retry" },
-  { key: "concurrency.cancel_superseded", cannot: "cancel builds that newer pushes supersede", fine: false },
   { key: "notify", cannot: "notify anyone" },
 ];
 

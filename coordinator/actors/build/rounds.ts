@@ -84,7 +84,15 @@ export function roundsOf(build: Build): readonly StageRound[] {
 /** Rounds that may start now and have not ended. Starting one twice does nothing. */
 export function startable(build: Build): readonly StageRound[] {
   if (build.status !== "running" || build.cancel !== null) return [];
-  return unsettled(build).filter((one) => readinessOf(build, one) === "ready");
+  const mayBuild = build.supersededBy === null;
+  return unsettled(build).filter(
+    (one) => (mayBuild || one.stage.environment !== null) && readinessOf(build, one) === "ready",
+  );
+}
+
+/** Rounds of the build's own stages that have not ended: what a newer push may cancel. */
+export function unbuilt(build: Build): readonly StageRound[] {
+  return unsettled(build).filter(({ stage }) => stage.environment === null);
 }
 
 /** Rounds that can no longer start. */

@@ -36,6 +36,8 @@ export interface Build {
   readonly settled: readonly Settled[];
   readonly requested: readonly Requested[];
   readonly artifact: Artifact | null;
+  /** Number of the newer push that ends its build stages. */
+  readonly supersededBy: number | null;
   readonly cancel: { readonly by: string; readonly why: string } | null;
   readonly outcome: BuildOutcome | null;
   readonly message: string;

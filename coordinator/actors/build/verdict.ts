@@ -13,12 +13,19 @@ export function verdictOf(build: Build): { readonly outcome: BuildOutcome; reado
   if (bad !== undefined) return { outcome: "failed", message: `${bad.stage} ${PAST[bad.outcome]}` };
   const cancelled = counted.find((one) => one.outcome === "cancelled");
   if (cancelled !== undefined) {
+    const isBuilt = build.plan?.stages.find((stage) => stage.name === cancelled.stage)?.environment === null;
+    if (isBuilt && build.supersededBy !== null && build.cancel === null)
+      return { outcome: "superseded", message: supersededWhy(build.supersededBy) };
     const why = cancelled.message === "" ? "" : `: ${cancelled.message}`;
     return { outcome: "cancelled", message: build.cancel?.why ?? `${cancelled.stage} was cancelled${why}` };
   }
   const superseded = counted.find((one) => one.outcome === "superseded");
   if (superseded !== undefined) return { outcome: "superseded", message: `${superseded.stage} was superseded` };
   return { outcome: "passed", message: "" };
+}
+
+export function supersededWhy(by: number): string {
+  return `#${by}, which is newer, was pushed to the same branch`;
 }
 
 const PAST: Readonly<Record<StageOutcome, string>> = {

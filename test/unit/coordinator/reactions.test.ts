@@ -45,6 +45,7 @@ function brief(effect: Effect): string {
     case "summarize-build":
     case "signal-cancel":
     case "dispatch":
+    case "supersede-older":
     case "trigger":
       return effect.kind;
   }
@@ -130,6 +131,21 @@ const OF_BUILDS: readonly (readonly [string, readonly BuildCommand[], readonly s
     ["tell-lane withdraw", "tell-stage prod cancel", "tell-lane withdraw", "tell-stage late cancel", "summarize-build"],
   ],
   [
+    "a newer push that supersedes cancels the planning",
+    [{ kind: "supersede", by: 9 }],
+    [`tell-stage ${PLAN_STAGE} cancel`, "summarize-build"],
+  ],
+  [
+    "or what is being built, and no environment",
+    [PLANNED, { kind: "supersede", by: 9 }],
+    ["tell-stage build cancel", "summarize-build"],
+  ],
+  [
+    "a plan that comes after it starts nothing",
+    [{ kind: "supersede", by: 9 }, PLANNED],
+    ["tell-stage build cancel", "summarize-build"],
+  ],
+  [
     "a plan that comes after the cancelling starts nothing",
     [CANCEL, PLANNED],
     [
@@ -197,6 +213,21 @@ test("what needs approval says so when it enters, and who is behind it", () => {
       [2, approval, ["Ada", "ada", "Grace", "queue", "bob"]],
     ],
   );
+});
+
+test("a planned push has older ones of its branch give way, where its file says so", () => {
+  const cancelling: BuildCommand = { ...PLANNED, plan: { ...PLAN, cancelSuperseded: true } };
+  const build = buildAfter(cancelling);
+  const planned = build.log[1];
+  assert.ok(planned?.type === "planned");
+  const [first] = reactToBuild(ID, build.state, planned, SETTINGS);
+  assert.deepEqual(first, { kind: "supersede-older", id: ID, ref: "refs/heads/main" });
+  for (const changes of [{ ref: "refs/tags/v1" }, { commit: null }]) {
+    const other = new Lived(buildActor);
+    other.tell({ kind: "create", push: push(changes), by: "ada" });
+    other.tell(cancelling);
+    assert.ok(!all(reactToBuild(ID, other.state, planned, SETTINGS)).includes("supersede-older"));
+  }
 });
 
 test("what enters a lane is the build's commit, of this round", () => {

@@ -76,7 +76,8 @@ export function target(name: string, needs: readonly string[], changes: Partial<
 }
 
 export function planWith(...stages: readonly StagePlan[]): Plan {
-  return { kind: stages.some((one) => one.environment !== null) ? "application" : "library", stages };
+  const kind = stages.some((one) => one.environment !== null) ? "application" : "library";
+  return { kind, cancelSuperseded: false, stages };
 }
 
 export function workFor(stage: StagePlan, changes: Partial<Extract<Work, { kind: "stage" }>["context"]> = {}): Work {

@@ -28,7 +28,7 @@ const APPLICATION = planWith(
   target("hotfix", BUILDS, { automatic: false }),
   target("after-hotfix", ["hotfix"]),
 );
-const LIBRARY = planWith(stagePlan("build"), target("docs", ["build"]));
+const LIBRARY: Plan = { ...planWith(stagePlan("build"), target("docs", ["build"])), cancelSuperseded: true };
 
 const CALM: Shape["trouble"] = {
   executorDies: 0,
@@ -125,7 +125,11 @@ function everyStageEndedOnce(world: World): void {
   for (const { id, log } of stagesOf(world)) {
     const ends = log.filter(({ event }) => event.type === "finished");
     assert.equal(ends.length, 1, `${formatStage(id)} ended ${ends.length} times`);
-    assert.equal(log.at(-1)?.event.type, "finished");
+    const last = log.at(-1)?.event;
+    assert.ok(last?.type === "finished");
+    if (!last.result.message.includes("was pushed to the same branch")) continue;
+    const isEnvironment = world.environments.some(({ environment }) => environment === id.stage);
+    assert.ok(id.repository === "acme/web" && !isEnvironment, `${formatStage(id)} was superseded by a push`);
   }
 }
 

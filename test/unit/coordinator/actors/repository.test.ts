@@ -59,3 +59,23 @@ test("whatever arrives how often, numbers have no gaps and no repeats, and each 
     }),
   );
 });
+
+test("the pushes of each branch are remembered, a few of them; neither tags nor what somebody asked for", () => {
+  const repository = new Lived(repositoryActor);
+  repository.tell(accept("a"));
+  repository.tell(accept("b", { ref: "refs/heads/next" }));
+  repository.tell(accept("c", { ref: "refs/tags/v1" }));
+  repository.tell(accept("d", { commit: null }));
+  repository.tell(accept("e"));
+  assert.deepEqual(
+    [...repository.state.pushes],
+    [
+      ["refs/heads/main", [1, 5]],
+      ["refs/heads/next", [2]],
+    ],
+  );
+  for (let at = 0; at < 100; at += 1) repository.tell(accept(`more ${at}`));
+  const main = repository.state.pushes.get("refs/heads/main") ?? [];
+  assert.deepEqual([main.length, main.at(-1)], [64, 105]);
+  assert.equal(repositoryActor.initial.pushes.size, 0);
+});

@@ -46,6 +46,7 @@ const OF_BUILDS: readonly (readonly [BuildEvent, readonly string[]])[] = [
     [],
   ],
   [{ type: "cancelRequested", ...HEAD, by: "ada", why: "" }, ["4.-.pipelinerun.cancelrequested"]],
+  [{ type: "superseded", ...HEAD, by: 9 }, ["4.-.pipelinerun.superseded"]],
   [{ type: "finished", ...HEAD, outcome: "passed", message: "" }, ["4.-.pipelinerun.finished"]],
 ];
 

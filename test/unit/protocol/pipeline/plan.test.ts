@@ -24,6 +24,7 @@ function example(name: string): string {
 test("the smallest library is one build stage with every default filled in", () => {
   assert.deepEqual(planned(example("library")), {
     kind: "library",
+    cancelSuperseded: false,
     stages: [
       {
         name: "build",

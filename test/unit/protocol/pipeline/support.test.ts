@@ -12,7 +12,6 @@ const ASKS: Readonly<Record<string, string>> = {
   "artifact.ami": "artifact: { ami: {} }",
   "environments.prod.check": "environments: { prod: { run: ./deploy, check: ./smoke } }",
   retry: "retry: 2",
-  "concurrency.cancel_superseded": "concurrency: { cancel_superseded: true }",
   notify: "notify: { slack: '#ci' }",
   "image.packer": "image: { packer: .packer }",
   "image.oci": "image: { oci: docker.io/library/node:22 }",
