@@ -221,7 +221,8 @@ LOOK(proc) {
 
 static int try_seccomp(const void *context, struct failure *failure) {
   (void)context;
-  struct inside inside = {.supervisor = -1};
+  const struct plan plan = {.allow_suid = false};
+  struct inside inside = {.plan = &plan, .supervisor = -1};
   if (setup_no_new_privs(&inside) == 0 && setup_seccomp(&inside) == 0) return 0;
   *failure = inside.failure;
   return -1;

@@ -92,6 +92,14 @@ static int add_host(const struct making *making, struct stage *stage, struct lay
   return add(layers, stage_overlay(stage, host, OVERLAY_READ_ONLY, making->failure));
 }
 
+/* Of the root alone: what is bound or in memory stays without. */
+static int let_setuid(int root, struct failure *failure) {
+  struct mount_attr attr = {.attr_clr = MOUNT_ATTR_NOSUID};
+  if (sys_mount_setattr(root, "", AT_EMPTY_PATH, &attr) == 0) return root;
+  close(root);
+  return failed(failure, STEP, "the root cannot have setuid files that work");
+}
+
 int image_mount(const struct plan *plan, const struct scratch *scratch, int userns, uint64_t uid_base,
                 struct steps *steps, struct failure *failure) {
   const struct making making = {plan, scratch, userns, uid_base, failure};
@@ -110,6 +118,7 @@ int image_mount(const struct plan *plan, const struct scratch *scratch, int user
   int root = -1;
   if (stage_open(&stage, scratch, failure) == 0 && add_host(&making, &stage, &layers, &host) == 0)
     root = stage_overlay(&stage, &layers, plan->rootless ? OVERLAY_ROOTLESS : OVERLAY_OF_ROOT, failure);
+  if (root >= 0 && plan->allow_suid) root = let_setuid(root, failure);
   stage_close(&stage);
   close_layers(&layers);
   close_layers(&host);

@@ -263,7 +263,8 @@ static const struct {
     {"no-new-privs", setup_no_new_privs, WEAK_NEVER}, /* nor does a setuid file */
     {"anonymous", setup_anonymous, WEAK_NEVER},       /* pid 1's name says nothing of the host */
     {"not-dumpable", setup_not_dumpable, WEAK_NEVER}, /* pid 1 cannot be traced or read through /proc */
-    {"seccomp", setup_seccomp, WEAK_NEVER},           /* last: the walls above need calls that it refuses */
+    {"seccomp", setup_seccomp, WEAK_NEVER},           /* now: the walls above need calls that it refuses */
+    {"capabilities", setup_capabilities, WEAK_NEVER}, /* last: most of the walls above need those that go */
 };
 
 static void give_up(struct inside *inside, enum weakness without) {

@@ -223,6 +223,8 @@ static const struct option OPTIONS[] = {
     {"--io-write-bps", NUMBER, AT(io_write_bps), NULL, 4096, INT64_MAX, "N", "bytes a second written to it"},
     {"--io-read-iops", NUMBER, AT(io_read_iops), NULL, 1, UINT32_MAX, "N", "reads a second from it"},
     {"--io-write-iops", NUMBER, AT(io_write_iops), NULL, 1, UINT32_MAX, "N", "writes a second to it"},
+    {"--allow-suid", FLAG, AT(allow_suid), NULL, 0, 0, NULL,
+     "setuid files of the root work, so that who is not root inside may become it (sudo)"},
     {"--allow-weak", PARSED, 0, parse_allow_weak, 0, 0, "NAME",
      "run even where the host cannot hold NAME, as `weak` of the verdict has it; repeatable"},
     {"--wall-ms", NUMBER, AT(wall_ms), NULL, 1, 366 * DAY_MS, "N", "end it after this time"},

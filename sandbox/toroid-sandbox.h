@@ -81,7 +81,7 @@ struct plan {
   const char *netns, *resolver_file; /* for --network full */
   struct allowed allow[MAX_ALLOWED]; /* all that it may reach; none: what the pool lets it */
   size_t allow_count;
-  bool image_is_host, keep_scratch;
+  bool image_is_host, keep_scratch, allow_suid;
   enum network network;
   uint64_t uid_base;   /* 0: choose one */
   uint64_t bind_owner; /* the uid outside that is uid 0 inside in binds */
@@ -242,6 +242,7 @@ enum weakness {
   WEAK_NEVER, /* of a wall: it stands, or the run does not begin */
   WEAK_NETWORK_HOST,
   WEAK_IMAGE_HOST,
+  WEAK_SUID,
   WEAK_ROOTLESS,
   WEAK_SINGLE_UID,
   WEAK_NO_CGROUP,
@@ -437,6 +438,7 @@ int setup_no_new_privs(struct inside *inside);
 int setup_anonymous(struct inside *inside);
 int setup_not_dumpable(struct inside *inside);
 int setup_seccomp(struct inside *inside);
+int setup_capabilities(struct inside *inside);
 
 /* ---- what the command prints, where the supervisor passes it on: relay.c ---- */
 

@@ -91,9 +91,14 @@ int setup_bounding_set(struct inside *inside) {
     if (errno == EINVAL && capability > CAP_AUDIT_READ) break; /* past the kernel's last one */
     return failed(&inside->failure, "bounding-set", "cannot drop capability %u", capability);
   }
-  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 || set_capabilities(KEPT) != 0)
-    return failed(&inside->failure, "bounding-set", "cannot drop our own capabilities");
-  return 0;
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0) return 0;
+  return failed(&inside->failure, "bounding-set", "cannot drop ambient capabilities");
+}
+
+/* After the filter, which only they let us put up where setuid files work: without no_new_privs it takes SYS_ADMIN. */
+int setup_capabilities(struct inside *inside) {
+  if (set_capabilities(KEPT) == 0) return 0;
+  return failed(&inside->failure, "capabilities", "cannot drop our own");
 }
 
 void keep_only_kill(void) {
@@ -101,6 +106,7 @@ void keep_only_kill(void) {
 }
 
 int setup_no_new_privs(struct inside *inside) {
+  if (inside->plan->allow_suid) return 0;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) return 0;
   return failed(&inside->failure, "no-new-privs", "cannot set it");
 }

@@ -6,14 +6,20 @@
 
 #include "toroid-sandbox.h"
 
+// clang-format off
 static const struct {
   const char *name;
   bool chosen; /* by an option of its own, or by who the caller is: it needs no leave */
 } WEAKNESSES[WEAK_LIMIT] = {
-    [WEAK_NETWORK_HOST] = {"network-host", true}, [WEAK_IMAGE_HOST] = {"image-host", true},
-    [WEAK_ROOTLESS] = {"rootless", true},         [WEAK_SINGLE_UID] = {"single-uid", false},
-    [WEAK_NO_CGROUP] = {"no-cgroup", false},      [WEAK_NO_CGROUP_NAMESPACE] = {"no-cgroup-namespace", false},
+    [WEAK_NETWORK_HOST] = {"network-host", true},
+    [WEAK_IMAGE_HOST] = {"image-host", true},
+    [WEAK_SUID] = {"suid", true},
+    [WEAK_ROOTLESS] = {"rootless", true},
+    [WEAK_SINGLE_UID] = {"single-uid", false},
+    [WEAK_NO_CGROUP] = {"no-cgroup", false},
+    [WEAK_NO_CGROUP_NAMESPACE] = {"no-cgroup-namespace", false},
 };
+// clang-format on
 
 void weak_name(unsigned weakness, struct weak_name *into) {
   if (weakness < WEAK_LIMIT)
@@ -50,7 +56,7 @@ int weak_allow(uint64_t *set, const char *name, struct sentence *why) {
     *set |= WEAK_BIT(one);
     return 0;
   }
-  char names[360];
+  char names[400];
   all_names(names, sizeof names);
   snprintf(why->text, sizeof why->text, "--allow-weak knows no `%.60s`, but %s", name, names);
   return -1;
@@ -60,6 +66,7 @@ uint64_t weak_of(const struct plan *plan, const struct cgroup *cgroup) {
   uint64_t weak = 0;
   if (plan->network == NETWORK_HOST) weak |= WEAK_BIT(WEAK_NETWORK_HOST);
   if (plan->image_is_host) weak |= WEAK_BIT(WEAK_IMAGE_HOST);
+  if (plan->allow_suid) weak |= WEAK_BIT(WEAK_SUID);
   if (plan->rootless) weak |= WEAK_BIT(WEAK_ROOTLESS);
   if (plan->uid_count == 1) weak |= WEAK_BIT(WEAK_SINGLE_UID);
   if (cgroup->fd < 0) weak |= WEAK_BIT(WEAK_NO_CGROUP);

@@ -348,6 +348,13 @@ static long host_fifo(void) { return open("/host.fifo", O_WRONLY | O_NONBLOCK); 
 static long host_device(void) { return open("/host.device", O_RDONLY); }
 static long null_device(void) { return open("/dev/null", O_RDWR); } /* the one that works */
 
+/* ---- setuid: run as a user who is not root, from a file of root's with that bit ---- */
+static long become_root(void) {
+  errno = EPERM;
+  if (geteuid() != 0) return -1;
+  return setgid(0) == 0 && setuid(0) == 0 ? open("/etc/of-root", O_RDONLY) : -1;
+}
+
 /* ---- terminal ---- */
 /* Without becoming its session's own, so that tty_of_the_caller still asks about the caller's. */
 static long on_terminal(unsigned long request) {
@@ -470,7 +477,7 @@ static const struct {
     ATTEMPT(listen_inet), ATTEMPT(listen_abstract), ATTEMPT(leave_connections),
     ATTEMPT(leave_neighbours), ATTEMPT(loopback_four), ATTEMPT(loopback_six),
     ATTEMPT(socket_high_bits), ATTEMPT(host_socket), ATTEMPT(host_fifo), ATTEMPT(host_device),
-    ATTEMPT(null_device), ATTEMPT(tty_push), ATTEMPT(tty_push_high_bits), ATTEMPT(tty_linux),
+    ATTEMPT(null_device), ATTEMPT(become_root), ATTEMPT(tty_push), ATTEMPT(tty_push_high_bits), ATTEMPT(tty_linux),
     ATTEMPT(tty_linux_high_bits), ATTEMPT(tty_discipline), ATTEMPT(tty_size), ATTEMPT(tty_of_the_caller),
     ATTEMPT(trace_init), ATTEMPT(seize_init), ATTEMPT(init_environ), ATTEMPT(init_mem), ATTEMPT(init_maps),
     ATTEMPT(init_exe), ATTEMPT(init_fds), ATTEMPT(init_root), ATTEMPT(init_cwd), ATTEMPT(init_stack),

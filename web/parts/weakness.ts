@@ -3,6 +3,7 @@ export const WEAKNESSES: Readonly<Record<string, string>> = {
   "network-host":
     "it shares the executor's network: services on the host's loopback and instance metadata are in reach",
   "image-host": "its root file system is the executor's, with known secrets hidden: what else is there, it can read",
+  suid: "setuid programs work in it: who is not root inside may become it",
   rootless: "it was started by a user who is not root: who breaks out of it has what that user has",
   "single-uid": "it has one user only, who is the one that started it outside",
   "no-cgroup": "it has no cgroup: its processes are counted and ended by their namespace alone",
