@@ -17,6 +17,7 @@ import { admitNext } from "./admission.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
 import { makeSummaryWriter } from "./projections/summary-writer.ts";
+import { setTimer } from "./projections/timers.ts";
 import type { Effect, Settings } from "./reactions.ts";
 
 export interface Effects {
@@ -55,6 +56,8 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
         jet.nc.publish(CANCEL_SIGNAL, encode(signal));
         return undefined;
       }
+      case "set-timer":
+        return setTimer(jet, effect.id, effect.dueAtMs, effect.stageSeq);
       case "supersede-older":
         return supersedeOlder(effect);
       case "trigger":

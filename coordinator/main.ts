@@ -15,6 +15,7 @@ import { openQueue, receiveFromQueue } from "./intake/sqs.ts";
 import { makeMailboxes } from "./mailboxes.ts";
 import { followHistory } from "./projections/history.ts";
 import { followLanes } from "./projections/lanes.ts";
+import { followTimers } from "./projections/timers.ts";
 import { runReactor } from "./reactor.ts";
 import { runTimers } from "./timers.ts";
 
@@ -34,9 +35,10 @@ export async function runCoordinator(
   const settings = { pool: config.pool };
   const effects = makeEffects(jet, actors, settings, log);
   // Streams to people end first, then what is in hand, then the connection.
-  const [lanes, history] = await Promise.all([
+  const [lanes, history, timers] = await Promise.all([
     followLanes(jet, signals.stop, log),
     followHistory(jet, signals.stop, log),
+    followTimers(jet, signals.stop, log),
   ]);
   const leases = await openBucket(jet, LEASES);
   await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
@@ -45,7 +47,7 @@ export async function runCoordinator(
 
   const running = [
     runReactor({ jet, actors, effects, settings, log }, signals.stop),
-    runTimers({ actors, lanes, lease, log }, signals.stop),
+    runTimers({ actors, lanes, timers, lease, log }, signals.stop),
   ];
   if (queue === null) log.warn("no queue is configured (TOROID_QUEUE_URL): builds come by the API only");
   else {

@@ -36,7 +36,7 @@ import { causesOf } from "./actors/build/work.ts";
 import type { BuildCommand } from "./actors/build.ts";
 import { type Lane, type Place, superseded } from "./actors/environment/lane.ts";
 import type { LaneCommand } from "./actors/environment.ts";
-import type { StageCommand } from "./actors/stage.ts";
+import { dueAtMs, type StageCommand } from "./actors/stage.ts";
 
 export type Effect =
   | { readonly kind: "tell-build"; readonly id: BuildId; readonly command: BuildCommand }
@@ -53,6 +53,7 @@ export type Effect =
       } | null;
     }
   | { readonly kind: "dispatch"; readonly pool: string; readonly command: Command }
+  | { readonly kind: "set-timer"; readonly id: StageId; readonly dueAtMs: number; readonly stageSeq: number }
   | { readonly kind: "signal-cancel"; readonly id: StageId }
   /** A script asked for a build of another repository. */
   | {
@@ -189,14 +190,19 @@ export function reactToStage(id: StageId, stage: Stage, event: StageEvent, seq: 
       const { repository, number, stage: name, round } = id;
       const { attempt, work, pool } = event;
       const command = { repository, number, stage: name, round, queuedSeq: seq, attempt, work };
-      return [{ kind: "dispatch", pool, command }, summarize];
+      return [{ kind: "dispatch", pool, command }, ...timed(id, stage, seq), summarize];
     }
     case "claimed":
+      return [...timed(id, stage, seq), summarize];
     case "started":
     case "publishing":
       return [summarize];
-    case "attemptErrored":
-      return [{ kind: "tell-stage", id, command: { kind: "reconsider" } }, summarize];
+    case "attemptErrored": {
+      const reconsider: Effect = { kind: "tell-stage", id, command: { kind: "reconsider" } };
+      // Whoever was too slow hears of it now and not at the next look.
+      const isOurs = event.code === "TOR_START_TIMEOUT";
+      return [reconsider, ...(isOurs ? [{ kind: "signal-cancel", id } as const] : []), summarize];
+    }
     case "cancelRequested":
       return [{ kind: "signal-cancel", id }, summarize];
     case "finished":
@@ -204,6 +210,12 @@ export function reactToStage(id: StageId, stage: Stage, event: StageEvent, seq: 
     default:
       return assertNever(event, "stage event");
   }
+}
+
+/** Has the stage looked at again when it has waited for too long. */
+function timed(id: StageId, stage: Stage, seq: number): readonly Effect[] {
+  const atMs = dueAtMs(stage);
+  return atMs === null ? [] : [{ kind: "set-timer", id, dueAtMs: atMs, stageSeq: seq }];
 }
 
 function afterStage(id: StageId, stage: Stage, result: StageResult): readonly Effect[] {

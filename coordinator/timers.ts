@@ -8,20 +8,34 @@ import type { Logger } from "../kit/log.ts";
 import { admitNext } from "./admission.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Lanes } from "./projections/lanes.ts";
+import type { Timer, Timers } from "./projections/timers.ts";
 
 const TICK_MS = 500;
 
+export interface TimerParts {
+  readonly actors: Mailboxes;
+  readonly lanes: Lanes;
+  readonly timers: Timers;
+  readonly lease: Lease;
+  readonly log: Logger;
+}
+
 /** Until `stop`. */
-export async function runTimers(
-  { actors, lanes, lease, log }: { actors: Mailboxes; lanes: Lanes; lease: Lease; log: Logger },
-  stop: AbortSignal,
-): Promise<void> {
+export async function runTimers({ actors, lanes, timers, lease, log }: TimerParts, stop: AbortSignal): Promise<void> {
   async function tick(): Promise<void> {
     for (const id of lanes.expired(Date.now())) {
       await tried({ ...id }, () => actors.environment.tell(id, { kind: "expire" }));
     }
+    for (const timer of timers.over(Date.now())) await tried({ ...timer.due }, () => look(timer));
     // The end of a wider pause reaches its lanes here, and so does whatever else was missed.
     for (const id of lanes.ready()) await tried({ ...id }, () => admitNext(actors, id));
+  }
+
+  /** The stage decides whether it is overdue; it may have gone on since, and be timed anew by that. */
+  async function look(timer: Timer): Promise<void> {
+    const { repository, number, stage, round } = timer.due;
+    await actors.stage.tell({ repository, number, stage, round }, { kind: "overdue" });
+    await timers.done(timer);
   }
 
   async function tried(what: object, act: () => Promise<unknown>): Promise<void> {

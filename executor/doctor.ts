@@ -179,6 +179,7 @@ export async function probeSandbox(
         limits: { memoryBytes: GIB, cpuMilli: 1_000, pids: 1_000, diskBytes: null, logBytes: 0 },
         wallMs: 30_000,
         graceMs: 0,
+        silenceMs: null,
         masks: [],
       }),
       command: ["/bin/sh", "-c", "true"],

@@ -177,6 +177,7 @@ class Run {
       phase: begun.at(-1)?.phase ?? null,
       failed: this.#log.failed === failedBefore ? null : this.#log.failed,
       timeoutMs: this.#f.stage.timeoutMs,
+      silenceMs: this.#f.stage.timeouts.silenceMs,
       cancelled: cancelled.aborted ? sentenceOf(cancelled.reason) : null,
     });
   }

@@ -129,6 +129,7 @@ export class Workspace implements AsyncDisposable {
       limits: f.stage.limits,
       wallMs: o.wallMs,
       graceMs: GRACE_MS,
+      silenceMs: f.stage.timeouts.silenceMs,
       masks: this.#settings.masks,
     });
     const { reader, writerFd } = this.#slot.pipe.open();

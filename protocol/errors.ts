@@ -33,6 +33,7 @@ const CODES = {
   TOR_SANDBOX_SETUP: "retry",
   TOR_SCRIPT_TEMPFAIL: "retry",
   TOR_SERVER_UNREACHABLE: "retry",
+  TOR_START_TIMEOUT: "retry",
   TOR_STREAM_MISMATCH: "terminal",
   TOR_TOOL_MISSING: "terminal",
   TOR_TRANSITION_ILLEGAL: "bug",

@@ -176,7 +176,22 @@ export const DEAD: StreamSpec = {
   allowDirect: true,
 };
 
-export const STREAMS: readonly StreamSpec[] = [PUSH, RUN, LANE, COMMAND, BUILD, LOG, EVENTS, DEAD];
+export const TIMER: StreamSpec = {
+  name: "TOROID_TIMER",
+  description: "when a stage has to be looked at again, for those that have such a time",
+  subjects: ["toroid.timer.>"],
+  retention: "limits",
+  discard: "old",
+  share: 0.003,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: 1,
+  maxAgeMs: 30 * DAY_MS,
+  maxMessageBytes: UNBOUNDED,
+  maxConsumers: 256,
+  allowDirect: true,
+};
+
+export const STREAMS: readonly StreamSpec[] = [PUSH, RUN, LANE, COMMAND, BUILD, LOG, EVENTS, TIMER, DEAD];
 
 /** Coordinators share these: whichever is free reacts to the next event. */
 const REACTOR = { ackWaitMs: 10 * SECOND_MS, maxAckPending: 1_000, maxDeliver: -1 } as const;

@@ -37,6 +37,11 @@ export function summarySubject(id: BuildId): string {
   return `toroid.build.${escapeToken(id.repository)}.${id.number}`;
 }
 
+/** `toroid.timer.<repo>.<build>.<stage>` */
+export function timerSubject(id: StageId): string {
+  return `toroid.timer.${escapeToken(id.repository)}.${id.number}.${stageToken(id.stage, id.round)}`;
+}
+
 /** `toroid.log.<repo>.<build>.<stage>.<attempt>` */
 export function logSubject(id: StageId, attempt: number): string {
   return `toroid.log.${escapeToken(id.repository)}.${id.number}.${stageToken(id.stage, id.round)}.${attempt}`;

@@ -17,6 +17,8 @@ const SINCE: Readonly<Record<string, number>> = {
   // It may ask for a promotion or a rollback.
   requested: 2,
   superseded: 2,
+  // A stage may have to be ended for being silent.
+  queued: 2,
   // A lane's message carries the lane, in which there may be what has to be heeded, whatever the event.
   entered: 2,
   withdrawn: 2,
@@ -29,7 +31,7 @@ const SINCE: Readonly<Record<string, number>> = {
 };
 
 /** What an executor has to understand of a command. */
-export const COMMAND_VERSION = 1;
+export const COMMAND_VERSION = 2;
 
 /** What a reader has to understand for this event; its type says it, whosever log it is in. */
 export function versionOf(event: object): number {

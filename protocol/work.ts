@@ -102,6 +102,9 @@ export const stagePlan = z.object({
   network: z.enum(["none", "full"]),
   hosts: z.array(z.string()).readonly().default([]),
   timeoutMs: count,
+  timeouts: z
+    .object({ queueMs: count.nullable(), startMs: count.nullable(), silenceMs: count.nullable() })
+    .default({ queueMs: null, startMs: null, silenceMs: null }),
   idempotent: z.boolean(),
   queue: z.enum(["newest", "every"]),
   approval: approval.nullable().default(null),

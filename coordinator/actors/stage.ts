@@ -3,6 +3,7 @@
 import { assertNever } from "../../protocol/errors.ts";
 import { type StageEvent, type StageOutcome, stageEvent } from "../../protocol/events.ts";
 import type { StageId } from "../../protocol/ids.ts";
+import { durationText } from "../../protocol/pipeline/duration.ts";
 import { applyToStage, bareResult, isRepeatable, MAX_ATTEMPTS, NO_STAGE, type Stage } from "../../protocol/stage.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { stageRunSubject } from "../../protocol/subjects.ts";
@@ -14,6 +15,8 @@ export type StageCommand =
   | { readonly kind: "queue"; readonly work: Work; readonly pool: string }
   /** Its attempt errored: try again, or give up. */
   | { readonly kind: "reconsider" }
+  /** Time has passed: ends what has waited for too long. */
+  | { readonly kind: "overdue" }
   | { readonly kind: "cancel"; readonly by: string; readonly why: string }
   /** Ends a stage that never ran and never will. */
   | { readonly kind: "close"; readonly outcome: StageOutcome; readonly why: string };
@@ -34,6 +37,8 @@ export const stageActor: Actor<StageId, Stage, StageEvent, StageCommand> = {
         return append({ type: "queued", ...head, pool: command.pool, attempt: 1, work: command.work });
       case "reconsider":
         return reconsider(stage, head);
+      case "overdue":
+        return overdue(stage, head);
       case "cancel":
         return cancel(stage, command.by, command.why, head);
       case "close":
@@ -61,6 +66,34 @@ function reconsider(stage: Stage, head: EventHead): Decision<StageEvent> {
     return append({ type: "finished", ...head, result: bareResult("errored", message) });
   }
   return append({ type: "queued", ...head, pool: stage.pool, attempt: stage.attempt + 1, work: stage.work });
+}
+
+/** When the stage has waited for too long in the state that it is in; null when it may wait on. */
+export function dueAtMs({ status, work, queuedAtMs, claimedAtMs }: Stage): number | null {
+  if (work?.kind !== "stage") return null;
+  const { queueMs, startMs } = work.stage.timeouts;
+  if (status === "queued" && queueMs !== null) return queuedAtMs + queueMs;
+  if (status === "claimed" && startMs !== null && claimedAtMs !== null) return claimedAtMs + startMs;
+  return null;
+}
+
+function overdue(stage: Stage, head: EventHead): Decision<StageEvent> {
+  const atMs = dueAtMs(stage);
+  if (atMs === null || atMs > head.atMs || stage.work?.kind !== "stage") return nothing();
+  const { queueMs, startMs } = stage.work.stage.timeouts;
+  if (stage.status === "queued") {
+    const why = `no executor took it within ${durationText(queueMs ?? 0)}, its timeout in the queue`;
+    return append({ type: "finished", ...head, result: bareResult("timedOut", why) });
+  }
+  // Nothing of the script has begun, so that another executor may try.
+  return append({
+    type: "attemptErrored",
+    ...head,
+    code: "TOR_START_TIMEOUT",
+    message: `executor ${stage.executor ?? "?"} did not begin it within ${durationText(startMs ?? 0)}, its timeout to start`,
+    acted: false,
+    retryable: true,
+  });
 }
 
 function cancel(stage: Stage, by: string, why: string, head: EventHead): Decision<StageEvent> {

@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly limits: Limits;
   readonly wallMs: number;
   readonly graceMs: number;
+  /** Without output; null: for as long as it likes. */
+  readonly silenceMs: number | null;
   /** Paths of the host that the image `host` must not show. */
   readonly masks: readonly string[];
 }
@@ -46,6 +48,7 @@ export function optionBytes(o: RunOptions): Uint8Array {
   if (o.limits.pids !== null) words.push("--pids", String(o.limits.pids));
   if (o.limits.cpuMilli !== null) words.push("--cpu-milli", String(o.limits.cpuMilli));
   words.push("--wall-ms", String(Math.max(1, Math.round(o.wallMs))), "--grace-ms", String(o.graceMs));
+  if (o.silenceMs !== null) words.push("--silence-ms", String(o.silenceMs));
   if (o.image === "host") for (const mask of o.masks) words.push("--mask", mask);
   return Buffer.from(words.map((word) => `${word}\0`).join(""), "utf8");
 }

@@ -23,6 +23,7 @@ export interface Circumstances {
   readonly phase: string | null;
   readonly failed: FailedPhase | null;
   readonly timeoutMs: number;
+  readonly silenceMs: number | null;
   /** Why a person ended it; null when nobody did. */
   readonly cancelled: string | null;
 }
@@ -58,6 +59,12 @@ export function rulingOf(verdict: Verdict, at: Circumstances): Ruling {
         outcome: "timedOut",
         message: `it took longer than its timeout of ${durationText(at.timeoutMs)}${inPhase}`,
       };
+    case "silence":
+      return {
+        ...ended,
+        outcome: "timedOut",
+        message: `it printed nothing for ${durationText(at.silenceMs ?? 0)}, its timeout of silence${inPhase}`,
+      };
     case "exit":
       if (verdict.code === 0) return { ...ended, outcome: "passed", message: "" };
       if (verdict.code === EX_TEMPFAIL) {
@@ -66,7 +73,7 @@ export function rulingOf(verdict: Verdict, at: Circumstances): Ruling {
       }
       return { ...ended, outcome: "failed", message: `exit code ${verdict.code ?? "unknown"}${inPhase}` };
     default:
-      // oom, pids, disk, seccomp, signal, silence, output: the helper's sentence says it.
+      // oom, pids, disk, seccomp, signal, output: the helper's sentence says it.
       return { ...ended, outcome: "failed", message: `${verdict.message}${inPhase}` };
   }
 }

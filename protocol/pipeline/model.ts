@@ -52,6 +52,16 @@ export interface Approval {
   readonly expiresMs: number;
 }
 
+/** null: no limit. */
+export interface Timeouts {
+  /** From queued to claimed. */
+  readonly queueMs: number | null;
+  /** From claimed to started. */
+  readonly startMs: number | null;
+  /** Without a byte of output. */
+  readonly silenceMs: number | null;
+}
+
 export interface StagePlan {
   /** `build`, `build NODE=22`, `stage`, `prod`: unique in the plan. */
   readonly name: string;
@@ -84,7 +94,9 @@ export interface StagePlan {
   readonly network: "none" | "full";
   /** What it reaches although its network is `none`, as `hosts.ts` writes it: `example.com:443`, `203.0.113.0/24`. */
   readonly hosts: readonly string[];
+  /** How long it may run. */
   readonly timeoutMs: number;
+  readonly timeouts: Timeouts;
   /** May be run again unasked after an attempt was lost half way. A build stage is, unless it would publish. */
   readonly idempotent: boolean;
   /** Of what waits for the environment: the newest goes and the older are superseded, or every one goes. */

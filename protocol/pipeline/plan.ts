@@ -9,7 +9,18 @@ import { stagesOf } from "./stages.ts";
 import { unsupportedIn } from "./support.ts";
 
 export { shouldPublish, whyNotPublished } from "./filters.ts";
-export type { Approval, Image, Limits, Phases, Plan, Planned, PublishRefs, Source, StagePlan } from "./model.ts";
+export type {
+  Approval,
+  Image,
+  Limits,
+  Phases,
+  Plan,
+  Planned,
+  PublishRefs,
+  Source,
+  StagePlan,
+  Timeouts,
+} from "./model.ts";
 export type { Problem } from "./problem.ts";
 
 /** A plan travels as one message; larger ones are refused. */

@@ -75,7 +75,29 @@ function duration(minMs: number, maxMs: number) {
     })
     .meta({ examples: ["30m", "1h30m"] });
 }
-const timeout = duration(1_000, MAX_TIMEOUT_MS);
+const moment = duration(1_000, MAX_TIMEOUT_MS);
+interface TimeoutConfig {
+  readonly queue?: number | undefined;
+  readonly start?: number | undefined;
+  readonly silence?: number | undefined;
+  readonly hard?: number | undefined;
+}
+const TIMEOUT = `${DURATION}, or a mapping with \`queue\`, \`start\`, \`silence\` or \`hard\``;
+const timeout = z.union(
+  [
+    moment.transform((hard): TimeoutConfig => ({ hard })),
+    z.strictObject(
+      {
+        queue: moment.optional().describe("How long it may wait for an executor."),
+        start: moment.optional().describe("From an executor taking it to its script beginning; then tried elsewhere."),
+        silence: moment.optional().describe("How long it may print nothing."),
+        hard: moment.optional().describe("How long it may run."),
+      },
+      { error: TIMEOUT },
+    ),
+  ],
+  { error: TIMEOUT },
+);
 
 function size(minBytes: number, maxBytes: number, range: string) {
   return z
@@ -315,7 +337,9 @@ export const schema = z
           { error: "a mapping of names to environments" },
         )
         .optional(),
-      timeout: timeout.optional().describe("Of each stage; 1h unless given, 24h at most."),
+      timeout: timeout
+        .optional()
+        .describe("Of each stage: how long it may run, or several by name. `hard` is 1h unless given."),
       limits: limits.optional(),
       network: network.optional(),
       retry: whole("a number of retries from 0 to 10", 0, 10).optional(),

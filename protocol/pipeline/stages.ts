@@ -81,7 +81,7 @@ function buildStage(config: Config, variant: Variant, env: Readonly<Record<strin
     artifactFiles: config.artifact?.files ?? [],
     limits: limitsOf(config, {}),
     ...networkOf(config.network),
-    timeoutMs: config.timeout ?? DEFAULT_TIMEOUT_MS,
+    ...timeoutsOf(config, {}),
     idempotent: true,
     queue: "newest",
     approval: null,
@@ -115,7 +115,7 @@ function environmentStage(
     artifactFiles: [],
     limits: limitsOf(config, said),
     ...networkOf(said.network ?? config.network),
-    timeoutMs: said.timeout ?? config.timeout ?? DEFAULT_TIMEOUT_MS,
+    ...timeoutsOf(config, said),
     idempotent: said.idempotent ?? false,
     queue: said.queue ?? "newest",
     approval: approvalOf(said),
@@ -151,6 +151,13 @@ function limitsOf(config: Config, said: EnvironmentConfig): Limits {
 /** Who does not know lists of hosts takes one for `none`: less is safer than more. */
 function networkOf(network: Config["network"] = "full"): Pick<StagePlan, "network" | "hosts"> {
   return typeof network === "string" ? { network, hosts: [] } : { network: "none", hosts: [...new Set(network)] };
+}
+
+/** Each by itself: what the environment says, else the file. */
+function timeoutsOf(config: Config, said: EnvironmentConfig): Pick<StagePlan, "timeoutMs" | "timeouts"> {
+  const merged: NonNullable<Config["timeout"]> = { ...config.timeout, ...said.timeout };
+  const { queue = null, start = null, silence = null, hard = DEFAULT_TIMEOUT_MS } = merged;
+  return { timeoutMs: hard, timeouts: { queueMs: queue, startMs: start, silenceMs: silence } };
 }
 
 /** `./api/` → `api`. */

@@ -13,8 +13,10 @@ export const BUILDS = "/api/v1/builds";
 export async function startApi() {
   await using undo = new AsyncDisposableStack();
   const rig = undo.use(await startRig());
-  const { url } = undo.use(await startCoordinator(rig.server.url));
+  const coordinator = undo.use(await startCoordinator(rig.server.url));
+  const { url } = coordinator;
   const kept = undo.move();
+  const stopCoordinator = async (): Promise<void> => coordinator[Symbol.asyncDispose]();
   const get = (path: string, headers: Record<string, string> = {}) => fetch(url + path, { headers });
   const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
     fetch(url + path, {
@@ -23,7 +25,7 @@ export async function startApi() {
       body: JSON.stringify(body),
     });
   const actors = makeMailboxes(rig.jet, quiet);
-  return { ...rig, url, actors, get, post, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return { ...rig, url, actors, get, post, stopCoordinator, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 export type Api = Awaited<ReturnType<typeof startApi>>;

@@ -212,6 +212,19 @@ test("a stage that takes too long is timed out, and its after still runs", T, as
   assert.equal((await rig.output(id)).toString(), "begun\ncleaned\n");
 });
 
+test("a script that prints nothing for too long is timed out by its silence, and after runs", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  const timeouts = { queueMs: null, startMs: null, silenceMs: 1_000 };
+  const script = ["trap 'echo asked to end; exit 3' TERM", "echo begun", "sleep 1000 & wait"];
+  const id = await rig.queue(await rig.stageWork({ ...phases({ script, after: ["echo cleaned"] }), timeouts }));
+  const result = await rig.result(id);
+  assert.deepEqual(
+    [result.outcome, result.message],
+    ["timedOut", "it printed nothing for 1s, its timeout of silence in script"],
+  );
+  assert.equal((await rig.output(id)).toString(), "begun\nasked to end\ncleaned\n");
+});
+
 test("outputs and requests of a passed stage are reported", T, async (t) => {
   if (!needs(t, NEEDS)) return;
   const id = await rig.queue(

@@ -45,6 +45,7 @@ function brief(effect: Effect): string {
     case "summarize-build":
     case "signal-cancel":
     case "dispatch":
+    case "set-timer":
     case "supersede-older":
     case "trigger":
       return effect.kind;
@@ -275,6 +276,30 @@ test("a queued stage is dispatched to its pool, with the event that the claim wi
   assert.deepEqual(reactToStage(STAGE_ID, stageAfter(WORK), queued, 1), [
     { kind: "dispatch", pool: "arm", command: { ...STAGE_ID, queuedSeq: 1, attempt: 1, work: WORK } },
     { kind: "summarize-stage", id: STAGE_ID },
+  ]);
+});
+
+test("a stage with timeouts is looked at again when the one of its state is over", () => {
+  const timeouts = { queueMs: 60, startMs: 30, silenceMs: null };
+  const work = workFor(stagePlan("build", { timeouts }));
+  const queued: StageEvent = { type: "queued", ...HEAD, pool: "arm", attempt: 1, work };
+  const timersOf = (effects: readonly Effect[]): readonly unknown[] =>
+    effects.filter(({ kind }) => kind === "set-timer");
+  assert.deepEqual(timersOf(reactToStage(STAGE_ID, stageAfter(work), queued, 1)), [
+    { kind: "set-timer", id: STAGE_ID, dueAtMs: HEAD.atMs + 60, stageSeq: 1 },
+  ]);
+  assert.deepEqual(timersOf(reactToStage(STAGE_ID, stageAfter(work, CLAIMED), CLAIMED, 2)), [
+    { kind: "set-timer", id: STAGE_ID, dueAtMs: HEAD.atMs + 30, stageSeq: 2 },
+  ]);
+  assert.deepEqual(timersOf(reactToStage(STAGE_ID, stageAfter(work, CLAIMED, STARTED), CLAIMED, 2)), [], "it began");
+});
+
+test("an executor that was too slow to begin is told at once that the stage is not its any more", () => {
+  const slow: StageEvent = { ...errored, code: "TOR_START_TIMEOUT" };
+  assert.deepEqual(all(reactToStage(STAGE_ID, stageAfter(WORK, CLAIMED, slow), slow, 3)), [
+    "tell-stage build reconsider",
+    "signal-cancel",
+    "summarize-stage",
   ]);
 });
 

@@ -63,6 +63,7 @@ export function stagePlan(name: string, changes: Partial<StagePlan> = {}): Stage
     network: "none",
     hosts: [],
     timeoutMs: 60_000,
+    timeouts: { queueMs: null, startMs: null, silenceMs: null },
     idempotent: true,
     queue: "newest",
     approval: null,

@@ -28,7 +28,11 @@ const APPLICATION = planWith(
   target("hotfix", BUILDS, { automatic: false }),
   target("after-hotfix", ["hotfix"]),
 );
-const LIBRARY: Plan = { ...planWith(stagePlan("build"), target("docs", ["build"])), cancelSuperseded: true };
+const HASTY = { queueMs: 900, startMs: 40, silenceMs: null };
+const LIBRARY: Plan = {
+  ...planWith(stagePlan("build", { timeouts: HASTY }), target("docs", ["build"])),
+  cancelSuperseded: true,
+};
 
 const CALM: Shape["trouble"] = {
   executorDies: 0,

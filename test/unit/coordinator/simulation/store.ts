@@ -11,8 +11,9 @@ import type { Mailboxes } from "../../../../coordinator/mailboxes.ts";
 import type { Jet } from "../../../../kit/jetstream.ts";
 import { decode } from "../../../../protocol/codec.ts";
 import { type Command, command } from "../../../../protocol/commands.ts";
+import { type Due, due } from "../../../../protocol/due.ts";
 import { ToroidError } from "../../../../protocol/errors.ts";
-import { BUILD } from "../../../../protocol/streams.ts";
+import { BUILD, TIMER } from "../../../../protocol/streams.ts";
 import type { Life, Scheduler } from "./scheduler.ts";
 
 /** An event on its way to a reaction. */
@@ -105,6 +106,19 @@ export class Store {
     };
   }
 
+  /** Timers that are over, each with how to take it away unless another one took its place. */
+  timersOver(): readonly { readonly due: Due; readonly takeAway: () => void }[] {
+    return [...this.summaries].flatMap(([subject, { seq, data }]) => {
+      if (!subject.startsWith("toroid.timer.")) return [];
+      const timer = decode(due, data);
+      if (timer.dueAtMs > this.nowMs) return [];
+      const takeAway = (): void => {
+        if (this.summaries.get(subject)?.seq === seq) this.summaries.delete(subject);
+      };
+      return [{ due: timer, takeAway }];
+    });
+  }
+
   /** What effects need of JetStream beside the mailboxes: a queue of commands, and summaries by compare-and-set. */
   jet(life: Life, scheduler: Scheduler): Jet {
     const publish = async (
@@ -114,7 +128,8 @@ export class Store {
     ): Promise<{ seq: number }> => {
       await scheduler.turn(life);
       if (subject.startsWith("toroid.cmd.") && typeof data !== "string") this.commands.push(decode(command, data));
-      if (o?.expect?.streamName !== BUILD.name || typeof data === "string") return { seq: 0 };
+      const kept: readonly (string | undefined)[] = [BUILD.name, TIMER.name];
+      if (o?.expect === undefined || !kept.includes(o.expect.streamName) || typeof data === "string") return { seq: 0 };
       const last = this.summaries.get(subject)?.seq ?? 0;
       if (o.expect.lastSubjectSequence !== last) {
         throw new JetStreamApiError({ code: 400, err_code: 10_071, description: `wrong last sequence: ${last}` });

@@ -143,6 +143,13 @@ export class World {
       actors.environment.tell(id, { kind: "expire" }).catch((error: unknown) => this.failures.push(error));
       admitNext(actors, id).catch((error: unknown) => this.failures.push(error));
     }
+    for (const { due, takeAway } of this.store.timersOver()) {
+      const { repository, number, stage, round } = due;
+      actors.stage
+        .tell({ repository, number, stage, round }, { kind: "overdue" })
+        .then(takeAway)
+        .catch((error: unknown) => this.failures.push(error));
+    }
   }
 
   /** One step of anybody; false when nobody has anything to do. */

@@ -22,6 +22,7 @@ const OPTIONS: RunOptions = {
   limits: { ...NONE, memoryBytes: 5, pids: 7 },
   wallMs: 1_000.4,
   graceMs: 5_000,
+  silenceMs: null,
   masks: ["/s"],
 };
 
@@ -83,4 +84,12 @@ test("a stage is told weak in what it asked for and this host cannot do, and in 
     weakOf(["no-cgroup", "network-host"], { image: "host", network: "full", limits: { ...NONE, diskBytes: 1 } }),
     ["network-host", "image-host", "no-cgroup", "no-limit-diskBytes"],
   );
+});
+
+test("a time of silence is the helper's to watch, and none is not", () => {
+  const words = Buffer.from(optionBytes({ ...OPTIONS, silenceMs: 90_000 }))
+    .toString("utf8")
+    .split("\0");
+  assert.equal(words[words.indexOf("--silence-ms") + 1], "90000");
+  assert.ok(!Buffer.from(optionBytes(OPTIONS)).includes("--silence-ms"));
 });

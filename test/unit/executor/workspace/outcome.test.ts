@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { durationText, rulingOf } from "../../../../executor/workspace/outcome.ts";
 import { verdictOf } from "../../../../executor/workspace/verdict.ts";
 
-const AT = { phase: "script", failed: null, timeoutMs: 90_000, cancelled: null } as const;
+const AT = { phase: "script", failed: null, timeoutMs: 90_000, silenceMs: 30_000, cancelled: null } as const;
 const verdict = (exit: object) =>
   verdictOf(
     `{"event":"created","weak":[]}\n{"event":"started","setupTotalUs":1500}\n${JSON.stringify({ event: "exit", code: null, signal: null, message: "it ended", ...exit })}\n`,

@@ -44,6 +44,7 @@ test("the smallest library is one build stage with every default filled in", () 
         network: "full",
         hosts: [],
         timeoutMs: 3_600_000,
+        timeouts: { queueMs: null, startMs: null, silenceMs: null },
         idempotent: true,
         queue: "newest",
         approval: null,
