@@ -84,6 +84,21 @@ describe("on Linux 6.1 the helper", () => {
     );
   });
 
+  test("tells what a run wrote as a layer, which another run sees the same", async (t) => {
+    if (!machine.ready(t)) return;
+    const list = `cd /root; stat -c "%n %a %u:%g %h %Y" *; cat same; ls /etc/passwd /var`;
+    const done = await machine.sh(`mkdir /layer
+      IMAGE=host run wrote --keep-scratch -- sh -c 'echo x > /root/new; chown 7:8 /root/new; ln /root/new /root/same
+        rm -r /etc/passwd /var; mkdir /var; touch /var/new; ${list}'
+      toroid-sandbox export --scratch $STATE/wrote | toroid-sandbox unpack --layer --into /layer
+      IMAGE=/layer run read --image host -- sh -c '${list}'
+      rm -r /layer $STATE/wrote`);
+    const [wrote, read] = [done.run("wrote"), done.run("read")];
+    assert.match(done.stdout, /^{"files":/, done.stderr);
+    assert.match(wrote.stdout, /^new 644 7:8 2 \d+\nsame 644 7:8 2 \d+\nx\n\/var:\nnew\n$/);
+    assert.deepEqual([read.stdout, read.stderr], [wrote.stdout, wrote.stderr]);
+  });
+
   test("hides the secrets of the host as an image", async (t) => {
     if (!machine.ready(t)) return;
     const done =
