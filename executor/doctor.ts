@@ -22,6 +22,8 @@ const GIB = 1024 ** 3;
 /** The helper's check of what `network` below asks with this executor's settings. */
 const NETWORK_CHECK = "network-pool";
 const DISK_LEAST_BYTES = 2 * GIB;
+const PROBE_DISK_BYTES = 16 * 1024 ** 2;
+const NO_DISK_LIMIT = "no-limit-diskBytes";
 /** The first that has `safe.bareRepository`. */
 const GIT_LEAST = [2, 38] as const;
 
@@ -158,6 +160,7 @@ export async function probeSandbox(
   const place = await mkdtemp(join(dir, "probe-"));
   try {
     await mkdir(join(place, "scratch"), { mode: 0o700 });
+    await mkdir(join(place, "src"), { mode: 0o755 });
     const pipe = await OutputPipe.make(join(place, "out"), uidBase);
     const { reader, writerFd } = pipe.open();
     reader.resume();
@@ -166,7 +169,7 @@ export async function probeSandbox(
       options: optionBytes({
         image: "host",
         scratch: join(place, "scratch"),
-        binds: [],
+        binds: [{ source: join(place, "src"), target: "/workspace", readOnly: false }],
         variables: {},
         cwd: "/",
         hostname: "probe",
@@ -175,8 +178,9 @@ export async function probeSandbox(
         places: [],
         slotNetwork: null,
         cgroup,
-        allowWeak,
-        limits: { memoryBytes: GIB, cpuMilli: 1_000, pids: 1_000, diskBytes: null, logBytes: 0 },
+        // A host without quota is no reason not to start: a stage that asks for it is told.
+        allowWeak: [...allowWeak, NO_DISK_LIMIT],
+        limits: { memoryBytes: GIB, cpuMilli: 1_000, pids: 1_000, diskBytes: PROBE_DISK_BYTES, logBytes: 0 },
         wallMs: 30_000,
         graceMs: 0,
         silenceMs: null,

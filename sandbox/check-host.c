@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "disk.h"
 #include "network.h"
 
 static const char BOOT_UNIFIED[] = "Boot with `systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all`, or mount one: "
@@ -119,19 +120,37 @@ LOOK(limit) {
   finding->how = host->tried.fd < 0 ? NULL : how_to_get(controller_of(check->which));
 }
 
-/* Whether the file system of the state directory counts by project, which is what a cap on a run's disk stands on. */
+enum { TRIED_BYTES = 16 << 20 };
+
+static int try_own_disk(int state, struct failure *failure) {
+  char name[] = ".toroid-check-disk";
+  int dir =
+      mkdirat(state, name, 0700) == 0 || errno == EEXIST ? openat(state, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (dir < 0) return failed(failure, "disk", "no directory can be made in --state");
+  int mount = loop_make(dir, TRIED_BYTES, 0, failure) == 0 ? loop_mount(dir, failure) : -1;
+  if (mount >= 0) close(mount);
+  close(dir);
+  (void)tree_remove(state, name);
+  return mount >= 0 ? 0 : -1;
+}
+
+/* What a limit of a run's disk stands on; without it, a file system of its own. */
 LOOK(project_quota) {
   (void)check;
-  const unsigned get_info = 0x800005u << 8, of_projects = 2; /* Q_GETINFO, PRJQUOTA: not in every C library */
-  char info[64];
+  char sentence[640];
+  struct failure failure = {0};
   int state = open(host->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  long result = state < 0 ? -1 : syscall(SYS_quotactl_fd, state, get_info | of_projects, 0, info);
-  int error = errno;
+  if (state >= 0 && quota_is_enforced(state)) {
+    found(finding, WORKS, "Project quota is enforced in %s", host->state);
+  } else if (state >= 0 && try_own_disk(state, &failure) == 0) {
+    found(finding, IS_WEAK, "No project quota is enforced in %s; a file system of its own for each run can be had",
+          host->state);
+  } else {
+    failure_sentence(&failure, sentence, sizeof sentence);
+    found(finding, IS_WEAK, "No project quota is enforced in %s, nor can a run have a file system of its own: %.300s",
+          host->state, sentence);
+  }
   if (state >= 0) close(state);
-  if (result == 0)
-    found(finding, WORKS, "Project quotas are counted in %s", host->state);
-  else
-    found(finding, IS_WEAK, "No project quotas are counted in %s (%s)", host->state, errno_name(error));
 }
 
 LOOK(network_pool) {

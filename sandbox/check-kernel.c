@@ -98,7 +98,8 @@ LOOK(subordinate_uids) {
 static int try_owners(const void *context, struct failure *failure) {
   const struct op op = {.kind = OP_BIND, .source = context};
   int userns = userns_for_owner(SOME_UID, 1, 1, failure);
-  return userns < 0 || bind_open(&op, userns, failure) < 0 ? -1 : 0;
+  const struct scratch none = {0};
+  return userns < 0 || bind_open(&op, userns, &none, failure) < 0 ? -1 : 0;
 }
 
 LOOK(owners) {

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "toroid-sandbox.h"
+#include "disk.h"
 
 enum { KILL_PATIENCE_MS = 60000 };
 
@@ -60,6 +60,8 @@ void end_everything(struct run *run) {
   const int giving_up[2] = {run->signal_fd, run->client >= 0 ? run->client : run->parent_fd};
   if (!run->orphan) relay_finish(&run->relay, giving_up);
   cgroup_read(&run->cgroup, &run->stats);
+  run->disk_full = disk_is_full(&run->scratch);
+  disk_close(&run->scratch);
   tell_exit(run);
   if (cgroup_remove(&run->cgroup) != 0)
     complain("the cgroup %s cannot be removed: %s", run->cgroup.path, strerror(errno));

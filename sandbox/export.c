@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "toroid-archive.h"
 
 #define STEP "export"
@@ -23,7 +24,7 @@ int export_scratch(struct export_plan *plan, const char *path, int stream, int c
   if (scratch_open(&scratch, &run, failure) != 0) return -1;
   errno = 0;
   if (!scratch.reused) return failed(failure, STEP, "no run has left anything in %s", path);
-  int upper = sys_openat2(scratch.fd, "upper", O_RDONLY | O_DIRECTORY,
+  int upper = sys_openat2(scratch.disk, "upper", O_RDONLY | O_DIRECTORY,
                           RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
   if (upper < 0) return failed(failure, STEP, "cannot open %s/upper", path);
   plan->uid_base = run.uid_base;
@@ -40,6 +41,7 @@ int export_scratch(struct export_plan *plan, const char *path, int stream, int c
   };
   int result = job_run(&job, failure);
   close(upper);
+  disk_close(&scratch);
   close(scratch.lock_fd); /* not before: a run would change what is read */
   close(scratch.fd);
   close(scratch.parent_fd);

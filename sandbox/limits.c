@@ -23,6 +23,8 @@ static const struct {
     [LIMIT_IO_WRITE_BPS] = {"ioWriteBps", "io", "io.max", "bytes written to disk are not limited"},
     [LIMIT_IO_READ_IOPS] = {"ioReadIops", "io", "io.max", "reads from disk are not limited"},
     [LIMIT_IO_WRITE_IOPS] = {"ioWriteIops", "io", "io.max", "writes to disk are not limited"},
+    [LIMIT_DISK_BYTES] = {"diskBytes", NULL, NULL, NULL},
+    [LIMIT_DISK_INODES] = {"diskInodes", NULL, NULL, NULL},
 };
 
 const char *limit_name(int which) {

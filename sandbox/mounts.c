@@ -10,7 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "toroid-sandbox.h"
+#include "disk.h"
 
 /* The kernel explains a refused option on the context's own descriptor, one line a read: "e overlay: …". */
 static void kernels_words(int fs, char *into, size_t room) {
@@ -99,11 +99,25 @@ struct mount_attr mapped_by(int userns) {
   return (struct mount_attr){.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
 }
 
+/* Before its owners are mapped, for then not all of it would be ours. */
+static int count_bind(int mount, const struct scratch *scratch, struct failure *failure) {
+  char path[32];
+  struct stat root;
+  if (scratch->project == 0 || fstat(mount, &root) != 0 || root.st_dev != scratch->device) return 0;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", mount);
+  int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  return fd < 0 ? failed(failure, "disk", "cannot open what is bound") : quota_give_tree(fd, scratch->project, failure);
+}
+
 /* Root outside is root inside (or whoever --bind-owner names): what it owns is owned by uid 0 inside, both ways. */
-int bind_open(const struct op *op, int userns, struct failure *failure) {
+int bind_open(const struct op *op, int userns, const struct scratch *scratch, struct failure *failure) {
   int fd = op->source_fd > 0 ? sys_open_tree(op->source_fd, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
                              : sys_open_tree(AT_FDCWD, op->source, OPEN_TREE_CLONE);
   if (fd < 0) return failed(failure, "bind", "cannot open %s%s", op->source, why_not_cloned(userns));
+  if (op->counted && count_bind(fd, scratch, failure) != 0) {
+    close(fd);
+    return -1;
+  }
   struct mount_attr attr = mapped_by(userns);
   attr.attr_set |= MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (op->read_only ? MOUNT_ATTR_RDONLY : 0);
   if (sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr) == 0) return fd;

@@ -94,18 +94,22 @@ static int add_op(struct plan *plan, struct op op, struct sentence *why) {
   return 0;
 }
 
-/* SRC:DST[:ro]. The colon before the last absolute path divides, so SRC may have colons and DST may not. */
+static bool take_end(char *value, const char *end) {
+  size_t length = strlen(value), wanted = strlen(end);
+  if (length <= wanted || strcmp(value + length - wanted, end) != 0) return false;
+  value[length - wanted] = '\0';
+  return true;
+}
+
+/* SRC:DST[:ro|:counted]. The colon before the last absolute path divides, so SRC may have colons and DST may not. */
 static int parse_bind(struct plan *plan, char *value, struct sentence *why) {
   struct op op = {.kind = OP_BIND, .source = value};
-  size_t length = strlen(value);
-  if (length > 3 && strcmp(value + length - 3, ":ro") == 0) {
-    op.read_only = true;
-    value[length - 3] = '\0';
-  }
+  op.read_only = take_end(value, ":ro");
+  op.counted = !op.read_only && take_end(value, ":counted");
   char *divide = NULL;
   for (char *c = value; (c = strstr(c, ":/")) != NULL; c++) divide = c;
   if (divide == NULL || value[0] != '/')
-    return refuse(why, "--bind wants SRC:DST or SRC:DST:ro with absolute paths, not `%s`", value);
+    return refuse(why, "--bind wants SRC:DST, SRC:DST:ro or SRC:DST:counted with absolute paths, not `%s`", value);
   *divide = '\0';
   op.target = divide + 1;
   return add_op(plan, op, why);
@@ -196,8 +200,9 @@ static const struct option OPTIONS[] = {
     {"--mask", PARSED, 0, parse_mask, 0, 0, "PATH", "hide PATH of the image; repeatable"},
     {"--scratch", PARSED, 0, parse_scratch, 0, 0, "DIR", "a directory of the caller's, mode 0700, for what is written"},
     {"--keep-scratch", FLAG, AT(keep_scratch), NULL, 0, 0, NULL, "leave DIR for another run on what this one wrote"},
-    {"--bind", PARSED, 0, parse_bind, 0, 0, "SRC:DST[:ro]",
-     "show SRC at DST, root outside being root inside; repeatable"},
+    {"--bind", PARSED, 0, parse_bind, 0, 0, "SRC:DST[:ro|:counted]",
+     "show SRC at DST, root outside being root inside; counted: what is written there is on the disk's account; "
+     "repeatable"},
     {"--bind-owner", NUMBER, AT(bind_owner), NULL, 1, UINT32_MAX - 2ull, "UID",
      "in binds this uid outside, not root, is root inside; who else writes there stays in the range"},
     {"--tmpfs", PARSED, 0, parse_tmpfs, 0, 0, "DST[:BYTES]", "an empty file system in memory at DST; repeatable"},
@@ -227,6 +232,10 @@ static const struct option OPTIONS[] = {
      "setuid files of the root work, so that who is not root inside may become it (sudo)"},
     {"--allow-weak", PARSED, 0, parse_allow_weak, 0, 0, "NAME",
      "run even where the host cannot hold NAME, as `weak` of the verdict has it; repeatable"},
+    {"--disk-bytes", NUMBER, AT(disk_bytes), NULL, 1 << 20, INT64_MAX, "N", "what may be written to disk in all"},
+    {"--disk-inodes", NUMBER, AT(disk_inodes), NULL, 16, UINT32_MAX, "N", "files and directories, ours among them"},
+    {"--disk-in-memory", FLAG, AT(disk_in_memory), NULL, 0, 0, NULL,
+     "write to memory instead, N bytes of --disk-bytes"},
     {"--wall-ms", NUMBER, AT(wall_ms), NULL, 1, 366 * DAY_MS, "N", "end it after this time"},
     {"--silence-ms", NUMBER, AT(silence_ms), NULL, 1, 366 * DAY_MS, "N", "end it after printing nothing for this time"},
     {"--output-bytes", NUMBER, AT(output_bytes), NULL, 1, INT64_MAX, "N", "end it when it has printed more than this"},
@@ -239,9 +248,11 @@ static const struct option OPTIONS[] = {
 };
 /* What a client of `serve` may ask for; the rest is the host's to say. */
 static const char *const FOR_CLIENTS[] = {
-    "--image",     "--mask",     "--scratch",  "--keep-scratch", "--bind",       "--tmpfs",        "--env",
-    "--cwd",       "--hostname", "--user",     "--network",      "--slot",       "--memory-bytes", "--pids",
-    "--cpu-milli", "--wall-ms",  "--grace-ms", "--output",       "--allow-host",
+    "--image",        "--mask",        "--scratch",     "--keep-scratch", "--bind",         "--tmpfs",
+    "--env",          "--cwd",         "--hostname",    "--user",         "--network",      "--slot",
+    "--memory-bytes", "--pids",        "--cpu-milli",   "--wall-ms",      "--grace-ms",     "--output",
+    "--allow-host",   "--cpu-weight",  "--io-read-bps", "--io-write-bps", "--io-read-iops", "--io-write-iops",
+    "--disk-bytes",   "--disk-inodes",
 };
 static const char *const ONLY_FOR_CLIENTS[] = {"--slot", "--output"};
 
@@ -375,6 +386,8 @@ int parse_run_words(struct plan *plan, struct list *words, struct sentence *why)
 int check_run_plan(struct plan *plan, struct sentence *why) {
   if (plan->lowers.count == 0) return refuse(why, "--image is missing");
   if (plan->scratch == NULL) return refuse(why, "--scratch is missing");
+  if (plan->disk_in_memory && plan->disk_bytes == 0)
+    return refuse(why, "--disk-in-memory wants --disk-bytes beside it, the size of what is in memory");
   if (plan->image_is_host && strcmp(plan->lowers.at[plan->lowers.count - 1], "host") != 0)
     return refuse(why, "--image host must be the last, the lowest layer");
   if ((plan->network == NETWORK_FULL) != (plan->netns != NULL))

@@ -25,8 +25,18 @@ bool overlay_takes_detached(void) {
   return major > 6 || (major == 6 && minor >= 15);
 }
 
+/* A file system of the scratch's own has no place in this namespace yet. */
+static int attach_disk(struct stage *stage, const struct scratch *scratch, struct failure *failure) {
+  close(stage->scratch);
+  stage->scratch = -1;
+  if (mkdirat(stage->fd, "disk", 0700) == 0 &&
+      sys_move_mount(scratch->disk, "", stage->fd, "disk", MOVE_MOUNT_F_EMPTY_PATH) == 0)
+    stage->scratch = openat(stage->fd, "disk", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return stage->scratch >= 0 ? 0 : failed(failure, STEP, "cannot attach the scratch's file system");
+}
+
 int stage_open(struct stage *stage, const struct scratch *scratch, struct failure *failure) {
-  *stage = (struct stage){.fd = -1, .scratch = scratch->fd};
+  *stage = (struct stage){.fd = -1, .scratch = scratch->disk};
   if (overlay_takes_detached()) return 0;
   const struct fs_option options[] = {{"source", "stage"}, {"mode", "0700"}, {"size", "65536"}, {NULL, NULL}};
   if (unshare(CLONE_NEWNS) != 0 || sys_make_private("/") != 0)
@@ -37,7 +47,7 @@ int stage_open(struct stage *stage, const struct scratch *scratch, struct failur
   if (stage->scratch >= 0 && stage->fd >= 0 &&
       sys_move_mount(stage->fd, "", stage->scratch, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0 &&
       fchdir(stage->fd) == 0)
-    return 0;
+    return scratch->disk == scratch->fd ? 0 : attach_disk(stage, scratch, failure);
   return failed(failure, STEP, "cannot attach the layers' stage");
 }
 
@@ -45,7 +55,7 @@ void stage_close(struct stage *stage) {
   if (stage->fd < 0) return;
   (void)sys_umount(".", 2 /* MNT_DETACH */); /* or the scratch could not be removed */
   close(stage->fd);
-  close(stage->scratch);
+  if (stage->scratch >= 0) close(stage->scratch);
 }
 
 /* How overlay finds a layer. Names are visible in the build's own mount table, so they are short and say nothing. */

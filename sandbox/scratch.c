@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "toroid-sandbox.h"
+#include "disk.h"
 
 #define STEP "scratch"
 #define TRASH ".toroid-trash-"
@@ -31,7 +31,7 @@ static int lock_it(struct scratch *scratch, const struct plan *plan, struct fail
 static int adopt_upper(struct scratch *scratch, struct plan *plan, struct failure *failure) {
   struct stat upper;
   char digits[32] = "";
-  if (fstatat(scratch->fd, "upper", &upper, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (fstatat(scratch->disk, "upper", &upper, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return 0;
     return failed(failure, STEP, "cannot look at %s/upper", plan->scratch);
   }
@@ -45,7 +45,7 @@ static int adopt_upper(struct scratch *scratch, struct plan *plan, struct failur
   plan->uid_base = base;
   scratch->reused = true;
   /* an overlay marked volatile is refused until its work directory is new */
-  if (tree_remove(scratch->fd, "work") != 0 || tree_remove(scratch->fd, "mask") != 0)
+  if (tree_remove(scratch->disk, "work") != 0 || tree_remove(scratch->fd, "mask") != 0)
     return failed(failure, STEP, "cannot remove %s/work", plan->scratch);
   return 0;
 }
@@ -64,16 +64,16 @@ static int open_parent(struct scratch *scratch, const char *path, struct failure
 int scratch_open(struct scratch *scratch, struct plan *plan, struct failure *failure) {
   if (open_parent(scratch, plan->scratch, failure) != 0) return -1;
   scratch->fd = openat(scratch->parent_fd, scratch->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  scratch->disk = scratch->fd;
   if (scratch->fd < 0) return failed(failure, STEP, "cannot open %s", plan->scratch);
   struct stat dir;
   if (fstat(scratch->fd, &dir) != 0) return failed(failure, STEP, "cannot look at %s", plan->scratch);
-  scratch->device = dir.st_dev;
   errno = 0;
   if (dir.st_uid != geteuid() || (dir.st_mode & 077) != 0)
     return failed(failure, STEP, "%s must be ours with mode 0700, it is owned by %u with mode %04o", plan->scratch,
                   dir.st_uid, dir.st_mode & 07777);
   if (lock_it(scratch, plan, failure) != 0) return -1;
-  return adopt_upper(scratch, plan, failure);
+  return disk_adopt(scratch, failure) == 0 ? adopt_upper(scratch, plan, failure) : -1;
 }
 
 int scratch_prepare(struct scratch *scratch, uint64_t uid_base, struct failure *failure) {
@@ -82,12 +82,19 @@ int scratch_prepare(struct scratch *scratch, uint64_t uid_base, struct failure *
     int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)uid_base);
     if (pwrite(scratch->lock_fd, digits, (size_t)length, 0) != length)
       return failed(failure, STEP, "cannot write lock");
-    if (mkdirat(scratch->fd, "upper", 0755) != 0) return failed(failure, STEP, "cannot make upper");
-    if (fchownat(scratch->fd, "upper", (uid_t)uid_base, (gid_t)uid_base, AT_SYMLINK_NOFOLLOW) != 0)
+    if (mkdirat(scratch->disk, "upper", 0755) != 0) return failed(failure, STEP, "cannot make upper");
+    if (disk_give(scratch, "upper", failure) != 0) return -1;
+    if (fchownat(scratch->disk, "upper", (uid_t)uid_base, (gid_t)uid_base, AT_SYMLINK_NOFOLLOW) != 0)
       return failed(failure, STEP, "cannot give upper to %llu", (unsigned long long)uid_base);
   }
-  if (mkdirat(scratch->fd, "work", 0700) != 0) return failed(failure, STEP, "cannot make work");
-  return 0;
+  if (mkdirat(scratch->disk, "work", 0700) != 0) return failed(failure, STEP, "cannot make work");
+  return disk_give(scratch, "work", failure);
+}
+
+/* The first of the uids that wrote in it; 0: nobody did. */
+static uint64_t uid_base_of(int lock) {
+  char digits[32] = "";
+  return pread(lock, digits, sizeof digits - 1, 0) > 0 ? strtoull(digits, NULL, 10) : 0;
 }
 
 int scratch_put_aside(const struct scratch *scratch, char *trash, size_t room) {
@@ -96,6 +103,7 @@ int scratch_put_aside(const struct scratch *scratch, char *trash, size_t room) {
     return -1;
   errno = ESTALE; /* somebody put another directory in its place: that one is not ours to remove */
   if (there.st_dev != ours.st_dev || there.st_ino != ours.st_ino) return -1;
+  disk_forget(scratch->fd, uid_base_of(scratch->lock_fd));
   snprintf(trash, room, TRASH "%s", scratch->name);
   if (renameat2(scratch->parent_fd, scratch->name, scratch->parent_fd, trash, RENAME_NOREPLACE) == 0) return 0;
   trash[0] = '\0';
@@ -127,15 +135,23 @@ int scratch_remove(const struct scratch *scratch) {
   return 0;
 }
 
+static bool is_written(int dir) {
+  static const char *const NAMES[] = {"upper", DISK_IMAGE, DISK_MEMORY};
+  for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+    if (faccessat(dir, NAMES[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0) return true;
+  }
+  return false;
+}
+
 /* 1 removed, 0 left alone. */
 static int collect_one(int state, const char *name) {
-  if (strncmp(name, TRASH, strlen(TRASH)) == 0) return tree_remove(state, name) == 0;
   int dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (dir < 0) return 0;
   int lock = openat(dir, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  struct stat upper;
-  bool ours = lock >= 0 && fstatat(dir, "upper", &upper, AT_SYMLINK_NOFOLLOW) == 0;
-  int removed = ours && flock(lock, LOCK_EX | LOCK_NB) == 0 && tree_remove(state, name) == 0;
+  bool trash = strncmp(name, TRASH, strlen(TRASH)) == 0;
+  bool dead = trash || (lock >= 0 && is_written(dir) && flock(lock, LOCK_EX | LOCK_NB) == 0);
+  if (dead) disk_forget(dir, lock < 0 ? 0 : uid_base_of(lock));
+  int removed = dead && tree_remove(state, name) == 0;
   if (lock >= 0) close(lock);
   close(dir);
   return removed;

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "toroid-sandbox.h"
+#include "disk.h"
 
 #define NEVER UINT64_MAX
 
@@ -152,7 +152,7 @@ static int make_mounts(struct run *run, uint64_t *mark) {
   }
   for (size_t i = 0; i < run->plan.op_count; i++) {
     if (run->plan.ops[i].kind != OP_BIND) continue;
-    fds[count] = bind_open(&run->plan.ops[i], run->plan.bind_userns, &run->failure);
+    fds[count] = bind_open(&run->plan.ops[i], run->plan.bind_userns, &run->scratch, &run->failure);
     if (fds[count++] < 0) return -1;
   }
   step_done(&run->steps, "binds", mark);
@@ -208,7 +208,11 @@ static int prepare(struct run *run) {
   if (!run->plan.rootless) run->uids_fd = uids_lock(&run->uid_base, run->plan.uid_base, &run->failure);
   if (run->failure.step[0] != '\0') return -1;
   step_done(&run->steps, "scratch", &mark);
+  if (disk_choose(&run->scratch, &run->plan, run->uid_base, &run->disk_limits, &run->failure) != 0) return -1;
+  step_done(&run->steps, "disk", &mark);
   if (cgroup_create(&run->cgroup, &run->plan, run->scratch.device, &run->failure) != 0) return -1;
+  memcpy(run->cgroup.limit[LIMIT_DISK_BYTES], run->disk_limits.bytes, sizeof run->disk_limits.bytes);
+  memcpy(run->cgroup.limit[LIMIT_DISK_INODES], run->disk_limits.inodes, sizeof run->disk_limits.inodes);
   run->lacks = weak_without_leave(weak_of(&run->plan, &run->cgroup), &run->plan);
   if (run->lacks != 0) return weak_refuse(run->lacks, &run->plan, &run->cgroup, &run->failure);
   step_done(&run->steps, "cgroup", &mark);

@@ -1,4 +1,5 @@
-/* Runs `ip` and `nft` on scripts: to set a pool up and to take it down, never for a build. */
+/* Runs other programs and waits: `ip` and `nft` on scripts, to set a pool up and to take it down; `mke2fs` for a run
+ * whose scratch needs a file system of its own. */
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 
 #define STEP "net"
 
-/* In the child: `ip` or `nft` on the script in `input`, in the namespace `netns` unless that is -1. */
+/* In the child: with `input` as its standard input, in the network namespace `netns` unless that is -1. */
 __attribute__((noreturn)) static void exec_tool(const char *const *argv, int input, int output, int netns) {
   if (netns >= 0 && setns(netns, CLONE_NEWNET) != 0) _exit(EXIT_OURS);
   static char path[] = DEFAULT_PATH, language[] = "LC_ALL=C";
@@ -32,33 +33,43 @@ static int memory_file(const char *text) {
   return fd;
 }
 
-static int tool_failed(const char *const *argv, int code, int output, struct failure *failure) {
+static const char *package_of(const char *program) {
+  if (strcmp(program, "ip") == 0) return "iproute2";
+  return strcmp(program, "nft") == 0 ? "nftables" : "e2fsprogs";
+}
+
+static int tool_failed(const char *step, const char *const *argv, int code, int output, struct failure *failure) {
   char said[256] = "";
   ssize_t got = pread(output, said, sizeof said - 1, 0);
   said[got > 0 ? got : 0] = '\0';
   said[strcspn(said, "\n")] = '\0';
   errno = 0;
   if (code == EXIT_NOT_FOUND)
-    return failed(failure, STEP, "`%s` is not installed: it is in the package %s", argv[0],
-                  strcmp(argv[0], "ip") == 0 ? "iproute2" : "nftables");
-  return failed(failure, STEP, "`%s` failed with %d: %s", argv[0], code, said);
+    return failed(failure, step, "`%s` is not installed: it is in the package %s", argv[0], package_of(argv[0]));
+  return failed(failure, step, "`%s` failed with %d: %s", argv[0], code, said);
 }
 
-/* Runs a program on `script` and waits. */
-static int tool(const char *const *argv, const char *script, int netns, struct failure *failure) {
-  int input = memory_file(script), output = memory_file("");
-  pid_t pid = input < 0 || output < 0 ? -1 : fork();
+int tool_run(const char *step, const char *const *argv, int input, int netns, struct failure *failure) {
+  int output = memory_file("");
+  pid_t pid = output < 0 ? -1 : fork();
   if (pid == 0) exec_tool(argv, input, output, netns);
   int status = -1, result = -1;
   while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
   if (pid < 0)
-    failed(failure, STEP, "cannot start `%s`", argv[0]);
+    failed(failure, step, "cannot start `%s`", argv[0]);
   else if (status == 0)
     result = 0;
   else
-    tool_failed(argv, WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SIGNAL + WTERMSIG(status), output, failure);
-  if (input >= 0) close(input);
+    tool_failed(step, argv, WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SIGNAL + WTERMSIG(status), output, failure);
   if (output >= 0) close(output);
+  return result;
+}
+
+static int tool(const char *const *argv, const char *script, int netns, struct failure *failure) {
+  int input = memory_file(script);
+  if (input < 0) return failed(failure, STEP, "no memory");
+  int result = tool_run(STEP, argv, input, netns, failure);
+  close(input);
   return result;
 }
 

@@ -54,6 +54,7 @@ struct op {
   const char *source, *target;
   int source_fd; /* O_PATH, what `serve` found at source; 0: by its path */
   bool read_only;
+  bool counted; /* what is written there is part of what --disk-bytes limits */
   uint64_t bytes;
 };
 
@@ -97,6 +98,8 @@ struct plan {
   char why_single[200]; /* why it has no range of uids */
   uint64_t memory_bytes, pids, cpu_milli, wall_ms, grace_ms; /* 0: no limit */
   uint64_t cpu_weight, io_read_bps, io_write_bps, io_read_iops, io_write_iops;
+  uint64_t disk_bytes, disk_inodes;
+  bool disk_in_memory;
   uint64_t output_bytes, silence_ms; /* 0: no limit */
   uint64_t allow_weak;               /* bits: what the host may lack */
   uint64_t status_fd, args_fd;       /* NO_FD: none */
@@ -175,6 +178,9 @@ void json_raw(struct json *json, const char *key, const char *value);
 /* Ends the object and writes it as one line; a reader that is gone or stuck does not stop us. */
 void json_send(struct json *json, int fd);
 
+/* Runs a program with `input` as its standard input, in the network namespace `netns` unless that is -1: tools.c. */
+int tool_run(const char *step, const char *const *argv, int input, int netns, struct failure *failure);
+
 /* ---- limits and the end of everything: cgroup.c, limits.c, usage.c, culprit.c ---- */
 
 enum limit {
@@ -186,6 +192,8 @@ enum limit {
   LIMIT_IO_WRITE_BPS,
   LIMIT_IO_READ_IOPS,
   LIMIT_IO_WRITE_IOPS,
+  LIMIT_DISK_BYTES, /* these two: disk.c */
+  LIMIT_DISK_INODES,
   LIMIT_COUNT
 };
 #define UNSUPPORTED "unsupported: "
@@ -270,11 +278,23 @@ void weak_hint(unsigned weakness, struct failure *failure);
 
 /* ---- where the build writes: scratch.c, tree.c, uids.c ---- */
 
+enum disk_kind { DISK_UNLIMITED, DISK_QUOTA, DISK_LOOP, DISK_IN_MEMORY, DISK_MEMORY_KEPT };
+
+/* As in the verdict; "" not asked for. */
+struct disk_limits {
+  char bytes[256], inodes[256];
+};
+
 struct scratch {
   int parent_fd, fd, lock_fd;
-  dev_t device;
-  char name[256]; /* in the parent */
-  bool reused;    /* an earlier run left its upper here */
+  enum disk_kind kind; /* what holds it to its limit: disk.c */
+  int disk;            /* the directory of upper and work: `fd`, or the root of a file system of its own */
+  int mounts;          /* the mount namespace in which it was attached; 0: nothing was */
+  uint32_t project;    /* 0: none */
+  uint64_t disk_bytes; /* the size of the file system that an earlier run left; 0: it left none */
+  dev_t device;        /* of `disk` */
+  char name[256];      /* in the parent */
+  bool reused;         /* an earlier run left its upper here */
 };
 
 int scratch_open(struct scratch *scratch, struct plan *plan, struct failure *failure);
@@ -388,7 +408,8 @@ bool overlay_takes_detached(void);
 const char *opaque_attribute(bool rootless);
 /* Fills the empty directory `layer` with what hides the secrets and --mask paths that `lower` has. */
 int mask_build(int layer, int lower, bool host, const struct plan *plan, uint64_t uid_base, struct failure *failure);
-int bind_open(const struct op *op, int userns, struct failure *failure);
+/* What is written there is on the scratch's account, if the caller wants that and it is on the same file system. */
+int bind_open(const struct op *op, int userns, const struct scratch *scratch, struct failure *failure);
 struct mount_attr;
 /* Owners shown through the user namespace; -1: as they are. */
 struct mount_attr mapped_by(int userns);
@@ -512,6 +533,8 @@ enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED, REASON_OUTPUT, REAS
 struct run {
   struct plan plan;
   struct scratch scratch;
+  struct disk_limits disk_limits;
+  bool disk_full; /* at the end */
   struct cgroup cgroup;
   struct slot slot;
   struct cgroup_stats stats;

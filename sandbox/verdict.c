@@ -64,6 +64,7 @@ static const char *reason_of(const struct run *run, int status) {
   if (did_setup_fail(run)) return "setup";
   if (run->stats.oom_kills > 0 && (killed || WEXITSTATUS(status) == 128 + SIGKILL)) return "oom";
   if (run->stats.pids_refused > 0 && (signalled || WEXITSTATUS(status) != 0)) return "pids";
+  if (run->disk_full && (signalled || WEXITSTATUS(status) != 0)) return "disk";
   if (signalled && WTERMSIG(status) == SIGSYS) return "seccomp";
   return signalled ? "signal" : "exit";
 }
@@ -78,6 +79,14 @@ static void sentence_of_oom(const struct run *run, char *into, size_t room) {
     snprintf(whose, sizeof whose, "the memory that it shares with others was used up, not its own limit");
   if (run->culprit.name[0] != '\0') snprintf(chosen, sizeof chosen, "; the kernel chose `%s`", run->culprit.name);
   snprintf(into, room, "it was killed because %s%s", whose, chosen);
+}
+
+static void sentence_of_disk(const struct plan *plan, char *into, size_t room) {
+  char bytes[64] = "", inodes[64] = "";
+  if (plan->disk_bytes != 0) snprintf(bytes, sizeof bytes, "%llu bytes", (unsigned long long)plan->disk_bytes);
+  if (plan->disk_inodes != 0) snprintf(inodes, sizeof inodes, "%llu files", (unsigned long long)plan->disk_inodes);
+  snprintf(into, room, "it failed when it had used up the disk that it was given: %s%s%s", bytes,
+           bytes[0] != '\0' && inodes[0] != '\0' ? " and " : "", inodes);
 }
 
 static void sentence_of(const struct run *run, const char *reason, int status, char *into, size_t room) {
@@ -98,6 +107,8 @@ static void sentence_of(const struct run *run, const char *reason, int status, c
     sentence_of_oom(run, into, room);
   else if (strcmp(reason, "pids") == 0)
     snprintf(into, room, "it failed after it was refused more than its %llu processes", (unsigned long long)plan->pids);
+  else if (strcmp(reason, "disk") == 0)
+    sentence_of_disk(plan, into, room);
   else if (strcmp(reason, "seccomp") == 0)
     snprintf(into, room, "it was killed for a system call of a foreign kind");
   else if (WIFSIGNALED(status)) {

@@ -38,7 +38,9 @@ export interface RunOptions {
 /** Each option and value ended by NUL, for `--args`: so no value shows in the list of processes. */
 export function optionBytes(o: RunOptions): Uint8Array {
   const words = ["--image", o.image, "--scratch", o.scratch, "--keep-scratch"];
-  for (const bind of o.binds) words.push("--bind", `${bind.source}:${bind.target}${bind.readOnly ? ":ro" : ""}`);
+  // What may be written to is the workspace's own, and on the account of what it may write to disk.
+  const written = o.limits.diskBytes === null ? "" : ":counted";
+  for (const bind of o.binds) words.push("--bind", `${bind.source}:${bind.target}${bind.readOnly ? ":ro" : written}`);
   for (const [name, value] of Object.entries(o.variables)) words.push("--env", `${name}=${value}`);
   words.push("--cwd", o.cwd, "--hostname", o.hostname, "--uid-base", String(o.uidBase));
   words.push(...networkWords(o));
@@ -47,6 +49,7 @@ export function optionBytes(o: RunOptions): Uint8Array {
   if (o.limits.memoryBytes !== null) words.push("--memory-bytes", String(o.limits.memoryBytes));
   if (o.limits.pids !== null) words.push("--pids", String(o.limits.pids));
   if (o.limits.cpuMilli !== null) words.push("--cpu-milli", String(o.limits.cpuMilli));
+  if (o.limits.diskBytes !== null) words.push("--disk-bytes", String(o.limits.diskBytes));
   words.push("--wall-ms", String(Math.max(1, Math.round(o.wallMs))), "--grace-ms", String(o.graceMs));
   if (o.silenceMs !== null) words.push("--silence-ms", String(o.silenceMs));
   if (o.image === "host") for (const mask of o.masks) words.push("--mask", mask);
@@ -79,9 +82,8 @@ export function weakOf(
   if (asked.network === "full" && host.includes("network-host")) weak.push("network-host");
   if (asked.image === "host") weak.push("image-host");
   for (const name of host) {
-    const limit = /^no-limit-(memoryBytes|pids|cpuMilli)$/.exec(name)?.[1];
+    const limit = /^no-limit-(memoryBytes|pids|cpuMilli|diskBytes)$/.exec(name)?.[1];
     if (limit === undefined ? name === "no-cgroup" : asked.limits[limit as "pids"] !== null) weak.push(name);
   }
-  if (asked.limits.diskBytes !== null) weak.push("no-limit-diskBytes");
   return weak;
 }

@@ -384,7 +384,7 @@ describe("toroid-sandbox", () => {
       }
       await using stubborn = await sandbox.start(
         ["--grace-ms", "60000"],
-        ["sh", "-c", "trap 'echo heard' TERM; echo up; while :; do sleep 1000; done"],
+        ["sh", "-c", "trap 'echo heard' TERM; echo up; while :; do sleep 1000 & wait; done"],
       );
       await stubborn.printed("up");
       stubborn.kill("SIGTERM");

@@ -216,7 +216,7 @@ describe("on a host with every cgroup v2 controller", () => {
   test("reading and writing of a scratch that is on no disk cannot be limited, and that is said", async (t) => {
     if (!machine.ready(t)) return;
     const done = await machine.sh(`mkdir -m 711 /tmp/state; STATE=/tmp/state
-      run memory --io-write-bps 1048576 -- true
+      run memory --io-write-bps 1048576 --allow-weak no-limit-ioWriteBps -- true
       until rmdir /tmp/state; do sleep 0.05; done 2> /dev/null`);
     const { created } = done.run("memory");
     assert.match(

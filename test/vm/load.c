@@ -6,7 +6,17 @@
  *   load bomb                     processes that make processes, for ever
  *   load spin THREADS MS          keeps so many threads busy for so long
  *   load write MIB KIB            a file of MIB written in pieces of KIB, past the cache; load read: and then read so
+ *   load files N                  N empty files in the directory that it is in; says how many there are, fails when refused
+ *   load fallocate MIB            a file with so much of the disk set aside
+ *   load storm N                  N files of one page, each written and brought to the disk
+ *   load lock MIB                 locks all memory that it has and gets, then takes MIB
+ *   load quota DIR PROJECT        what a project has in the file system of DIR, and its limits, in bytes and files
+ *   load project FILE PROJECT     gives a file to another project
  *   load called NAME ...          one of these under a name */
+#include <linux/dqblk_xfs.h>
+#include <linux/fs.h>
+#include <linux/quota.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,8 +24,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -117,6 +129,73 @@ static int disk(bool back, long mib, long kib) {
   return wrote != 0 || !back ? wrote : move(open("/var/disk", O_RDONLY | O_DIRECT), false, mib, kib);
 }
 
+static int files(long count) {
+  char name[24];
+  for (long i = 0; i < count; i++) {
+    snprintf(name, sizeof name, "file-%ld", i);
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (fd < 0) {
+      printf("%ld, then %s\n", i, strerrorname_np(errno));
+      return 1;
+    }
+    close(fd);
+  }
+  printf("%ld\n", count);
+  return 0;
+}
+
+static int set_aside(long mib) {
+  int fd = open("/var/aside", O_WRONLY | O_CREAT, 0600);
+  if (fd < 0) return 2;
+  if (fallocate(fd, 0, 0, (off_t)mib << 20) == 0) return 0;
+  printf("%s\n", strerrorname_np(errno));
+  return 1;
+}
+
+static int storm(long count) {
+  static char page[4096];
+  for (long i = 0; i < count; i++) {
+    int fd = open("/var/storm", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0 || write(fd, page, sizeof page) != sizeof page || fsync(fd) != 0 || close(fd) != 0) return 1;
+    sync();
+  }
+  return 0;
+}
+
+static int lock(long mib) {
+  if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+    printf("%s\n", strerrorname_np(errno));
+    return 1;
+  }
+  void *at = mmap(NULL, (size_t)mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  printf("%s\n", at == MAP_FAILED ? strerrorname_np(errno) : "has it");
+  return at == MAP_FAILED;
+}
+
+static int quota(const char *dir, long project) {
+  struct fs_disk_quota quota = {0};
+  int fd = open(dir, O_RDONLY | O_DIRECTORY);
+  if (fd < 0 || syscall(SYS_quotactl_fd, fd, QCMD(Q_XGETQUOTA, PRJQUOTA), (unsigned)project, &quota) != 0) return 1;
+  printf("%llu of %llu bytes, %llu of %llu files\n", (unsigned long long)quota.d_bcount * 512,
+         (unsigned long long)quota.d_blk_hardlimit * 512, (unsigned long long)quota.d_icount,
+         (unsigned long long)quota.d_ino_hardlimit);
+  return 0;
+}
+
+static int give(const char *file, long project) {
+  struct fsxattr attributes;
+  int fd = open(file, O_RDONLY);
+  if (fd >= 0 && ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0) {
+    attributes.fsx_projid = (unsigned)project;
+    if (ioctl(fd, FS_IOC_FSSETXATTR, &attributes) == 0) {
+      printf("given\n");
+      return 0;
+    }
+  }
+  printf("%s\n", strerrorname_np(errno));
+  return 1;
+}
+
 int main(int argc, char **argv) {
   if (argc > 3 && strcmp(argv[1], "called") == 0) {
     prctl(PR_SET_NAME, argv[2]);
@@ -129,6 +208,12 @@ int main(int argc, char **argv) {
   if (strcmp(what, "threads") == 0) return threads(first);
   if (strcmp(what, "spin") == 0) return spin(first, second);
   if (strcmp(what, "bomb") == 0) return bomb();
+  if (strcmp(what, "files") == 0) return files(first);
+  if (strcmp(what, "fallocate") == 0) return set_aside(first);
+  if (strcmp(what, "storm") == 0) return storm(first);
+  if (strcmp(what, "lock") == 0) return lock(first);
+  if (strcmp(what, "quota") == 0 && argc == 4) return quota(argv[2], second);
+  if (strcmp(what, "project") == 0 && argc == 4) return give(argv[2], second);
   if (strcmp(what, "write") == 0 || strcmp(what, "read") == 0) return disk(what[0] == 'r', first, second);
   return 125;
 }

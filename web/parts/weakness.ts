@@ -17,6 +17,7 @@ export const WEAKNESSES: Readonly<Record<string, string>> = {
   "no-limit-ioReadIops": "its reads from disk are not limited on this host",
   "no-limit-ioWriteIops": "its writes to disk are not limited on this host",
   "no-limit-diskBytes": "the disk space it asked for is not a limit on this host",
+  "no-limit-diskInodes": "the number of files it asked for is not a limit on this host",
 };
 
 /** Executors may be newer than this page. */

@@ -43,6 +43,14 @@ test("options are words that end in NUL, so that no value is ever on a command l
   assert.ok(!words.includes("--cpu-milli") && !words.includes("--cgroup"));
 });
 
+test("what may be written to counts for a limit of the disk, where there is one", () => {
+  const words = Buffer.from(optionBytes({ ...OPTIONS, limits: { ...NONE, diskBytes: 9 } })).toString();
+  assert.match(
+    words.replaceAll("\0", " "),
+    /--bind \/s\/src:\/workspace:counted --bind \/s\/o:\/toroid\/objects:ro [^]*--disk-bytes 9 /,
+  );
+});
+
 test("a stage with a network gets its slot's, one without gets none", () => {
   const slotNetwork = { netns: "/s/networks/3", resolver: "/s/networks/resolv.conf" };
   const words = (network: "none" | "full"): string =>
@@ -81,7 +89,11 @@ test("a stage is told weak in what it asked for and this host cannot do, and in 
   assert.deepEqual(weakOf([...host, "network-host"], asked), []);
   assert.deepEqual(weakOf(host, { ...asked, limits: { ...NONE, memoryBytes: 1 } }), ["no-limit-memoryBytes"]);
   assert.deepEqual(
-    weakOf(["no-cgroup", "network-host"], { image: "host", network: "full", limits: { ...NONE, diskBytes: 1 } }),
+    weakOf(["no-cgroup", "network-host", "no-limit-diskBytes"], {
+      image: "host",
+      network: "full",
+      limits: { ...NONE, diskBytes: 1 },
+    }),
     ["network-host", "image-host", "no-cgroup", "no-limit-diskBytes"],
   );
 });
