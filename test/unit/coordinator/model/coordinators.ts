@@ -17,6 +17,9 @@ import {
   type World,
 } from "./world.ts";
 
+/** Summaries are for people, a signal only hurries what the log says, and a timer may be over at any moment here. */
+const PASSED_OVER = new Set<Effect["kind"]>(["summarize-build", "summarize-stage", "signal-cancel", "set-timer"]);
+
 export function coordinatorSteps(model: Model, world: World): Step[] {
   const steps: Step[] = [];
   const seen = new Set<Delivery>();
@@ -26,7 +29,21 @@ export function coordinatorSteps(model: Model, world: World): Step[] {
     steps.push(...heard(model, world, delivery));
   }
   for (const reaction of new Set(world.reactions)) steps.push(...went(model, world, reaction));
-  return steps;
+  return [...steps, ...timerSteps(model, world)];
+}
+
+/** Time is over for a stage that waits: whether it is, is chance, as there are no clocks here. */
+function timerSteps({ memory }: Model, world: World): Step[] {
+  if (world.trouble === 0) return [];
+  const overdue: Extract<Told, { kind: "stage" }>["command"] = memory.one({ kind: "overdue" });
+  return world.logs.flatMap((log) => {
+    if (log.kind !== "stage") return [];
+    const decision = decide(memory, log, { kind: "stage", id: log.id, command: overdue });
+    if (decision.kind !== "append") return [];
+    const next = append(memory, { ...world, trouble: world.trouble - 1 }, log, decision.event, log.seq);
+    if (next === null) throw new Error("a timer lost a race against nobody");
+    return [{ says: () => `${formatStage(log.id)} has waited for too long`, next, isOptional: true }];
+  });
 }
 
 /** A coordinator gets an event, looks how far its actor is by now, and knows what to do. */
@@ -49,8 +66,7 @@ function todoOf(memory: Model["memory"], world: World, delivery: Delivery): read
   if (log === undefined) throw new Error(`an event without a log: ${nameOf(delivery)}`);
   return memory.answer("react", log, delivery, () => {
     const effects = reactionTo(log, delivery);
-    // Summaries are for people, and a signal only hurries what the log says.
-    const acting = effects.filter((one) => !["summarize-build", "summarize-stage", "signal-cancel"].includes(one.kind));
+    const acting = effects.filter((one) => !PASSED_OVER.has(one.kind));
     return memory.one(acting.map((one) => memory.one(todoFor(memory, one))));
   });
 }
