@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, readdir, realpath, rename, stat } from "node:fs/promises";
+import { mkdir, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable, Transform, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -14,7 +14,7 @@ import { sentenceOf, ToroidError } from "../protocol/errors.ts";
 import type { StagePlan } from "../protocol/pipeline/plan.ts";
 import type { Artifact } from "../protocol/work.ts";
 import { findFiles } from "./artifacts/tree.ts";
-import { removeTree } from "./trees.ts";
+import { isDenied } from "./workspace.ts";
 
 /** The same files make the same archive: no times, no owners, no order of directories; and no set-user-id. */
 const PACK = [
@@ -40,14 +40,20 @@ const UNPACK = ["--extract", "--file=-", "--no-same-owner", "--no-overwrite-dir"
 export class Artifacts {
   readonly #dir: string;
   readonly #cacheDir: string;
+  readonly #remove: (path: string) => Promise<void>;
   readonly #unpacking = new Map<string, Promise<string>>();
 
-  constructor(dir: string, cacheDir: string) {
+  /** @param remove removes what tar made below `cacheDir`, whatever its modes */
+  constructor(dir: string, cacheDir: string, remove: (path: string) => Promise<void>) {
     this.#dir = dir;
     this.#cacheDir = cacheDir;
+    this.#remove = remove;
   }
 
-  /** Packs the files that `stage` declares, from its workdir; answers a sentence for people when it cannot be. */
+  /**
+   * Packs the files that `stage` declares, from its workdir; answers a sentence for people when it cannot be. Throws what
+   * the file system says when we may not read them.
+   */
   async pack(checkout: string, stage: StagePlan, signal: AbortSignal): Promise<Artifact | string> {
     const from = join(checkout, stage.workdir);
     if (!(await isPlainDirectory(from)))
@@ -68,7 +74,7 @@ export class Artifacts {
       await rename(draft, join(this.#dir, `${hex}.tar.zst`));
       return { kind: "files", digest: `sha256:${hex}`, bytes: meter.bytes, files: found.paths.length };
     } catch (error) {
-      await removeTree(draft);
+      await rm(draft, { force: true });
       throw error;
     }
   }
@@ -120,7 +126,7 @@ export class Artifacts {
       await rename(draft, place);
       return place;
     } catch (error) {
-      await removeTree(draft);
+      await this.#remove(draft);
       if ((await readdir(place).catch(() => null)) !== null) return place; // another was faster
       if (error instanceof ToroidError && error.code !== "TOR_INTERNAL") throw error;
       throw new ToroidError(
@@ -133,7 +139,10 @@ export class Artifacts {
 
 /** The build may have put a link in place of any directory on the way. What it made holds still by now. */
 async function isPlainDirectory(path: string): Promise<boolean> {
-  const real = await realpath(path).catch(() => null);
+  const real = await realpath(path).catch((error: unknown) => {
+    if (isDenied(error)) throw error;
+    return null;
+  });
   return real === path && (await stat(path)).isDirectory();
 }
 
@@ -170,6 +179,9 @@ function startTar(args: readonly string[], what: string): Tar {
     tar.once("error", reject);
     tar.once("close", (code) => {
       if (code === 0) return resolve();
+      if (what === "pack" && /Permission denied/.test(words)) {
+        return reject(Object.assign(new Error(words.trim()), { code: "EACCES" }));
+      }
       const full = /No space left|quota exceeded/i.test(words);
       const sentence = full ? "the executor's disk is full" : `tar cannot ${what} the artifact: ${words.trim()}`;
       reject(new ToroidError(full ? "TOR_DISK_FULL" : "TOR_INTERNAL", sentence));

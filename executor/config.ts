@@ -1,5 +1,4 @@
 import { isIPv4 } from "node:net";
-import { availableParallelism } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { ToroidError } from "../protocol/errors.ts";
@@ -9,8 +8,8 @@ export interface Config {
   readonly natsUrl: string;
   /** Executors of one pool share its work. */
   readonly pool: string;
-  /** How many stages run at once. */
-  readonly slots: number;
+  /** How many stages run at once; null: as many as the machine has processors. */
+  readonly slots: number | null;
   /** Mirrors, images and workspaces; one executor at a time. */
   readonly stateDir: string;
   /** What a stage without an image gets: `host`, a name in the image store, or an absolute path. */
@@ -20,6 +19,10 @@ export interface Config {
   readonly artifactsDir: string;
   /** The helper's binary. */
   readonly sandbox: string;
+  /** Of a `toroid-sandbox serve`, for an executor that is not started by root; null: there is none. */
+  readonly sandboxSocket: string | null;
+  /** Name or uid of who an executor started by root becomes; null: the usual one. */
+  readonly user: string | null;
   /** A delegated cgroup v2 directory; null: the helper finds one. */
   readonly cgroup: string | null;
   /** What this host may fail to hold builds to, by the names in `weak`; anything else it lacks keeps us from starting. */
@@ -87,6 +90,11 @@ const environment = z.object({
   TOROID_IMAGES: path.optional(),
   TOROID_ARTIFACTS: path.optional(),
   TOROID_SANDBOX: path.default(join(import.meta.dirname, "..", "sandbox", "build", "toroid-sandbox")),
+  TOROID_SANDBOX_SOCKET: path.optional(),
+  TOROID_USER: z
+    .string()
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, "must be the name or uid of a user")
+    .optional(),
   TOROID_CGROUP: path.optional(),
   TOROID_ALLOW_WEAK: words
     .refine((all) => all.every((word) => /^[a-z]+(-[a-zA-Z]+)+$/.test(word)), {
@@ -147,12 +155,14 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
   return {
     natsUrl: e.TOROID_NATS_URL,
     pool: e.TOROID_POOL,
-    slots: e.TOROID_SLOTS ?? availableParallelism(),
+    slots: e.TOROID_SLOTS ?? null,
     stateDir: e.TOROID_EXECUTOR_STATE,
     defaultImage: e.TOROID_DEFAULT_IMAGE,
     imagesDir: e.TOROID_IMAGES ?? join(e.TOROID_EXECUTOR_STATE, "images"),
     artifactsDir: e.TOROID_ARTIFACTS ?? join(e.TOROID_EXECUTOR_STATE, "artifacts"),
     sandbox: e.TOROID_SANDBOX,
+    sandboxSocket: e.TOROID_SANDBOX_SOCKET ?? null,
+    user: e.TOROID_USER ?? null,
     cgroup: e.TOROID_CGROUP ?? null,
     allowWeak: e.TOROID_ALLOW_WEAK ?? [],
     git: {

@@ -1,15 +1,18 @@
 /** What a host lacks for an executor, found by trying. Data, for `toroid doctor` and for the start. */
-import { mkdir, mkdtemp, rm, statfs } from "node:fs/promises";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { mkdir, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
 import { sentenceOf } from "../protocol/errors.ts";
 import type { Config } from "./config.ts";
 import { NETWORK_HOST, sharesNetwork } from "./network.ts";
-import { askHelper, runHelper } from "./workspace/helper.ts";
-import { optionBytes } from "./workspace/options.ts";
-import { OutputPipe } from "./workspace/pipe.ts";
+import { SandboxClient } from "./sandbox/client.ts";
+import { serviceUser, socketGiven } from "./sandbox.ts";
+import { askHelper } from "./workspace/helper.ts";
+import { runOptions } from "./workspace/options.ts";
 import type { Verdict } from "./workspace/verdict.ts";
+import type { Slot } from "./workspace.ts";
 
 export interface Finding {
   readonly what: string;
@@ -41,21 +44,46 @@ const networkChecked = z.looseObject({ lacks: sentences });
 /** Looks at everything, and never throws. */
 export async function examineHost(config: Config): Promise<readonly Finding[]> {
   const findings = await Promise.all([
-    sandbox(config),
+    process.geteuid?.() === 0 ? byRoot(config) : bySocket(config),
     git(),
     tool("tar", "to unpack images and artifacts"),
     tool("mkfifo", "to read what builds print"),
     ...(config.git.remote === "ssh" ? [tool("ssh", "because TOROID_GIT_REMOTE is ssh")] : []),
-    network(config),
     disk(config.stateDir),
   ]);
-  return [root(), ...findings.flat()];
+  return findings.flat();
 }
 
-function root(): Finding {
-  const ok = process.geteuid?.() === 0;
-  const says = ok ? "runs as root" : "an executor has to run as root: it makes namespaces and owners for its builds";
-  return { what: "root", ok, says };
+/** Of an executor that root starts: who it becomes, and what the helper finds by trying. */
+async function byRoot(config: Config): Promise<readonly Finding[]> {
+  const found = await Promise.all([sandbox(config), network(config)]);
+  return [becomes(config), ...found.flat()];
+}
+
+function becomes(config: Config): Finding {
+  const what = "user";
+  try {
+    const { uid, account } = serviceUser(config);
+    const who = account === null ? `uid ${uid}, which no account has` : `${account.name} (uid ${uid})`;
+    return { what, ok: true, says: `started by root, an executor becomes ${who}` };
+  } catch (error) {
+    return { what, ok: false, says: sentenceOf(error) };
+  }
+}
+
+/** Of one that is the client of a `serve`, which knows the rest. */
+async function bySocket(config: Config): Promise<readonly Finding[]> {
+  try {
+    const socket = socketGiven(config);
+    const { slots, pool, poolMessage } = await new SandboxClient(socket).hello();
+    const says = pool ? "each slot has one of its own" : `serve has none for each slot: ${poolMessage ?? ""}`;
+    return [
+      { what: "sandbox", ok: true, says: `serve answers at ${socket}, with ${slots} slots` },
+      { what: "network", ok: pool || config.network.mode === "host" || sharesNetwork(config), says },
+    ];
+  } catch (error) {
+    return [{ what: "user", ok: false, says: sentenceOf(error) }];
+  }
 }
 
 async function sandbox(config: Config): Promise<readonly Finding[]> {
@@ -141,8 +169,7 @@ async function tool(name: string, why: string): Promise<Finding> {
 
 async function disk(stateDir: string): Promise<Finding> {
   try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    const { bavail, bsize } = await statfs(stateDir);
+    const { bavail, bsize } = await statfs(existing(stateDir));
     const free = bavail * bsize;
     const says = `${Math.floor(free / GIB)} GiB are free at ${stateDir}`;
     return { what: "disk", ok: free >= DISK_LEAST_BYTES, says: free >= DISK_LEAST_BYTES ? says : `only ${says}` };
@@ -151,48 +178,51 @@ async function disk(stateDir: string): Promise<Finding> {
   }
 }
 
-/** Runs `true` in a real workspace with every limit: what the verdict calls weak is what this host cannot do. */
-export async function probeSandbox(
-  { sandbox: helper, cgroup, allowWeak }: Config,
-  dir: string,
-  uidBase: number,
-): Promise<Verdict> {
-  const place = await mkdtemp(join(dir, "probe-"));
+/** What it will be made in. */
+function existing(path: string): string {
+  return existsSync(path) ? path : existing(dirname(path));
+}
+
+/**
+ * Runs `true` in a real workspace with every limit: what the verdict calls weak is what this host cannot do. A host
+ * without quota is no reason not to start: a stage that asks for it is told.
+ *
+ * @param workspace where an attempt's directory could be
+ */
+export async function probeSandbox(slot: Slot, workspace: string): Promise<Verdict> {
+  const verdict = await probe(slot, workspace, PROBE_DISK_BYTES);
+  if (!verdict.lacks.includes(NO_DISK_LIMIT)) return verdict;
+  const without = await probe(slot, workspace, null);
+  return { ...without, weak: [...without.weak, NO_DISK_LIMIT] };
+}
+
+async function probe(slot: Slot, workspace: string, diskBytes: number | null): Promise<Verdict> {
+  const never = new AbortController().signal;
+  const source = join(workspace, "src");
+  const options = runOptions({
+    image: "host",
+    binds: [{ source, target: "/workspace", readOnly: false }],
+    variables: {},
+    cwd: "/",
+    hostname: "probe",
+    network: "none",
+    places: [],
+    allowWeak: [],
+    limits: { memoryBytes: GIB, cpuMilli: 1_000, pids: 1_000, diskBytes, logBytes: 0 },
+    wallMs: 30_000,
+    graceMs: 0,
+    silenceMs: null,
+    masks: [],
+  });
+  const command = ["/bin/sh", "-c", "true"];
+  const ends = { cancelled: never, abandoned: never };
   try {
-    await mkdir(join(place, "scratch"), { mode: 0o700 });
-    await mkdir(join(place, "src"), { mode: 0o755 });
-    const pipe = await OutputPipe.make(join(place, "out"), uidBase);
-    const { reader, writerFd } = pipe.open();
-    reader.resume();
-    return await runHelper({
-      binary: helper,
-      options: optionBytes({
-        image: "host",
-        scratch: join(place, "scratch"),
-        binds: [{ source: join(place, "src"), target: "/workspace", readOnly: false }],
-        variables: {},
-        cwd: "/",
-        hostname: "probe",
-        uidBase,
-        network: "none",
-        places: [],
-        slotNetwork: null,
-        cgroup,
-        // A host without quota is no reason not to start: a stage that asks for it is told.
-        allowWeak: [...allowWeak, NO_DISK_LIMIT],
-        limits: { memoryBytes: GIB, cpuMilli: 1_000, pids: 1_000, diskBytes: PROBE_DISK_BYTES, logBytes: 0 },
-        wallMs: 30_000,
-        graceMs: 0,
-        silenceMs: null,
-        masks: [],
-      }),
-      command: ["/bin/sh", "-c", "true"],
-      outputFd: writerFd,
-      cancelled: new AbortController().signal,
-      abandoned: new AbortController().signal,
-    });
+    await mkdir(source, { recursive: true, mode: 0o755 });
+    const { output, verdict } = await slot.run({ workspace, options, command, ...ends });
+    output.resume();
+    return await verdict;
   } finally {
-    await rm(place, { recursive: true, force: true });
+    await slot.clear(workspace);
   }
 }
 

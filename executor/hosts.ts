@@ -2,7 +2,6 @@
 import { Resolver } from "node:dns/promises";
 import { sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { readHost } from "../protocol/pipeline/hosts.ts";
-import type { SlotNetwork } from "./network.ts";
 
 /** All IPv4 addresses of a name. */
 export type Lookup = (name: string, signal: AbortSignal) => Promise<readonly string[]>;
@@ -35,16 +34,16 @@ export function lookupAt(servers: readonly string[]): Lookup {
  * What the helper's `--allow-host` takes, one for each of `hosts`: `example.com=203.0.113.5:443,203.0.113.6:443`.
  *
  * @param hosts as a plan has them
- * @param network what the build would be held to them in; null where it shares the host's
+ * @param network what a build of the slot gets that wants one: the host's holds it to nothing
  * @throws {ToroidError} TOR_NETWORK_MISSING, TOR_HOST_UNKNOWN, TOR_DNS_UNREACHABLE
  */
 export async function placesOf(
   hosts: readonly string[],
-  network: SlotNetwork | null,
+  network: "full" | "host",
   lookup: Lookup,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  if (hosts.length > 0 && network === null) {
+  if (hosts.length > 0 && network === "host") {
     const message =
       "`network` lists hosts, and nothing here can hold a build to them: it would share the host's network";
     throw new ToroidError("TOR_NETWORK_MISSING", message);

@@ -1,7 +1,7 @@
 /** Composition root of the executor: everything is made here, in the order in which it is undone. */
 import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Consumer } from "@nats-io/jetstream";
 import { connectJet, type Jet } from "../kit/jetstream.ts";
@@ -23,11 +23,14 @@ import type { Config } from "./config.ts";
 import { probeSandbox } from "./doctor.ts";
 import { lookupAt } from "./hosts.ts";
 import { ImageStore } from "./images/store.ts";
-import { sweep, takeState } from "./leftovers.ts";
-import { NETWORK_HOST, Networks } from "./network.ts";
+import { unpackByServe } from "./images/unpack.ts";
+import { sweep } from "./leftovers.ts";
+import { NETWORK_HOST, networkOf } from "./network.ts";
 import { PresenceBeat } from "./presence.ts";
-import { Slots } from "./slots.ts";
+import { openSandbox } from "./sandbox.ts";
+import { makeSlots } from "./slots.ts";
 import { serveSlot, type WorkerTools } from "./worker.ts";
+import type { Slot } from "./workspace.ts";
 
 /** Plans are short and wait for the network, so a few may be made at once beside what the slots run. */
 const PLANS_AT_ONCE = 4;
@@ -43,26 +46,23 @@ export async function runExecutor(
   signals: Signals,
   log: Logger = makeLogger("executor"),
 ): Promise<void> {
-  if (process.geteuid?.() !== 0) throw new ToroidError("TOR_NOT_ROOT", "an executor has to be started by root");
   await using cleanup = new AsyncDisposableStack();
-  const { lock, dirs } = await takeState(config.stateDir);
-  cleanup.use(lock);
-  await mkdir(config.imagesDir, { recursive: true });
-  await mkdir(config.artifactsDir, { recursive: true });
-  await sweep(dirs, config.sandbox, config.cgroup, log);
-  const networks = cleanup.use(await Networks.bringUp(config, dirs.networks, log));
-  const slots = cleanup.use(await Slots.take(config.slots, dirs.slots, networks));
-  const proven = await provenSandbox(config, slots.all[0]?.uidBase ?? 0, dirs.workspaces);
-  const weak = networks === null ? [...proven, NETWORK_HOST] : proven;
+  const { client, ready, dirs, slots: count } = cleanup.use(await openSandbox(config, log));
+  await sweep(dirs, client, log);
+  const network = networkOf(config, ready, log);
+  const slots = await makeSlots(client, { count, dir: dirs.slots, network });
+  const proven = await provenSandbox(config, slots[0], join(dirs.workspaces, "probe"));
+  const weak = network === "host" ? [...proven, NETWORK_HOST] : proven;
+  const stop = AbortSignal.any([signals.stop, client.lost]);
 
   const id = `${hostname().replace(/[^A-Za-z0-9_-]/g, "-")}-${randomBytes(4).toString("hex")}`;
   const jet = cleanup.use(await connectJet({ url: config.natsUrl, name: `toroid-executor ${id}` }));
   checkServer(jet);
-  if (!(await topologyThere(jet, signals.stop, log))) return;
+  if (!(await topologyThere(jet, stop, log))) return client.lost.throwIfAborted();
   const specs = { plan: executorConsumer(config.pool, "plan"), work: executorConsumer(config.pool, "work") };
   await ensureConsumers(jet, [specs.plan, specs.work]);
   const presences = await openBucket(jet, EXECUTORS);
-  const self = { id, host: hostname(), version: "0.1.0", pool: config.pool, slots: config.slots };
+  const self = { id, host: hostname(), version: "0.1.0", pool: config.pool, slots: count };
   const presence = cleanup.use(await PresenceBeat.start(presences, self, log));
   void watchCancels(jet, presence, log);
 
@@ -73,15 +73,12 @@ export async function runExecutor(
     images: new ImageStore({
       defaultImage: config.defaultImage,
       imagesDir: config.imagesDir,
-      cacheDir: dirs.imageCache,
-      helper: config.sandbox,
+      cache: { dir: ready.store, unpack: unpackByServe(client, dirs.slots) },
     }),
-    artifacts: new Artifacts(config.artifactsDir, dirs.artifactCache),
+    artifacts: new Artifacts(config.artifactsDir, dirs.artifactCache, (path) => client.remove(path)),
     lookup: lookupAt(config.network.dns),
     sandbox: {
-      helper: config.sandbox,
-      cgroup: config.cgroup,
-      allowWeak: config.allowWeak,
+      allowWeak: [], // it is serve that was told
       weak,
       masks: [config.stateDir, config.artifactsDir, config.imagesDir],
     },
@@ -99,13 +96,15 @@ export async function runExecutor(
   });
   const [planTools, workTools] = [toolsFor(specs.plan), toolsFor(specs.work)];
   const serving = [
-    ...Array.from({ length: PLANS_AT_ONCE }, () => serveSlot(null, planTools, signals.stop, signals.hard)),
-    ...slots.all.map((slot) => serveSlot(slot, workTools, signals.stop, signals.hard)),
+    ...Array.from({ length: PLANS_AT_ONCE }, () => serveSlot(null, planTools, stop, signals.hard)),
+    ...slots.map((slot) => serveSlot(slot, workTools, stop, signals.hard)),
   ];
-  signals.stop.addEventListener("abort", () => void presence.drain(), { once: true });
-  log.info({ executor: id, pool: config.pool, slots: config.slots, weak }, "executor ready");
+  stop.addEventListener("abort", () => void presence.drain(), { once: true });
+  client.lost.addEventListener("abort", () => log.error({ err: client.lost.reason }, "sandbox lost"), { once: true });
+  log.info({ executor: id, pool: config.pool, slots: count, uid: process.geteuid?.(), weak }, "executor ready");
   await Promise.all(serving);
   log.info({ executor: id }, "executor drained");
+  client.lost.throwIfAborted();
 }
 
 /**
@@ -113,11 +112,16 @@ export async function runExecutor(
  *
  * @throws {ToroidError} TOR_SANDBOX_SETUP
  */
-async function provenSandbox(config: Config, uidBase: number, dir: string): Promise<readonly string[]> {
-  const verdict = await probeSandbox(config, dir, uidBase);
+async function provenSandbox(
+  { allowWeak }: Config,
+  slot: Slot | undefined,
+  workspace: string,
+): Promise<readonly string[]> {
+  if (slot === undefined) throw new ToroidError("TOR_INTERNAL", "there is no slot");
+  const verdict = await probeSandbox(slot, workspace);
   if (verdict.reason === "exit" && verdict.code === 0) return verdict.weak;
   if (verdict.lacks.length > 0) {
-    const [names, all] = [verdict.lacks.join(", "), [...config.allowWeak, ...verdict.lacks].join(",")];
+    const [names, all] = [verdict.lacks.join(", "), [...allowWeak, ...verdict.lacks].join(",")];
     throw new ToroidError(
       "TOR_SANDBOX_SETUP",
       `this host cannot hold builds to what they are promised (${names}): mend it, \`toroid doctor --executor\` says ` +

@@ -7,6 +7,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import type { QueueRequest } from "../protocol/events.ts";
 import { MAX_OUTPUT_FILE_BYTES, parseOutputFile } from "../protocol/pipeline/output-file.ts";
 import { MAX_QUEUE_FILE_BYTES, parseQueueFile } from "../protocol/pipeline/queue-file.ts";
+import { isDenied } from "./workspace.ts";
 
 /** A sentence for people says what is wrong. */
 export type Read<T> = { readonly kind: "read"; readonly value: T } | { readonly kind: "wrong"; readonly why: string };
@@ -51,11 +52,12 @@ export async function readHostile(path: string, most: number): Promise<Uint8Arra
   }
 }
 
-/** Follows no link and waits for nobody: a named pipe would otherwise hang us. */
+/** Follows no link and waits for nobody: a named pipe would otherwise hang us. Throws when we may not read it. */
 async function openHostile(path: string): Promise<FileHandle | "missing" | null> {
   try {
     return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
+    if (isDenied(error)) throw error;
     return error instanceof Error && "code" in error && error.code === "ENOENT" ? "missing" : null;
   }
 }

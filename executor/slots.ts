@@ -1,45 +1,52 @@
-/** What each slot has of its own for as long as the executor lives. */
-import { join } from "node:path";
-import { type Lock, tryLock } from "../kit/lock.ts";
-import { ToroidError } from "../protocol/errors.ts";
-import type { Networks } from "./network.ts";
+/** The slots of an executor: each with a pipe, and with uids and a network that the sandbox's `serve` keeps for it. */
+import { basename, join } from "node:path";
+import type { SandboxClient } from "./sandbox/client.ts";
 import { OutputPipe } from "./workspace/pipe.ts";
-import type { Slot } from "./workspace.ts";
+import type { RunningSandbox, Slot, SlotRun } from "./workspace.ts";
 
-const UIDS = 65_536;
-/**
- * Ranges are handed out from the top of what systemd's table of uids calls unused, downwards; the helper's own choices
- * go up from the bottom.
- */
-const PAST_LAST_BASE = 2_147_352_576;
-const RANGES = 2_048;
+/** Makes as many as `count`, their pipes in `dir`. */
+export async function makeSlots(
+  client: SandboxClient,
+  o: { readonly count: number; readonly dir: string; readonly network: "full" | "host" },
+): Promise<readonly Slot[]> {
+  const slots: Slot[] = [];
+  for (let number = 0; number < o.count; number += 1) {
+    const pipe = await OutputPipe.make(join(o.dir, `${number}.out`));
+    slots.push(new ServedSlot(client, number, pipe, o.network));
+  }
+  return slots;
+}
 
-export class Slots implements AsyncDisposable {
-  readonly all: readonly Slot[];
-  readonly #locks: readonly Lock[];
+class ServedSlot implements Slot {
+  readonly network: "full" | "host";
+  readonly #client: SandboxClient;
+  readonly #number: number;
+  readonly #pipe: OutputPipe;
 
-  private constructor(all: readonly Slot[], locks: readonly Lock[]) {
-    this.all = all;
-    this.#locks = locks;
+  constructor(client: SandboxClient, number: number, pipe: OutputPipe, network: "full" | "host") {
+    this.#client = client;
+    this.#number = number;
+    this.#pipe = pipe;
+    this.network = network;
   }
 
-  /** Makes `count` slots; no two executors of a host get the same uids. */
-  static async take(count: number, dir: string, networks: Networks | null): Promise<Slots> {
-    const slots: Slot[] = [];
-    const locks: Lock[] = [];
-    for (let range = 1; slots.length < count; range += 1) {
-      if (range > RANGES) throw new ToroidError("TOR_SANDBOX_SETUP", "no range of uids is free for another slot");
-      const uidBase = PAST_LAST_BASE - range * UIDS;
-      const lock = await tryLock(`uids from ${uidBase}`);
-      if (lock === undefined) continue;
-      locks.push(lock);
-      const pipe = await OutputPipe.make(join(dir, `${slots.length}.out`), uidBase);
-      slots.push({ uidBase, pipe, network: networks?.of(slots.length) ?? null });
-    }
-    return new Slots(slots, locks);
+  run(o: SlotRun): RunningSandbox {
+    const { reader, giveUp } = this.#pipe.open();
+    const ours = ["--scratch", scratchOf(o.workspace), "--slot", String(this.#number), "--output", this.#pipe.path];
+    const words = ["run", ...o.options, ...ours, "--", ...o.command];
+    const ends = { cancelled: o.cancelled, abandoned: o.abandoned };
+    return { output: reader, verdict: this.#client.run({ words, taken: giveUp, ...ends }) };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#locks.map((lock) => lock.release()));
+  async takeOver(path: string): Promise<void> {
+    await this.#client.adopt(path);
   }
+
+  async clear(workspace: string): Promise<void> {
+    await Promise.all([this.#client.discard(scratchOf(workspace)), this.#client.remove(workspace)]);
+  }
+}
+
+function scratchOf(workspace: string): string {
+  return basename(workspace);
 }

@@ -106,11 +106,12 @@ class Run {
 
   /** What a passed stage left in its files; a mistake in them fails it. */
   async collect(): Promise<void> {
-    const outputs = await readOutputs(this.#workspace.outputFile);
+    const { outputFile, queueFile, io, source } = this.#workspace;
+    const outputs = await this.#workspace.readable(io, () => readOutputs(outputFile));
     if (outputs.kind === "read") this.#outputs = outputs.value;
     else if (this.#passed) this.#fail(outputs.why);
     if (!this.#passed) return;
-    const queue = await readQueue(this.#workspace.queueFile);
+    const queue = await this.#workspace.readable(io, () => readQueue(queueFile));
     if (queue.kind === "wrong") return this.#fail(queue.why);
     const unknown = unknownEnvironment(queue.value, this.#o.environments);
     if (unknown !== null) {
@@ -119,7 +120,7 @@ class Run {
     this.#requests = queue.value;
     const { pack } = this.#o;
     if (pack === null) return;
-    const packed = await this.#timed("artifact", () => pack(this.#workspace.source));
+    const packed = await this.#timed("artifact", () => this.#workspace.readable(source, () => pack(source)));
     if (typeof packed === "string") this.#fail(packed);
     else this.#artifact = packed;
   }

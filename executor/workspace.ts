@@ -2,31 +2,46 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import type { StagePlan } from "../protocol/pipeline/plan.ts";
 import { BORROWED_OBJECTS } from "./checkout.ts";
 import type { LogStream } from "./log-stream.ts";
-import type { SlotNetwork } from "./network.ts";
-import { removeTree } from "./trees.ts";
 import { CHECKOUT_DIR, type Drive, STEPS_DIR } from "./workspace/driver.ts";
-import { runHelper } from "./workspace/helper.ts";
-import { type Bind, optionBytes } from "./workspace/options.ts";
-import type { OutputPipe } from "./workspace/pipe.ts";
+import { type Bind, runOptions } from "./workspace/options.ts";
 import { ARTIFACT_DIR } from "./workspace/variables.ts";
 import type { Verdict } from "./workspace/verdict.ts";
 
-/** What a slot has of its own, whatever runs in it. */
+/** Where the runs of one attempt at a time are made. */
 export interface Slot {
-  /** First of the 65,536 uids that its sandboxes have. */
-  readonly uidBase: number;
-  readonly pipe: OutputPipe;
-  /** Null: a build that wants a network gets the host's. */
-  readonly network: SlotNetwork | null;
+  /** What a build gets that wants a network. */
+  readonly network: "full" | "host";
+  run(o: SlotRun): RunningSandbox | Promise<RunningSandbox>;
+  /** After it, all that builds left below `path` can be read by us. */
+  takeOver(path: string): Promise<void>;
+  /** Removes an attempt's directory, and what its runs wrote. */
+  clear(workspace: string): Promise<void>;
+}
+
+export interface SlotRun {
+  /** The attempt's directory. A run goes on where the one before of the same attempt ended. */
+  readonly workspace: string;
+  /** As `runOptions` makes them. */
+  readonly options: readonly string[];
+  readonly command: readonly string[];
+  /** Ends the command in order: TERM, a time of grace, KILL. */
+  readonly cancelled: AbortSignal;
+  /** Ends everything at once. */
+  readonly abandoned: AbortSignal;
+}
+
+export interface RunningSandbox {
+  /** Has to be read, to its end. */
+  readonly output: Readable;
+  readonly verdict: Promise<Verdict>;
 }
 
 /** What is the same for all workspaces of an executor. */
 export interface SandboxSettings {
-  readonly helper: string;
-  readonly cgroup: string | null;
   /** What it may fail to hold builds to. */
   readonly allowWeak: readonly string[];
   /** What this host cannot hold builds to, as `weak` of a stage says it. */
@@ -80,17 +95,11 @@ export class Workspace implements AsyncDisposable {
 
   /** All but the checkout, which is made at the same time. */
   async prepare(): Promise<void> {
-    const io = join(this.path, "io");
     await Promise.all([
-      mkdir(this.scratch, { mode: 0o700 }),
       mkdir(join(this.path, "steps"), { mode: 0o755 }),
-      ...["steps", "objects", "artifact"].map((name) => mkdir(join(io, name), { recursive: true, mode: 0o755 })),
+      ...["steps", "objects", "artifact"].map((name) => mkdir(join(this.io, name), { recursive: true, mode: 0o755 })),
     ]);
     await Promise.all([writeFile(this.outputFile, ""), writeFile(this.queueFile, "")]);
-  }
-
-  get scratch(): string {
-    return join(this.path, "scratch");
   }
 
   /** The checkout on the host; shown as {@link CHECKOUT_DIR}. */
@@ -98,12 +107,17 @@ export class Workspace implements AsyncDisposable {
     return join(this.path, "src");
   }
 
+  /** What goes between the script and us; shown as `/toroid`. */
+  get io(): string {
+    return join(this.path, "io");
+  }
+
   get outputFile(): string {
-    return join(this.path, "io", "output");
+    return join(this.io, "output");
   }
 
   get queueFile(): string {
-    return join(this.path, "io", "queue");
+    return join(this.io, "queue");
   }
 
   /** Runs phases in a sandbox on what earlier runs left, and gives their output to `log`. */
@@ -113,18 +127,15 @@ export class Workspace implements AsyncDisposable {
         writeFile(join(this.path, "steps", file.name), file.text, { mode: 0o644 }),
       ),
     );
-    const options = optionBytes({
+    const options = runOptions({
       image: f.image,
-      scratch: this.scratch,
       binds: this.#binds(f),
       variables: f.variables,
       cwd: join(CHECKOUT_DIR, f.stage.workdir),
       hostname: f.hostname,
-      uidBase: this.#slot.uidBase,
-      network: f.stage.network,
+      // The stage's `weak` says so when it is the host's.
+      network: f.stage.network === "full" || f.places.length > 0 ? this.#slot.network : "none",
       places: f.places,
-      slotNetwork: this.#slot.network,
-      cgroup: this.#settings.cgroup,
       allowWeak: this.#settings.allowWeak,
       limits: f.stage.limits,
       wallMs: o.wallMs,
@@ -132,24 +143,28 @@ export class Workspace implements AsyncDisposable {
       silenceMs: f.stage.timeouts.silenceMs,
       masks: this.#settings.masks,
     });
-    const { reader, writerFd } = this.#slot.pipe.open();
-    const pumped = log.pump(reader);
-    const verdict = await runHelper({
-      binary: this.#settings.helper,
-      options,
-      command: ["/bin/sh", `${STEPS_DIR}/${o.drive.driver.name}`],
-      outputFd: writerFd,
-      cancelled: o.cancelled,
-      abandoned: this.#abandoned,
-    });
-    await pumped;
-    return verdict;
+    const command = ["/bin/sh", `${STEPS_DIR}/${o.drive.driver.name}`];
+    const ends = { cancelled: o.cancelled, abandoned: this.#abandoned };
+    const { output, verdict } = await this.#slot.run({ workspace: this.path, options, command, ...ends });
+    const [ended] = await Promise.all([verdict, log.pump(output)]);
+    return ended;
+  }
+
+  /** Does `act` on what the build left below `path`; once more when there is something that we may not read. */
+  async readable<T>(path: string, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+      await this.#slot.takeOver(path);
+      return await act();
+    }
   }
 
   #binds(f: Furnishing): readonly Bind[] {
     const binds: Bind[] = [
       { source: this.source, target: CHECKOUT_DIR, readOnly: false },
-      { source: join(this.path, "io"), target: "/toroid", readOnly: false },
+      { source: this.io, target: "/toroid", readOnly: false },
       { source: join(this.path, "steps"), target: STEPS_DIR, readOnly: true },
     ];
     if (f.objects !== null) binds.push({ source: f.objects, target: BORROWED_OBJECTS, readOnly: true });
@@ -158,6 +173,11 @@ export class Workspace implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await removeTree(this.path);
+    await this.#slot.clear(this.path);
   }
+}
+
+/** A build is root in its own eyes: files may be of users that it made up, or closed to everybody. */
+export function isDenied(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "EACCES" || error.code === "EPERM");
 }

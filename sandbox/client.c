@@ -158,6 +158,7 @@ static int set_slot(const struct serve *serve, struct plan *plan, struct sentenc
   plan->bind_userns = serve->owner_userns[plan->slot];
   plan->alone_netns = serve->alone_netns[plan->slot];
   plan->cgroup = serve->cgroup;
+  plan->allow_weak = serve->allow_weak;
   plan->command_line = serve->command_line;
   plan->command_line_bytes = serve->command_line_bytes;
   return 0;

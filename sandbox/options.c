@@ -252,7 +252,7 @@ static const char *const FOR_CLIENTS[] = {
     "--env",          "--cwd",         "--hostname",    "--user",         "--network",      "--slot",
     "--memory-bytes", "--pids",        "--cpu-milli",   "--wall-ms",      "--grace-ms",     "--output",
     "--allow-host",   "--cpu-weight",  "--io-read-bps", "--io-write-bps", "--io-read-iops", "--io-write-iops",
-    "--disk-bytes",   "--disk-inodes",
+    "--disk-bytes",   "--disk-inodes", "--silence-ms",  "--output-bytes",
 };
 static const char *const ONLY_FOR_CLIENTS[] = {"--slot", "--output"};
 

@@ -47,6 +47,13 @@ static int take_share(struct shares *shares, const char *value) {
   return -1;
 }
 
+static int take_weakness(uint64_t *set, const char *value) {
+  struct sentence why = {""};
+  if (weak_allow(set, value, &why) == 0) return 0;
+  complain("%s", why.text);
+  return -1;
+}
+
 static int take_option(struct serve *serve, const char *name, const char *value) {
   if (strcmp(name, "--socket") == 0) return take_text(&serve->socket, value);
   if (strcmp(name, "--state") == 0) return take_text(&serve->state, value);
@@ -54,6 +61,7 @@ static int take_option(struct serve *serve, const char *name, const char *value)
   if (strcmp(name, "--net") == 0) return take_text(&serve->net, value);
   if (strcmp(name, "--share") == 0) return take_share(&serve->shares, value);
   if (strcmp(name, "--images") == 0) return take_share(&serve->images, value);
+  if (strcmp(name, "--allow-weak") == 0) return take_weakness(&serve->allow_weak, value);
   if (strcmp(name, "--slots") == 0) return take_number(&serve->slots, name, value, 1, MAX_SLOTS);
   if (strcmp(name, "--client-uid") == 0) return take_number(&serve->client_uid, name, value, 0, FIRST_BUILD_UID - 1);
   if (strcmp(name, "--client-gid") == 0) return take_number(&serve->client_gid, name, value, 0, FIRST_BUILD_UID - 1);
@@ -77,6 +85,7 @@ void print_serve_options(void) {
        "  --images DIR                images must lie in one, or in a share; unpacked into the first; repeatable\n"
        "  --net DIR                   make a pool of networks there (with the options of net up) for --network full\n"
        "  --may-share-network         clients may have --network host\n"
+       "  --allow-weak NAME           as for run, of all runs; repeatable\n"
        "  --cgroup DIR                as for run\n"
        "  --parent-pid N              end when that process, our parent, does, or closes the pipe it gave us as stdin");
 }
@@ -165,6 +174,7 @@ void tell_ready(const struct serve *serve, int fd) {
   json_raw(&json, "pool", serve->has_pool ? "true" : "false");
   json_string(&json, "poolMessage", serve->has_pool ? NULL : serve->why_no_pool);
   json_raw(&json, "mayShareNetwork", serve->may_share_network ? "true" : "false");
+  json_string(&json, "store", serve->images.count == 0 ? NULL : serve->images.at[0].path);
   json_send(&json, fd);
 }
 

@@ -600,6 +600,7 @@ struct serve {
   uint64_t uid_bases[MAX_SLOTS];
   int owner_userns[MAX_SLOTS];
   int alone_netns[MAX_SLOTS]; /* for --network none */
+  uint64_t allow_weak;        /* what the host may fail to hold runs to: not for a client to say */
   bool may_share_network;     /* --network host is for clients as well */
   bool has_pool;
   char why_no_pool[640];

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { aborted } from "../../kit/signals.ts";
@@ -37,9 +37,8 @@ export const start = verb({
   }),
   async run(context, _args, options) {
     refuseWrongMachine();
-    const base = join(process.cwd(), ".toroid");
     try {
-      return await startIn(base, context, options);
+      return await startIn(context, options);
     } catch (error) {
       throw await plainly(error, process.cwd());
     }
@@ -54,7 +53,7 @@ interface Options {
   readonly slots?: number | undefined;
 }
 
-async function startIn(base: string, context: Context, options: Options): Promise<number> {
+async function startIn(context: Context, options: Options): Promise<number> {
   const ending = onEndRequest();
   const usual = (number: number): number => (options.exit ? 0 : number);
   const ports = {
@@ -63,12 +62,15 @@ async function startIn(base: string, context: Context, options: Options): Promis
     queue: options.queuePort ?? usual(PORTS.queue),
   };
   await refuseTakenPorts({ "--port": ports.http, "--nats-port": ports.nats, "--queue-port": ports.queue });
-  await mkdir(base, { recursive: true });
+  const { makePlace } = await import("../start/place.ts");
+  const base = await makePlace(process.cwd(), context.environment, context.err);
   await removeAbandoned(base);
   await refuseFullDisk(base);
 
   await using undo = new AsyncDisposableStack();
   const dir = options.exit ? await mkdtemp(join(base, `exit-${process.pid}-`)) : join(base, "state");
+  await mkdir(dir, { recursive: true });
+  await chmod(dir, 0o755); // the executor's user has to come through
   if (options.exit) undo.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
   const [{ startSystem, TOROID }, { makeSample, pushSample, SAMPLE_REPOSITORY }, { buildOfCommit, watchBuild }] =
     await Promise.all([import("../start/system.ts"), import("../start/sample.ts"), import("../start/watch.ts")]);

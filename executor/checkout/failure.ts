@@ -40,7 +40,15 @@ export function fetchFailure(address: Address, what: string, stderr: string, cau
     return new ToroidError("TOR_NOT_FOUND", `${what} is not in ${address.shown}`, details, { cause });
   }
   if (NO_REPOSITORY.test(stderr)) {
-    return new ToroidError("TOR_NOT_FOUND", `there is no repository at ${address.shown}: ${words}`, details, { cause });
+    const orClosed = address.protocol === "file" ? ", or this executor's user may not read it" : "";
+    return new ToroidError(
+      "TOR_NOT_FOUND",
+      `there is no repository at ${address.shown}${orClosed}: ${words}`,
+      details,
+      {
+        cause,
+      },
+    );
   }
   return new ToroidError("TOR_GIT_UNREACHABLE", `cannot fetch ${what} from ${address.shown}: ${words}`, details, {
     cause,

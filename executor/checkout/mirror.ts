@@ -11,6 +11,8 @@ import { type Git, GitFailure, type GitOptions } from "./git.ts";
 import { type Address, checkRef } from "./remote.ts";
 import { configValue } from "./repository.ts";
 
+/** A path that we were allowed to fetch from may be another user's, which git alone would refuse. */
+const LOCAL_UPLOAD_PACK = "git -c safe.directory=* upload-pack";
 /** Where branches of the far side are kept, as in any clone. */
 const TRACKING = "refs/remotes/origin/";
 /** Commits that were fetched by name, held so that the next fetch can build on them. */
@@ -235,6 +237,7 @@ export class Mirror {
         ...(sha256 ? ["[extensions]", "\tobjectformat = sha256"] : []),
         '[remote "origin"]',
         `\turl = ${configValue(address.url)}`,
+        ...(address.protocol === "file" ? [`\tuploadpack = ${configValue(LOCAL_UPLOAD_PACK)}`] : []),
         "",
       ].join("\n"),
       { mode: 0o600 },

@@ -3,17 +3,15 @@ import { readdir, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
 import { ToroidError } from "../../protocol/errors.ts";
 import type { Image } from "../../protocol/pipeline/plan.ts";
-import { TarImages } from "./tar.ts";
+import { type ImageCache, TarImages } from "./tar.ts";
 
 export interface ImageStoreOptions {
   /** What `default` means: `host`, a name in the store, or an absolute path. */
   readonly defaultImage: string;
   /** Holds `NAME/` or `NAME.tar`, `.tar.gz`, `.tar.xz`, `.tar.zst`. */
   readonly imagesDir: string;
-  /** Where archives are unpacked to, once each. */
-  readonly cacheDir: string;
-  /** The sandbox helper's binary. */
-  readonly helper: string;
+  /** What archives become, once each. */
+  readonly cache: ImageCache;
 }
 
 /** A lower layer, as the sandbox helper takes it. */
@@ -32,7 +30,7 @@ export class ImageStore {
 
   constructor(o: ImageStoreOptions) {
     this.#o = o;
-    this.#tars = new TarImages(o.cacheDir, o.helper);
+    this.#tars = new TarImages(o.cache);
   }
 
   /**

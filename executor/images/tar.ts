@@ -1,34 +1,37 @@
 /** Archives of root file systems, unpacked once each into a directory that is named by their content. */
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, rename, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { execa } from "execa";
 import { ToroidError } from "../../protocol/errors.ts";
 import { diskFull } from "../checkout/failure.ts";
-import { removeTree } from "../trees.ts";
-import { uncompressing, wordsOf } from "./uncompress.ts";
+import type { Unpack } from "./unpack.ts";
+
+/** Where archives are unpacked to, and by whom. */
+export interface ImageCache {
+  /** Null: nowhere. */
+  readonly dir: string | null;
+  readonly unpack: Unpack;
+}
 
 export class TarImages {
-  readonly #cacheDir: string;
-  readonly #helper: string;
+  readonly #cache: ImageCache;
   /** Digest by path, size and times, so that an unchanged archive is not read again for every stage. */
   readonly #digests = new Map<string, string>();
   /** One unpacking per digest at a time. */
   readonly #unpacking = new Map<string, Promise<string>>();
 
-  /** @param helper the sandbox helper's binary */
-  constructor(cacheDir: string, helper: string) {
-    this.#cacheDir = cacheDir;
-    this.#helper = helper;
+  constructor(cache: ImageCache) {
+    this.#cache = cache;
   }
 
   /** @throws {ToroidError} TOR_IMAGE_MISSING for an archive that cannot be unpacked, TOR_DISK_FULL */
   async unpacked(archive: string, shown: string, signal: AbortSignal): Promise<string> {
+    const { dir } = this.#cache;
+    if (dir === null) throw cannot(shown, "the sandbox's serve was started without a place for images");
     const digest = await this.#digest(archive, signal);
-    const root = join(this.#cacheDir, digest);
+    const root = join(dir, digest);
     if ((await stat(root).catch(() => null)) !== null) return root;
     let unpacking = this.#unpacking.get(digest);
     if (unpacking === undefined) {
@@ -50,39 +53,16 @@ export class TarImages {
     return digest;
   }
 
-  /** Beside its place first, so that a half unpacked image is never taken for a whole one. */
   async #unpack(archive: string, shown: string, root: string): Promise<string> {
-    const draft = join(this.#cacheDir, `.draft-${randomUUID()}`);
-    await mkdir(draft, { recursive: true, mode: 0o755 });
-    try {
-      await this.#fill(draft, archive, shown);
-      await rename(draft, root);
-      return root;
-    } finally {
-      await removeTree(draft);
-    }
-  }
-
-  /** By the helper, which trusts an archive nothing: it may come from the checkout. */
-  async #fill(draft: string, archive: string, shown: string): Promise<void> {
-    const helper = execa(this.#helper, ["unpack", "--into", draft], { env: {}, extendEnv: false, reject: false });
-    const [fed, { exitCode, stderr, shortMessage }] = await Promise.all([feed(archive, helper.stdin), helper]);
-    if (exitCode === 0 && fed === null) return;
-    if (/: (ENOSPC|EDQUOT) \(/.test(stderr)) throw diskFull(undefined);
-    const words = fed ?? stderr.replace(/^toroid-sandbox: /, "").trim();
-    const why = words === "" ? (shortMessage ?? "it says nothing") : words;
-    throw new ToroidError("TOR_IMAGE_MISSING", `the image ${shown} cannot be unpacked: ${why.slice(0, 500)}`);
+    const why = await this.#cache.unpack(archive, root);
+    if (why === null) return root;
+    if (/No space left|ENOSPC|EDQUOT/i.test(why)) throw diskFull(undefined);
+    throw cannot(shown, why);
   }
 }
 
-/** What is wrong with the archive's compression, or null. A reader that has gone has its own reason. */
-async function feed(archive: string, into: Writable): Promise<string | null> {
-  try {
-    await pipeline([...(await uncompressing(archive)), into]);
-    return null;
-  } catch (error) {
-    into.destroy();
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    return code === "EPIPE" || code === "ERR_STREAM_PREMATURE_CLOSE" ? null : wordsOf(error);
-  }
+function cannot(shown: string, why: string): ToroidError {
+  return new ToroidError("TOR_IMAGE_MISSING", `the image ${shown} cannot be unpacked: ${why.slice(0, 500)}`, {
+    image: shown,
+  });
 }

@@ -1,6 +1,5 @@
-/** Starts the sandbox helper and waits for its verdict. */
+/** Starts the sandbox helper itself, as root: for `toroid run`, and for what it answers at once. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync } from "node:fs";
 import { Readable, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { execa } from "execa";
@@ -8,11 +7,12 @@ import { type Verdict, verdictOf } from "./verdict.ts";
 
 export interface HelperRun {
   readonly binary: string;
-  /** As `optionBytes` makes them. */
-  readonly options: Uint8Array;
+  readonly options: readonly string[];
   readonly command: readonly string[];
-  /** Becomes the command's standard output and error; closed here. */
+  /** Becomes the command's standard output and error. */
   readonly outputFd: number;
+  /** Called once the child has it. */
+  readonly taken: () => void;
   /** Ends the command in order: TERM, a time of grace, KILL. */
   readonly cancelled: AbortSignal;
   /** Ends everything at once. */
@@ -30,14 +30,16 @@ export async function runHelper(run: HelperRun): Promise<Verdict> {
     stdio: ["ignore", run.outputFd, run.outputFd, "pipe", "pipe"],
     env: {},
   });
-  closeSync(run.outputFd);
+  run.taken();
   const signal = (name: NodeJS.Signals) => (): void => void child.kill(name);
   // A second signal ends the time of grace; two of one number could arrive as one.
   const [cancel, atOnce] = [signal("SIGTERM"), signal("SIGINT")];
   for (const one of [run.cancelled, run.abandoned]) listen(one, cancel);
   listen(run.abandoned, atOnce);
   try {
-    const [ended, said] = await Promise.all([endOf(child), feed(child, run.options)]);
+    // Each ended by NUL, over a descriptor: so no value shows in the list of processes.
+    const bytes = Buffer.from(run.options.map((word) => `${word}\0`).join(""), "utf8");
+    const [ended, said] = await Promise.all([endOf(child), feed(child, bytes)]);
     const verdict = verdictOf(said);
     return ended === null ? verdict : { ...verdict, message: `the sandbox helper cannot be run: ${ended}` };
   } finally {

@@ -1,7 +1,6 @@
-/** The helper's options for one run. Pure. */
+/** The sandbox's options for one run. Pure. */
 import { ToroidError } from "../../protocol/errors.ts";
 import type { Limits } from "../../protocol/pipeline/plan.ts";
-import type { SlotNetwork } from "../network.ts";
 
 export interface Bind {
   readonly source: string;
@@ -12,19 +11,14 @@ export interface Bind {
 export interface RunOptions {
   /** `host` or a directory. */
   readonly image: string;
-  readonly scratch: string;
   readonly binds: readonly Bind[];
   readonly variables: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly hostname: string;
-  readonly uidBase: number;
-  readonly network: "none" | "full";
+  readonly network: "none" | "full" | "host";
   /** What it reaches although its network is `none`, as `--allow-host` takes it. */
   readonly places: readonly string[];
-  /** What `full` is; null: the host's network. */
-  readonly slotNetwork: SlotNetwork | null;
-  readonly cgroup: string | null;
-  /** What the host may fail to hold the run to. */
+  /** What the host may fail to hold the run to, where no `serve` knows. */
   readonly allowWeak: readonly string[];
   readonly limits: Limits;
   readonly wallMs: number;
@@ -35,16 +29,21 @@ export interface RunOptions {
   readonly masks: readonly string[];
 }
 
-/** Each option and value ended by NUL, for `--args`: so no value shows in the list of processes. */
-export function optionBytes(o: RunOptions): Uint8Array {
-  const words = ["--image", o.image, "--scratch", o.scratch, "--keep-scratch"];
+/**
+ * All but what the slot adds: the scratch, the uids, where the output goes.
+ *
+ * @throws {ToroidError} TOR_INTERNAL for places without a network that a build can be held to
+ */
+export function runOptions(o: RunOptions): readonly string[] {
+  if (o.places.length > 0 && o.network !== "full")
+    throw new ToroidError("TOR_INTERNAL", "a list of hosts came to a host without networks");
+  const words = ["--image", o.image, "--keep-scratch", "--network", o.network];
+  for (const place of o.places) words.push("--allow-host", place);
   // What may be written to is the workspace's own, and on the account of what it may write to disk.
   const written = o.limits.diskBytes === null ? "" : ":counted";
   for (const bind of o.binds) words.push("--bind", `${bind.source}:${bind.target}${bind.readOnly ? ":ro" : written}`);
   for (const [name, value] of Object.entries(o.variables)) words.push("--env", `${name}=${value}`);
-  words.push("--cwd", o.cwd, "--hostname", o.hostname, "--uid-base", String(o.uidBase));
-  words.push(...networkWords(o));
-  if (o.cgroup !== null) words.push("--cgroup", o.cgroup);
+  words.push("--cwd", o.cwd, "--hostname", o.hostname);
   for (const name of o.allowWeak) words.push("--allow-weak", name);
   if (o.limits.memoryBytes !== null) words.push("--memory-bytes", String(o.limits.memoryBytes));
   if (o.limits.pids !== null) words.push("--pids", String(o.limits.pids));
@@ -53,20 +52,7 @@ export function optionBytes(o: RunOptions): Uint8Array {
   words.push("--wall-ms", String(Math.max(1, Math.round(o.wallMs))), "--grace-ms", String(o.graceMs));
   if (o.silenceMs !== null) words.push("--silence-ms", String(o.silenceMs));
   if (o.image === "host") for (const mask of o.masks) words.push("--mask", mask);
-  return Buffer.from(words.map((word) => `${word}\0`).join(""), "utf8");
-}
-
-/** @throws {ToroidError} TOR_INTERNAL for places without a network that a build can be held to */
-function networkWords({ network, places, slotNetwork }: RunOptions): readonly string[] {
-  if (places.length > 0) {
-    if (slotNetwork === null) throw new ToroidError("TOR_INTERNAL", "a list of hosts came to a host without networks");
-    const list = places.flatMap((place) => ["--allow-host", place]);
-    return ["--network", "full", "--netns", slotNetwork.netns, ...list];
-  }
-  if (network === "none") return ["--network", "none"];
-  // The stage's `weak` says so.
-  if (slotNetwork === null) return ["--network", "host"];
-  return ["--network", "full", "--netns", slotNetwork.netns, "--resolver", slotNetwork.resolver];
+  return words;
 }
 
 /**

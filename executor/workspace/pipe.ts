@@ -1,9 +1,10 @@
 /**
  * A build's standard output and error: one named pipe for both, so that their order is kept. Node gives children
- * sockets, which a script cannot open again as `/dev/stdout`; a pipe owned by the sandbox's root it can.
+ * sockets, which a script cannot open again as `/dev/stdout`; a pipe that anybody may write to it can. Nobody else comes
+ * near: the directory that it lies in is closed.
  */
-import { constants, openSync } from "node:fs";
-import { chown, rm } from "node:fs/promises";
+import { closeSync, constants, openSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { execa } from "execa";
@@ -12,30 +13,41 @@ import { ToroidError } from "../../protocol/errors.ts";
 export interface OpenPipe {
   /** Ends when every writer has closed it. */
   readonly reader: Readable;
-  /** For the child; to be closed once the child has it, so that the reader sees the end. */
+  /** Open until it is given up: as long as nobody else writes, a pipe without it would be at its end. */
   readonly writerFd: number;
+  /** Gives the writer up, once. */
+  readonly giveUp: () => void;
 }
 
 export class OutputPipe {
-  readonly #path: string;
+  readonly path: string;
 
   private constructor(path: string) {
-    this.#path = path;
+    this.path = path;
   }
 
-  /** Makes it anew at `path`, for uid `owner` to open. */
-  static async make(path: string, owner: number): Promise<OutputPipe> {
+  /** Makes it anew at `path`. */
+  static async make(path: string): Promise<OutputPipe> {
     await rm(path, { force: true });
-    const { exitCode, stderr } = await execa("mkfifo", ["-m", "600", "--", path], { reject: false, stdin: "ignore" });
-    if (exitCode !== 0) throw new ToroidError("TOR_SANDBOX_SETUP", `cannot make a pipe: ${stderr}`);
-    await chown(path, owner, owner);
+    await makePipe(path);
     return new OutputPipe(path);
   }
 
   open(): OpenPipe {
-    const readerFd = openSync(this.#path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const readerFd = openSync(this.path, constants.O_RDONLY | constants.O_NONBLOCK);
     // Answers at once, since there is a reader.
-    const writerFd = openSync(this.#path, constants.O_WRONLY);
-    return { reader: new Socket({ fd: readerFd, readable: true, writable: false }), writerFd };
+    const writerFd = openSync(this.path, constants.O_WRONLY);
+    let isOpen = true;
+    const giveUp = (): void => {
+      if (isOpen) closeSync(writerFd);
+      isOpen = false;
+    };
+    return { reader: new Socket({ fd: readerFd, readable: true, writable: false }), writerFd, giveUp };
   }
+}
+
+/** Anybody may write to it who comes that far; only we read. */
+export async function makePipe(path: string): Promise<void> {
+  const { exitCode, stderr } = await execa("mkfifo", ["-m", "622", "--", path], { reject: false, stdin: "ignore" });
+  if (exitCode !== 0) throw new ToroidError("TOR_SANDBOX_SETUP", `cannot make a pipe: ${stderr}`);
 }

@@ -16,6 +16,7 @@ const line = z.discriminatedUnion("event", [
     lacks: z.array(z.string()).default([]),
     stats: z.looseObject({ cpuUs: count, memoryPeakBytes: count.nullable() }).optional(),
   }),
+  z.looseObject({ event: z.literal("refused"), message: z.string() }),
   z.looseObject({ event: z.literal("gone"), leftoverProcesses: count }),
 ]);
 
@@ -39,7 +40,7 @@ export interface Verdict {
 }
 
 /** A helper that was killed, or that said nothing we can read. */
-const SILENT: Verdict = {
+export const SILENT: Verdict = {
   started: false,
   weak: [],
   lacks: [],
@@ -61,6 +62,7 @@ export function verdictOf(status: string): Verdict {
     if (!read.success) continue;
     const said = read.data;
     if (said.event === "created") verdict = { ...verdict, weak: said.weak };
+    else if (said.event === "refused") verdict = { ...verdict, message: said.message };
     else if (said.event === "started") {
       const weak = [...verdict.weak, ...said.weak];
       verdict = { ...verdict, started: true, weak, setupMs: said.setupTotalUs / 1_000 };

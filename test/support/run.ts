@@ -45,7 +45,7 @@ async function main(args: readonly string[]): Promise<number> {
   const begin = performance.now();
   const home = mkdtempSync(join(tmpdir(), "toroid-t-"));
   // Executors run as users of their own, and what they are given lies below.
-  chmodSync(home, 0o711);
+  chmodSync(home, 0o755);
   process.env["TMPDIR"] = home;
   try {
     const before = await snapshot("run");

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -10,6 +10,8 @@ export interface TempDir extends AsyncDisposable {
 /** Makes one below the system's temp directory. The name says whose it is: `toroid-<what>-<pid>-…`. */
 export async function tempDir(prefix = "toroid-test-"): Promise<TempDir> {
   const path = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`));
+  // Executors run as users of their own, and some of what a test gives them lies here.
+  await chmod(path, 0o755);
   return { path, [Symbol.asyncDispose]: () => removeTree(path) };
 }
 

@@ -22,13 +22,8 @@ const NAMES = {
 } as const;
 
 describe("the hosts of a stage", () => {
-  const NETWORK = { netns: "/n/0", resolver: "/n/resolv.conf" };
   const never = new AbortController().signal;
-  const refusal = async (
-    hosts: readonly string[],
-    network: typeof NETWORK | null,
-    signal = never,
-  ): Promise<unknown> => {
+  const refusal = async (hosts: readonly string[], network: "full" | "host", signal = never): Promise<unknown> => {
     const error: unknown = await placesOf(hosts, network, lookupAt([`127.0.0.1:${port}`]), signal).then(
       () => assert.fail("nothing was refused"),
       (reason: unknown) => reason,
@@ -44,7 +39,7 @@ describe("the hosts of a stage", () => {
 
   test("are looked up once each, with all of their addresses", async () => {
     const hosts = ["registry.example:443", "registry.example:80", "opened.example", "203.0.113.0/24:53", "8.8.8.8"];
-    assert.deepEqual(await placesOf(hosts, NETWORK, lookupAt([`127.0.0.1:${port}`]), never), [
+    assert.deepEqual(await placesOf(hosts, "full", lookupAt([`127.0.0.1:${port}`]), never), [
       `registry.example=${PUBLIC}:443,${OTHER}:443`,
       `registry.example=${PUBLIC}:80,${OTHER}:80`,
       `opened.example=${OPENED}`,
@@ -56,7 +51,7 @@ describe("the hosts of a stage", () => {
 
   test("that are unknown, or have nothing but IPv6, are named", async () => {
     for (const name of ["nobody.example", "six.example"]) {
-      assert.deepEqual(await refusal(["registry.example", `${name}:80`], NETWORK), [
+      assert.deepEqual(await refusal(["registry.example", `${name}:80`], "full"), [
         "TOR_HOST_UNKNOWN",
         `\`network\` lists ${name}, and no IPv4 address is known for it`,
       ]);
@@ -64,7 +59,7 @@ describe("the hosts of a stage", () => {
   });
 
   test("that nobody answers for may be tried again", T, async () => {
-    const [code, message] = (await refusal(["silent.example"], NETWORK)) as readonly string[];
+    const [code, message] = (await refusal(["silent.example"], "full")) as readonly string[];
     assert.equal(code, "TOR_DNS_UNREACHABLE");
     assert.match(
       message ?? "",
@@ -74,17 +69,17 @@ describe("the hosts of a stage", () => {
 
   test("are not waited for when the stage is to end", T, async () => {
     const cancel = new AbortController();
-    const refused = refusal(["silent.example"], NETWORK, cancel.signal);
+    const refused = refusal(["silent.example"], "full", cancel.signal);
     cancel.abort(new Error("enough"));
     assert.deepEqual(String(await refused), "Error: enough");
   });
 
   test("need a network that a build can be held to them in", async () => {
-    assert.deepEqual(await refusal(["8.8.8.8"], null), [
+    assert.deepEqual(await refusal(["8.8.8.8"], "host"), [
       "TOR_NETWORK_MISSING",
       "`network` lists hosts, and nothing here can hold a build to them: it would share the host's network",
     ]);
-    assert.deepEqual(await placesOf([], null, lookupAt([]), never), []);
+    assert.deepEqual(await placesOf([], "host", lookupAt([]), never), []);
   });
 });
 

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { execa } from "execa";
 import { TarImages } from "../../../executor/images/tar.ts";
+import { unpackByHelper } from "../../../executor/images/unpack.ts";
 import { ToroidError } from "../../../protocol/errors.ts";
 import { HELPER } from "../../abuse/rig.ts";
 import { needs } from "../../support/skips.ts";
@@ -21,7 +22,7 @@ async function rig(): Promise<{ readonly dir: TempDir; readonly cache: string; r
   const dir = await tempDir("toroid-images-");
   const cache = join(dir.path, "cache");
   await mkdir(cache);
-  return { dir, cache, images: new TarImages(cache, HELPER) };
+  return { dir, cache, images: new TarImages({ dir: cache, unpack: unpackByHelper(HELPER) }) };
 }
 
 async function compressed(program: string, bytes: Uint8Array): Promise<Uint8Array> {

@@ -1,8 +1,8 @@
 /** A nats-server, a git repository and executors: what the tests of this folder stand on. */
+import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { type Config, configFrom } from "../../../executor/config.ts";
-import { runExecutor } from "../../../executor/main.ts";
 import { append, connectJet, type Jet, readSubject } from "../../../kit/jetstream.ts";
 import { type Logger, makeLogger } from "../../../kit/log.ts";
 import { ensureTopology, openBucket } from "../../../kit/topology.ts";
@@ -33,7 +33,9 @@ export const POOL = "default";
 export const SANDBOX = join(import.meta.dirname, "..", "..", "..", "sandbox", "build", "toroid-sandbox");
 
 /** Keeps only what a person would have to look at. */
-export const quiet: Logger = makeLogger("executor", process.env["TOROID_LOG_LEVEL"] ?? "fatal");
+export const quiet: Logger = makeLogger("test", process.env["TOROID_LOG_LEVEL"] ?? "fatal");
+
+const TOROID = join(import.meta.dirname, "..", "..", "..", "bin", "toroid.ts");
 
 export const PLAIN_STAGE = stagePlan("build", {
   image: { kind: "host" },
@@ -50,9 +52,17 @@ export const NO_CONTEXT: StageContext = {
 };
 
 export interface RunningExecutor extends AsyncDisposable {
+  readonly pid: number;
   stop(): void;
   hard(): void;
+  /** Rejects with the error that it printed last. */
   readonly ended: Promise<void>;
+}
+
+function errorIn(said: string, how: string | number | null): Error {
+  const [, sentence, code] = /^toroid: (.*) \((TOR_[A-Z_]+)\)$/m.exec(said) ?? [];
+  const message = sentence ?? `the executor ended with ${how}:\n${said}`;
+  return Object.assign(new Error(message), { code });
 }
 
 export class Rig implements AsyncDisposable {
@@ -112,23 +122,38 @@ export class Rig implements AsyncDisposable {
     return configFrom(this.variables(name, more));
   }
 
-  /** An executor inside this process. */
+  /** An executor as it is in production: started by root, and then not root any more. */
   executor(name = "one", more: Readonly<Record<string, string>> = {}): RunningExecutor {
-    const stop = new AbortController();
-    const hard = new AbortController();
-    const ended = runExecutor(this.config(name, more), { stop: stop.signal, hard: hard.signal }, quiet);
+    const level = process.env["TOROID_LOG_LEVEL"] ?? "fatal";
+    const child = spawn(process.execPath, [TOROID, "executor"], {
+      env: { ...process.env, TOROID_LOG_LEVEL: level, ...this.variables(name, more) },
+      // The channel tells it when we are gone.
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    let said = "";
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (process.env["TOROID_LOG_LEVEL"] !== undefined) process.stderr.write(text);
+    });
+    const ended = new Promise<void>((resolve, reject) => {
+      child.once("close", (code, signal) => (code === 0 ? resolve() : reject(errorIn(said, signal ?? code))));
+    });
     ended.catch(() => undefined);
+    const hard = (): void => {
+      // The second one abandons what is held; two of one kind could arrive as one.
+      for (const signal of ["SIGTERM", "SIGINT"] as const) child.kill(signal);
+    };
     return {
-      stop: () => stop.abort(),
-      hard: () => {
-        stop.abort();
-        hard.abort();
-      },
+      pid: child.pid ?? 0,
+      stop: () => void child.kill("SIGTERM"),
+      hard,
       ended,
       async [Symbol.asyncDispose]() {
-        stop.abort();
-        hard.abort();
-        await ended;
+        hard();
+        await ended.catch((error: unknown) => {
+          // It may have been too young to have a say in how it ends.
+          if (child.signalCode === null) throw error;
+        });
       },
     };
   }

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type Child, isAlive, script } from "../../support/child.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
+import { sandboxesOf } from "../../support/sandboxes.ts";
 import { needs } from "../../support/skips.ts";
 import { until } from "../../support/until.ts";
 import { quiet, Rig, SANDBOX } from "./rig.ts";
@@ -80,11 +81,11 @@ describe("executors that go away", { concurrency: 4 }, () => {
     const id = await rig.queue(await rig.stageWork(begun(["sleep 3"])), "killed");
     await using killed = spawnExecutor("killed", "killed");
     await until("the script to run", async () => (await rig.output(id)).includes("begun"));
-    const helpers = await childrenOf(killed.pid);
-    assert.ok(helpers.length > 0);
+    const sandboxes = await sandboxesOf(killed.pid);
+    assert.ok(sandboxes.length > 0);
     killed.kill("SIGKILL");
     await killed.exited;
-    await until("its sandbox to be gone", () => helpers.every((pid) => !isAlive(pid)));
+    await until("its sandbox to be gone", () => sandboxes.every((pid) => !isAlive(pid)));
     await using _next = rig.executor("successor", { TOROID_POOL: "killed" });
     const result = await rig.result(id, 40_000);
     assert.equal(result.outcome, "passed");
@@ -113,13 +114,13 @@ describe("executors that go away", { concurrency: 4 }, () => {
     const id = await rig.queue(await rig.stageWork(begun(["sleep 40", "echo done"])), "asleep");
     await using asleep = spawnExecutor("asleep", "asleep");
     await until("the script to run", async () => (await rig.output(id)).includes("begun"));
-    const helpers = await childrenOf(asleep.pid);
+    const sandboxes = await sandboxesOf(asleep.pid);
     asleep.kill("SIGSTOP");
     await using _next = rig.executor("awake", { TOROID_POOL: "asleep" });
     await rig.stageThat(id, "taken over", (stage) => stage.attempt === 2 && stage.status === "running", 30_000);
-    assert.ok(helpers.some(isAlive));
+    assert.ok(sandboxes.some(isAlive));
     asleep.kill("SIGCONT");
-    await until("the old sandbox to be gone", () => helpers.every((pid) => !isAlive(pid)), { withinMs: 3_000 });
+    await until("the old sandbox to be gone", () => sandboxes.every((pid) => !isAlive(pid)), { withinMs: 3_000 });
     await rig.cancel(id);
     assert.equal((await rig.result(id, 40_000)).outcome, "cancelled");
     const types = (await rig.events(id)).map(({ type }) => type);
@@ -199,12 +200,4 @@ async function isDraining(pool: string): Promise<boolean> {
 
 async function idsIn(pool: string): Promise<readonly string[]> {
   return (await rig.presences()).filter((one) => one.pool === pool).map(({ id }) => id);
-}
-
-async function childrenOf(pid: number): Promise<number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
-  return text
-    .split(" ")
-    .filter((word) => word !== "")
-    .map(Number);
 }

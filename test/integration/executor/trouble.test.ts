@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import { PRESENCE_TTL_MS } from "../../../protocol/streams.ts";
 import { type Child, script } from "../../support/child.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
+import { sandboxesOf } from "../../support/sandboxes.ts";
 import { needs } from "../../support/skips.ts";
 import { until } from "../../support/until.ts";
 import { quiet, Rig, SANDBOX } from "./rig.ts";
@@ -38,15 +39,12 @@ function spawnExecutor(name: string): Child {
 test("an executor that cannot renew its lease kills its sandbox before another may take the stage", T, async (t) => {
   if (!needs(t, NEEDS)) return;
   const lines = ["echo begun", '[ "$TOROID_ATTEMPT" = 2 ] || sleep 1000', "echo done"];
-  await using _executor = rig.executor("cut-off");
+  await using executor = rig.executor("cut-off");
   const id = await rig.queue(
     await rig.stageWork({ phases: { install: [], script: lines, publish: [], after: ["echo no"] } }),
   );
   await until("the script to run", async () => (await rig.output(id)).includes("begun"));
-  const sandboxes = async (): Promise<number> =>
-    (
-      await run("pgrep", ["-P", String(process.pid), "-f", "toroid-sandbox run"]).catch(() => ({ stdout: "" }))
-    ).stdout.split("\n").length - 1;
+  const sandboxes = async (): Promise<number> => (await sandboxesOf(executor.pid)).length;
   assert.equal(await sandboxes(), 1);
   await rig.server.kill("SIGSTOP");
   try {
@@ -109,6 +107,6 @@ test("an executor says in one sentence why it cannot start", T, async (t) => {
   );
   await assert.rejects(
     rig.executor("no-helper", { TOROID_SANDBOX: "/nonexistent" }).ended,
-    /no workspace can be made on this host: the sandbox helper cannot be run/,
+    /^Error: the sandbox's serve does not start: spawn \/nonexistent ENOENT$/,
   );
 });

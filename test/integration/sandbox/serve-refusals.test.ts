@@ -66,6 +66,7 @@ describe("serve, asked for what it does not do,", () => {
   const RUNS: readonly (readonly [string, (at: ServeRig) => readonly string[], RegExp])[] = [
     ["no command", () => [], /^a command is missing/],
     ["an option of the host's", () => ["--uid-base", "100000"], /^--uid-base is not for clients of serve$/],
+    ["leave to be weak", () => ["--allow-weak", "no-cgroup"], /^--allow-weak is not for clients of serve$/],
     ["a cgroup", () => ["--cgroup", "/sys/fs/cgroup"], /^--cgroup is not for clients of serve$/],
     ["a namespace", () => ["--netns", "/proc/1/ns/net"], /^--netns is not for clients of serve$/],
     ["a descriptor of serve's", () => ["--json-status-fd", "3"], /^--json-status-fd is not for clients of serve$/],
@@ -142,6 +143,7 @@ describe("serve", () => {
       ["--client-uid", "1879048192"],
       /--client-uid wants a whole number from 0 to 1879048191/,
     ],
+    ["a weakness that is none", ["--allow-weak", "x"], /--allow-weak knows no `x`, but /],
     ["no slot", ["--slots", "0"], /--slots wants a whole number from 1 to 256/],
     ["a share that is not there", ["--share", "/no/such"], /serve: cannot open the directory \/no\/such: ENOENT/],
     ["a share that is a file", ["--share", "/etc/passwd"], /cannot open the directory \/etc\/passwd: ENOTDIR/],

@@ -39,6 +39,7 @@ describe("a client of serve", () => {
       pool: false,
       poolMessage: "serve was started without --net",
       mayShareNetwork: false,
+      store: rig().images,
     });
     assert.deepEqual((await rig().ask("hello")).events, [rig().ready]);
   });

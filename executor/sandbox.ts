@@ -1,0 +1,154 @@
+/**
+ * The sandbox as an executor has it: a `serve` that alone keeps privilege, and a client of it. Started by root, we start
+ * `serve` and become a user of our own for good; started by anybody else, we are the client of one that is there.
+ */
+import { createHash } from "node:crypto";
+import { mkdir, stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { isAbsolute, join } from "node:path";
+import type { Logger } from "../kit/log.ts";
+import { ToroidError } from "../protocol/errors.ts";
+import type { Config } from "./config.ts";
+import { networkOptions } from "./network.ts";
+import { SandboxClient } from "./sandbox/client.ts";
+import type { Ready } from "./sandbox/request.ts";
+import { Serve } from "./sandbox/serve.ts";
+import { become, type ServiceUser, userFor } from "./sandbox/user.ts";
+import {
+  assertUsable,
+  giveArtifacts,
+  handOver,
+  makeDirs,
+  makeRootDirs,
+  type RootDirs,
+  type StateDirs,
+  stateDirs,
+  takeState,
+} from "./state.ts";
+
+export interface Sandbox extends AsyncDisposable {
+  readonly client: SandboxClient;
+  readonly ready: Ready;
+  readonly dirs: StateDirs;
+  /** How many stages may run at once. */
+  readonly slots: number;
+}
+
+/** Where sockets have short paths: the kernel takes about 100 bytes. */
+const SOCKETS = "/run";
+
+/**
+ * From here on nothing of this process is root's.
+ *
+ * @throws {ToroidError} TOR_NOT_ROOT, TOR_CONFIG_INVALID, TOR_ADDRESS_IN_USE, TOR_SANDBOX_SETUP
+ */
+export async function openSandbox(config: Config, log: Logger): Promise<Sandbox> {
+  await using undo = new AsyncDisposableStack();
+  const { lock, real } = await takeState(config.stateDir);
+  undo.use(lock);
+  const dirs = stateDirs(real);
+  const isRoot = process.geteuid?.() === 0;
+  const client = isRoot ? await startServe(config, real, dirs, undo, log) : new SandboxClient(socketGiven(config));
+  if (!isRoot) await makeDirs(dirs);
+  await checkAccess(config, dirs);
+  const ready = await client.hello();
+  const kept = undo.move();
+  return {
+    client,
+    ready,
+    dirs,
+    slots: slotsOf(config, ready),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+/** Of the `serve` that an executor started by others than root is a client of. @throws {ToroidError} TOR_NOT_ROOT */
+export function socketGiven(config: Config): string {
+  if (config.sandboxSocket !== null) return config.sandboxSocket;
+  throw new ToroidError(
+    "TOR_NOT_ROOT",
+    "an executor has to be started by root, and then gives root up; or, by any user, with TOROID_SANDBOX_SOCKET naming the socket of a `toroid-sandbox serve` that root has started for it",
+  );
+}
+
+async function startServe(
+  config: Config,
+  real: string,
+  dirs: StateDirs,
+  undo: AsyncDisposableStack,
+  log: Logger,
+): Promise<SandboxClient> {
+  const user = serviceUser(config);
+  await handOver(real, dirs, user);
+  const roots = await makeRootDirs(real);
+  await mkdir(config.imagesDir, { recursive: true });
+  await giveArtifacts(config.artifactsDir, user);
+  const socket = join(
+    SOCKETS,
+    `toroid-executor-${createHash("sha256").update(real).digest("hex").slice(0, 12)}.socket`,
+  );
+  const options = await serveOptions(config, { user, dirs, roots, socket });
+  const serve = undo.use(
+    await Serve.start(config.sandbox, options, (says) => log.warn({ says }, "the sandbox complains")),
+  );
+  become(user, real);
+  const client = new SandboxClient(socket);
+  void serve.ended.then((how) => client.lose(how));
+  return client;
+}
+
+/** Who an executor started by root becomes. @throws {ToroidError} TOR_CONFIG_INVALID */
+export function serviceUser(config: Config): ServiceUser {
+  if (config.sandboxSocket !== null) {
+    throw new ToroidError(
+      "TOR_CONFIG_INVALID",
+      "TOROID_SANDBOX_SOCKET is for an executor that is not started by root: leave it out, or start this one as the user whom serve has as its client",
+    );
+  }
+  const user = userFor(config.user);
+  if (user.account !== null || config.git.remote !== "ssh") return user;
+  throw new ToroidError(
+    "TOR_CONFIG_INVALID",
+    `TOROID_GIT_REMOTE is ssh, which wants a user with an account: make one named toroid, or name one by TOROID_USER (now: uid ${user.uid})`,
+  );
+}
+
+async function serveOptions(
+  config: Config,
+  o: { readonly user: ServiceUser; readonly dirs: StateDirs; readonly roots: RootDirs; readonly socket: string },
+): Promise<readonly string[]> {
+  const { user, dirs, roots, socket } = o;
+  const words = ["--socket", socket, "--client-uid", String(user.uid), "--client-gid", String(user.gid)];
+  words.push("--state", roots.scratches, "--slots", String(config.slots ?? availableParallelism()));
+  for (const share of Object.values(dirs)) words.push("--share", share);
+  words.push("--images", roots.images, "--images", config.imagesDir);
+  const { defaultImage } = config;
+  if (isAbsolute(defaultImage) && (await isDirectory(defaultImage))) words.push("--images", defaultImage);
+  if (config.cgroup !== null) words.push("--cgroup", config.cgroup);
+  for (const name of config.allowWeak) words.push("--allow-weak", name);
+  return [...words, ...networkOptions(config, roots.networks)];
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+async function checkAccess(config: Config, dirs: StateDirs): Promise<void> {
+  await assertUsable("TOROID_EXECUTOR_STATE", dirs.workspaces, "write");
+  await assertUsable("TOROID_ARTIFACTS", config.artifactsDir, "write");
+  await assertUsable("TOROID_IMAGES", config.imagesDir, "read");
+  if (config.git.configFile !== null) await assertUsable("TOROID_GIT_CONFIG", config.git.configFile, "read");
+}
+
+/** @throws {ToroidError} TOR_CONFIG_INVALID when `serve` has fewer than asked for */
+function slotsOf(config: Config, ready: Ready): number {
+  const slots = config.slots ?? ready.slots;
+  if (slots <= ready.slots) return slots;
+  throw new ToroidError(
+    "TOR_CONFIG_INVALID",
+    `TOROID_SLOTS is ${slots}, and the sandbox's serve was started with ${ready.slots}`,
+  );
+}
