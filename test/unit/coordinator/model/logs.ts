@@ -39,6 +39,8 @@ export type LaneLog = Common & {
   /** Fence of the last that was let go, and of the last that the store knows to have started. */
   readonly admitted: number;
   readonly started: number;
+  /** The last build that was let go without anybody asking for it. */
+  readonly pushed: number;
 };
 export type Log = BuildLog | StageLog | LaneLog;
 export type LogEvent = BuildEvent | StageEvent | LaneEvent;
@@ -63,7 +65,17 @@ export function newStageLog({ repository, number, stage, round }: StageId): Stag
 
 export function newLaneLog(id: EnvironmentId): LaneLog {
   const { initial } = environmentActor;
-  return { kind: "lane", subject: laneSubject(id), id, seq: 0, wrong: null, state: initial, admitted: 0, started: 0 };
+  return {
+    kind: "lane",
+    subject: laneSubject(id),
+    id,
+    seq: 0,
+    wrong: null,
+    state: initial,
+    admitted: 0,
+    started: 0,
+    pushed: 0,
+  };
 }
 
 /** What the actor of `log` answers to a command of its kind. */
@@ -124,7 +136,9 @@ function watchedLane(log: LaneLog, event: LaneEvent, seq: number): LaneLog {
     if (before.pause !== null) return { ...after, wrong: "a lane that was paused let one go" };
     if (before.hold !== null && !event.entry.rollback) return { ...after, wrong: "a lane that was held let one go" };
     if (fence <= log.admitted) return { ...after, wrong: "the fence of a lane did not grow" };
-    return { ...after, admitted: fence };
+    const { asked, number } = event.entry;
+    if (!asked && number < log.pushed) return { ...after, wrong: "a lane let an older build go after a newer one" };
+    return { ...after, admitted: fence, pushed: asked ? log.pushed : number };
   }
   const wentBack = before.live !== null && state.live !== null && state.live.number < before.live.number;
   if (wentBack && before.inFlight?.asked !== true) {
