@@ -64,7 +64,7 @@ export async function startPool(task: Task, place: Place, cgroup: string | null)
   await net(`up --slots 1 --dns ${RESOLVER} --forward`);
   const slot = ["--network", "full", "--netns", join(state, "0"), "--resolver", join(state, "resolv.conf")];
   return {
-    full: { ...runCase("networkFull", task, cgroup, slot), within: [`/proc/${place.host.pid}/ns/net`] },
+    full: { ...runCase("runFull", task, cgroup, slot), within: [`/proc/${place.host.pid}/ns/net`] },
     [Symbol.asyncDispose]: async () => void (await net("down")),
   };
 }
