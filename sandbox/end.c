@@ -59,6 +59,7 @@ void end_everything(struct run *run) {
   }
   const int giving_up[2] = {run->signal_fd, run->client >= 0 ? run->client : run->parent_fd};
   if (!run->orphan) relay_finish(&run->relay, giving_up);
+  terminal_give_back(&run->terminal);
   cgroup_read(&run->cgroup, &run->stats);
   run->disk_full = disk_is_full(&run->scratch);
   disk_close(&run->scratch);

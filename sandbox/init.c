@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -45,6 +46,14 @@ static int exec_in_path(const struct plan *plan) {
   }
 }
 
+/* Nothing to read, or its terminal, which is already there and becomes the one that controls its session. */
+static bool give_input(const struct plan *plan) {
+  if (setsid() < 0) return false;
+  if (plan->pty) return ioctl(0, TIOCSCTTY, 0) == 0;
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  return null >= 0 && dup2(null, 0) == 0;
+}
+
 /* Between fork and exec, in memory shared with pid 1 (vfork): it may set what it gets, and nothing else. */
 static void become_command(struct inside *inside, volatile struct failure *out, volatile int *code) {
   const struct plan *plan = inside->plan;
@@ -55,8 +64,7 @@ static void become_command(struct inside *inside, volatile struct failure *out, 
   sigprocmask(SIG_SETMASK, &none, NULL);
   umask(022);
   *code = EXIT_OURS;
-  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null < 0 || dup2(null, 0) != 0 || setsid() < 0)
+  if (!give_input(plan))
     failed(&failure, "start", "cannot give the command its input");
   else if (plan->user != 0 || plan->group != 0) {
     const gid_t group = (gid_t)plan->group;

@@ -252,6 +252,7 @@ static const struct {
      WEAK_NEVER}, /* made here, attached below: the supervisor makes the root meanwhile */
     {"root", setup_root, WEAK_NEVER},
     {"dev", setup_dev, WEAK_NEVER},
+    {"terminal", setup_terminal, WEAK_NEVER},
     {"proc", setup_proc, WEAK_NEVER},
     {"tmp", setup_tmp, WEAK_NEVER},
     {"mounts", setup_mounts, WEAK_NEVER}, /* resolved inside the new root, before anything runs in it */

@@ -237,6 +237,7 @@ static const struct option OPTIONS[] = {
     {"--disk-in-memory", FLAG, AT(disk_in_memory), NULL, 0, 0, NULL,
      "write to memory instead, N bytes of --disk-bytes"},
     {"--wall-ms", NUMBER, AT(wall_ms), NULL, 1, 366 * DAY_MS, "N", "end it after this time"},
+    {"--pty", FLAG, AT(pty), NULL, 0, 0, NULL, "give CMD a terminal of its own, and pass stdin and stdout on to it"},
     {"--silence-ms", NUMBER, AT(silence_ms), NULL, 1, 366 * DAY_MS, "N", "end it after printing nothing for this time"},
     {"--output-bytes", NUMBER, AT(output_bytes), NULL, 1, INT64_MAX, "N", "end it when it has printed more than this"},
     {"--grace-ms", NUMBER, AT(grace_ms), NULL, 0, DAY_MS, "N", "from TERM to KILL when it is ended (default 5000)"},
@@ -252,7 +253,7 @@ static const char *const FOR_CLIENTS[] = {
     "--env",          "--cwd",         "--hostname",    "--user",         "--network",      "--slot",
     "--memory-bytes", "--pids",        "--cpu-milli",   "--wall-ms",      "--grace-ms",     "--output",
     "--allow-host",   "--cpu-weight",  "--io-read-bps", "--io-write-bps", "--io-read-iops", "--io-write-iops",
-    "--disk-bytes",   "--disk-inodes", "--silence-ms",  "--output-bytes",
+    "--disk-bytes",   "--disk-inodes", "--silence-ms",  "--output-bytes", "--allow-suid",
 };
 static const char *const ONLY_FOR_CLIENTS[] = {"--slot", "--output"};
 

@@ -71,6 +71,16 @@ int relay_open(struct relay *relay, const struct plan *plan, uint64_t uid_base, 
   return 0;
 }
 
+int relay_terminal(struct relay *relay, const struct plan *plan, int master, struct failure *failure) {
+  const struct channel shown = {.fd = fcntl(master, F_DUPFD_CLOEXEC, 3), .kind = CHANNEL_FREE};
+  const struct channel typed = {.fd = fcntl(master, F_DUPFD_CLOEXEC, 3), .kind = CHANNEL_FREE};
+  relay->limit = plan->output_bytes;
+  if (shown.fd >= 0 && typed.fd >= 0 && add_stream(relay, shown, channel_open(STDOUT_FILENO, O_WRONLY), true) == 0 &&
+      add_stream(relay, channel_open(STDIN_FILENO, O_RDONLY), typed, false) == 0)
+    return 0;
+  return failed(failure, "terminal", "it cannot be passed on");
+}
+
 /* ---- passing on ---- */
 
 static size_t pending(const struct stream *stream) {
@@ -99,14 +109,22 @@ static void write_some(struct relay *relay, struct stream *stream) {
   if (put < 0 && errno != EAGAIN && errno != EINTR) give_up(relay, stream);
 }
 
+/* A pipe that is typed from has an end, a terminal only a key for it. */
+static void end_of_input(struct stream *stream) {
+  stream->sent = 0;
+  stream->used = terminal_end_of_input(stream->to.fd, stream->in_a_line, stream->bytes);
+}
+
 /* What is past the limit is taken from the command and goes nowhere. */
 static void read_some(struct relay *relay, struct stream *stream) {
   ssize_t got = channel_read(&stream->from, stream->bytes, BUFFER_BYTES);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) { /* EIO from a terminal that nobody has open any more */
     close_channel(&stream->from);
+    if (!stream->is_output) end_of_input(stream);
     return;
   }
+  stream->in_a_line = stream->bytes[got - 1] != '\n';
   size_t keep = (size_t)got;
   if (stream->is_output) {
     uint64_t room = relay->limit == 0 ? keep : relay->limit - relay->passed;
@@ -139,6 +157,13 @@ void relay_pass(struct relay *relay, const struct pollfd *on) {
       if (pending(stream) == 0 || stream->to.kind == CHANNEL_CAREFUL) continue;
     }
     write_some(relay, stream);
+  }
+}
+
+void relay_hang_up(struct relay *relay) {
+  for (size_t i = 0; i < relay->count; i++) {
+    give_up(relay, &relay->at[i]);
+    close_channel(&relay->at[i].to);
   }
 }
 

@@ -31,18 +31,6 @@ static void watch_parent(struct run *run) {
   if (other || unread) run->orphan = true;
 }
 
-static int watch_signals(struct run *run) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int *number = (const int[]){SIGTERM, SIGINT, SIGHUP, SIGQUIT, 0}; *number != 0; number++)
-    sigaddset(&set, *number);
-  signal(SIGPIPE, SIG_IGN);
-  signal(SIGCHLD, SIG_DFL);
-  if (sigprocmask(SIG_SETMASK, &set, NULL) != 0) return failed(&run->failure, "signals", "cannot block them");
-  run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  return run->signal_fd >= 0 ? 0 : failed(&run->failure, "signals", "cannot watch them");
-}
-
 /* After our sockets are made: they belong to the namespace of that moment, and a slot is to have the build's alone. */
 static int enter_network(struct run *run) {
   const struct plan *plan = &run->plan;
@@ -67,7 +55,7 @@ static int start_init(struct run *run, uint64_t *mark) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return failed(&run->failure, "clone", "no socket pair");
-  bool relayed = run->plan.output_bytes != 0 || run->plan.silence_ms != 0;
+  bool relayed = !run->plan.pty && (run->plan.output_bytes != 0 || run->plan.silence_ms != 0);
   int ends[2] = {-1, -1};
   if (relayed && relay_open(&run->relay, &run->plan, run->uid_base, ends, &run->failure) != 0) return -1;
   if (enter_network(run) != 0) return -1;
@@ -102,8 +90,8 @@ static int start_init(struct run *run, uint64_t *mark) {
 /* It cannot be told anything more; perhaps it told why. */
 int lost_init(struct run *run, const char *step) {
   struct message last;
-  size_t count = 0;
-  if (message_receive(run->socket, &last, NULL, &count) == 1 && last.kind == MESSAGE_FAILED) {
+  for (size_t count = 0; message_receive(run->socket, &last, NULL, &count) == 1; count = 0) {
+    if (last.kind != MESSAGE_FAILED) continue;
     run->failure = last.failure;
     run->lacks = last.weak;
     return -1;
@@ -202,7 +190,7 @@ static int prepare(struct run *run) {
   }
   if (run->plan.network != NETWORK_NONE && read_resolver(&run->plan, &run->failure) != 0) return -1;
   if (run->client < 0) watch_parent(run); /* else the client is who waits */
-  if (watch_signals(run) != 0) return -1;
+  if (watch_run_signals(run) != 0) return -1;
   if (scratch_open(&run->scratch, &run->plan, &run->failure) != 0) return -1;
   run->has_scratch = true;
   if (!run->plan.rootless) run->uids_fd = uids_lock(&run->uid_base, run->plan.uid_base, &run->failure);
@@ -247,15 +235,26 @@ static void hear_client(struct run *run, bool *is_there) {
   begin_end(run, REASON_CANCELLED, true);
 }
 
+/* The other end of the command's terminal. */
+static void take_terminal(struct run *run, int master) {
+  if (terminal_take(&run->terminal, master) == 0 && relay_terminal(&run->relay, &run->plan, master, &run->failure) == 0)
+    return;
+  errno = 0;
+  failed(&run->failure, "terminal", "pid 1 sent none that can be used");
+  run->over = true;
+}
+
 static void hear_init(struct run *run) {
   struct message message;
-  size_t count = 0;
-  if (message_receive(run->socket, &message, NULL, &count) != 1) {
+  int fd = -1;
+  size_t count = run->plan.pty ? 1 : 0;
+  if (message_receive(run->socket, &message, &fd, &count) != 1) {
     run->over = true; /* pid 1 is dead: the wait status tells more */
     return;
   }
   switch (message.kind) {
   case MESSAGE_STARTING: run->may_run = true; return;
+  case MESSAGE_TERMINAL: take_terminal(run, count == 1 ? fd : -1); return;
   case MESSAGE_STARTED:
     run->started = true;
     run->started_at = run->relay.heard_at = now_us();
@@ -278,10 +277,22 @@ static void hear_init(struct run *run) {
   }
 }
 
+/* The caller's terminal is gone: so is the one inside, for those who are told so by that. */
+static void hang_up(struct run *run) {
+  if (!run->plan.pty) return;
+  relay_hang_up(&run->relay);
+  terminal_give_back(&run->terminal);
+}
+
 /* A person who types the interrupt twice does not want to wait. A supervisor of ours may well repeat TERM. */
 static void hear_signals(struct run *run) {
   struct signalfd_siginfo info;
   while (read(run->signal_fd, &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGWINCH) {
+      terminal_resize(&run->terminal);
+      continue;
+    }
+    if (info.ssi_signo == SIGHUP) hang_up(run);
     bool again = info.ssi_signo == SIGINT && run->interrupted;
     run->interrupted |= info.ssi_signo == SIGINT;
     begin_end(run, REASON_CANCELLED, again);
@@ -363,6 +374,7 @@ int run_command(const struct plan *plan, int client) {
                      .uids_fd = -1,
                      .client = client,
                      .kill_at = NEVER,
+                     .terminal = {.master = -1},
                      .cgroup = {.fd = -1, .base_fd = -1},
                      .slot = {.netns = -1, .netfilter = -1}};
   umask(0); /* modes below are meant */

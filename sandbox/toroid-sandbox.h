@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/types.h>
+#include <termios.h>
 
 #define TOROID_VERSION "0.1.0"
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -82,7 +83,7 @@ struct plan {
   const char *netns, *resolver_file; /* for --network full */
   struct allowed allow[MAX_ALLOWED]; /* all that it may reach; none: what the pool lets it */
   size_t allow_count;
-  bool image_is_host, keep_scratch, allow_suid;
+  bool image_is_host, keep_scratch, allow_suid, pty;
   enum network network;
   uint64_t uid_base;   /* 0: choose one */
   uint64_t bind_owner; /* the uid outside that is uid 0 inside in binds */
@@ -451,6 +452,7 @@ __attribute__((noreturn)) void inside_main(struct inside *inside);
 __attribute__((noreturn)) void init_main(struct inside *inside);
 
 int setup_rlimits(struct inside *inside);
+int setup_terminal(struct inside *inside);
 int setup_descriptors(struct inside *inside);
 int setup_bounding_set(struct inside *inside);
 /* For pid 1 once the command runs: all it does from then on is to pass TERM on. */
@@ -478,6 +480,7 @@ struct channel {
 struct stream {
   struct channel from, to;
   bool is_output; /* of the command: counted, and a sign of life */
+  bool in_a_line; /* what was typed last was no end of one */
   char *bytes;
   size_t used, sent;
 };
@@ -492,6 +495,10 @@ struct relay {
 
 /* `ends` become the command's stdout and stderr; one pipe for both where the caller's are one file. */
 int relay_open(struct relay *relay, const struct plan *plan, uint64_t uid_base, int ends[2], struct failure *failure);
+/* The same for a terminal: what it shows goes to stdout, and stdin is typed into it. */
+int relay_terminal(struct relay *relay, const struct plan *plan, int master, struct failure *failure);
+/* Nothing more is typed or shown. */
+void relay_hang_up(struct relay *relay);
 /* `on` has MAX_STREAMS places. */
 void relay_watch(const struct relay *relay, struct pollfd *on);
 void relay_pass(struct relay *relay, const struct pollfd *on);
@@ -501,12 +508,29 @@ bool relay_is_held_up(const struct relay *relay);
  * of the descriptors (-1: none) is readable. */
 void relay_finish(struct relay *relay, const int giving_up[2]);
 
+/* ---- a terminal for the command: terminal.c ---- */
+
+struct terminal {
+  int master; /* -1: none */
+  bool is_raw;
+  struct termios before; /* of the caller's */
+};
+
+/* From pid 1, once. The caller's own is raw from then on, until it is given back. */
+int terminal_take(struct terminal *terminal, int master);
+void terminal_give_back(struct terminal *terminal);
+/* As large as the caller's. */
+void terminal_resize(const struct terminal *terminal);
+/* The keys that mean that there is no more input; how many. */
+size_t terminal_end_of_input(int master, bool in_a_line, char into[2]);
+
 /* ---- between supervisor and pid 1: one SOCK_SEQPACKET, whole messages ---- */
 
 enum message_kind {
   MESSAGE_MAPS,
   MESSAGE_ROOT,
   MESSAGE_TERM,
+  MESSAGE_TERMINAL,
   MESSAGE_FAILED,
   MESSAGE_STARTING,
   MESSAGE_STARTED,
@@ -540,6 +564,7 @@ struct run {
   struct cgroup_stats stats;
   struct culprit culprit;
   struct relay relay;
+  struct terminal terminal;
   struct steps steps;
   struct failure failure; /* of ours, or of pid 1 while it set up */
   int failure_code;       /* 0: EXIT_OURS */
@@ -561,6 +586,7 @@ void tell_started(struct run *run, const struct message *message);
 void tell_exit(struct run *run);
 void tell_gone(const struct run *run);
 int exit_code(const struct run *run);
+int watch_run_signals(struct run *run);
 /* Kills what is left, waits until it is gone, tells what it was, and removes everything: end.c. */
 void end_everything(struct run *run);
 /* What pid 1 said before it ended, as our failure. */

@@ -143,7 +143,7 @@ static void put_stats(struct json *json, const struct run *run) {
   json_number_or_null(json, "pidsPeak", stats->has_pids_peak, stats->pids_peak);
   json_number(json, "wallMs", (run->ended_at - run->began) / 1000);
   json_number(json, "oomKills", stats->oom_kills);
-  bool relayed = run->plan.output_bytes != 0 || run->plan.silence_ms != 0;
+  bool relayed = run->plan.pty || run->plan.output_bytes != 0 || run->plan.silence_ms != 0;
   json_number_or_null(json, "outputBytes", relayed, run->relay.passed);
   json_number_or_null(json, "outputDroppedBytes", relayed, run->relay.dropped);
   json_number_or_null(json, "ioReadBytes", stats->has_io, stats->io_read_bytes);
