@@ -188,8 +188,8 @@ export function reactToStage(id: StageId, stage: Stage, event: StageEvent, seq: 
     case "queued": {
       if (stage.queuedSeq !== seq || stage.status !== "queued") return [summarize];
       const { repository, number, stage: name, round } = id;
-      const { attempt, work, pool } = event;
-      const command = { repository, number, stage: name, round, queuedSeq: seq, attempt, work };
+      const { attempt, purpose, work, pool } = event;
+      const command = { repository, number, stage: name, round, queuedSeq: seq, attempt, purpose, work };
       return [{ kind: "dispatch", pool, command }, ...timed(id, stage, seq), summarize];
     }
     case "claimed":
@@ -201,7 +201,8 @@ export function reactToStage(id: StageId, stage: Stage, event: StageEvent, seq: 
       const reconsider: Effect = { kind: "tell-stage", id, command: { kind: "reconsider" } };
       // Whoever was too slow hears of it now and not at the next look.
       const isOurs = event.code === "TOR_START_TIMEOUT";
-      return [reconsider, ...(isOurs ? [{ kind: "signal-cancel", id } as const] : []), summarize];
+      const told: readonly Effect[] = isOurs ? [{ kind: "signal-cancel", id }] : [];
+      return [reconsider, ...told, ...timed(id, stage, seq), summarize];
     }
     case "cancelRequested":
       return [{ kind: "signal-cancel", id }, summarize];

@@ -11,15 +11,17 @@ import { crashPoint } from "../kit/crash-points.ts";
 import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { dispositionOf, sentenceOf, ToroidError } from "../protocol/errors.ts";
-import type { StageEvent, StageResult } from "../protocol/events.ts";
+import type { StageEvent } from "../protocol/events.ts";
 import { shouldPublish } from "../protocol/pipeline/plan.ts";
 import { bareResult } from "../protocol/stage.ts";
 import { logSubject } from "../protocol/subjects.ts";
 import type { Push } from "../protocol/work.ts";
 import type { Artifacts } from "./artifacts.ts";
 import type { Background } from "./background.ts";
+import { checkOf, endingOfCheck } from "./check.ts";
 import { isNoSpace } from "./checkout/failure.ts";
 import type { Checkouts } from "./checkout.ts";
+import type { Ending } from "./ending.ts";
 import type { Holding } from "./holding.ts";
 import { type Lookup, placesOf } from "./hosts.ts";
 import type { ImageStore } from "./images/store.ts";
@@ -45,27 +47,19 @@ export interface AttemptTools {
 /** `reported`: the store has its end. `abandoned`: it is another's, or will be; its command is not ours to settle. */
 export type AttemptEnd = "reported" | "abandoned";
 
-/** What is said at the end. */
-type Ending =
-  | { readonly kind: "finished"; readonly result: StageResult }
-  | {
-      readonly kind: "errored";
-      readonly code: string;
-      readonly message: string;
-      readonly acted: boolean;
-      readonly retryable: boolean;
-    };
-
 /** @param slot null for a plan, which runs nothing */
 export async function runAttempt(h: Holding, slot: Slot | null, t: AttemptTools, log: Logger): Promise<AttemptEnd> {
-  const trail: Trail = { acted: false };
+  // What is checked is whether an attempt before has acted.
+  const trail: Trail = { acted: h.purpose === "check" };
   const began = performance.now();
   let ending: Ending;
   try {
     ending =
       h.work.kind === "plan"
         ? await planAttempt(h, h.work.push, t)
-        : await stageAttempt(h, h.work, mustHave(slot), t, trail);
+        : h.purpose === "check"
+          ? endingOfCheck(await stageAttempt(h, checkOf(h.work), mustHave(slot), t, trail))
+          : await stageAttempt(h, h.work, mustHave(slot), t, trail);
   } catch (error) {
     ending = endingOfError(h, error, trail);
     if (dispositionOf(error) === "bug" && !h.abandoned.aborted) log.error({ err: error }, "attempt hit a bug");
@@ -109,7 +103,9 @@ async function planAttempt(h: Holding, push: Push, t: AttemptTools): Promise<End
 async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptTools, trail: Trail): Promise<Ending> {
   const { stage, source, context } = work;
   const began = performance.now();
-  const ending = AbortSignal.any([h.cancelled, h.abandoned]);
+  // Whoever cancels a stage that may have acted wants to know as well whether it has.
+  const cancelled = h.purpose === "check" ? new AbortController().signal : h.cancelled;
+  const ending = AbortSignal.any([cancelled, h.abandoned]);
 
   const workspace = await Workspace.make(t.workspacesDir, slot, t.sandbox, h.abandoned);
   try {
@@ -147,13 +143,13 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
         publish: mayPublish(h, work),
         publishing: () => reportOrLose(h, { type: "publishing", id: randomUUID(), atMs: Date.now() }),
         pack: stage.artifactFiles.length === 0 ? null : (dir) => t.artifacts.pack(dir, stage, h.abandoned),
-        cancelled: h.cancelled,
+        cancelled,
         abandoned: h.abandoned,
         environments: context.environments,
         sink: new LogPublisher(t.jet, logSubject(h.id, h.attempt), h.abandoned),
       },
     );
-    trail.acted = run.acted;
+    trail.acted = run.acted || h.purpose === "check";
     if (run.ruling.kind === "errored") return { ...run.ruling, acted: run.acted };
     return { kind: "finished", result: resultOf(run, run.ruling, stepsMs) };
   } finally {
@@ -179,7 +175,8 @@ function eventOf(ending: Ending): StageEvent {
 }
 
 function endingOfError(h: Holding, error: unknown, { acted }: Trail): Ending {
-  if (h.cancelled.aborted) return { kind: "finished", result: bareResult("cancelled", sentenceOf(h.cancelled.reason)) };
+  if (h.cancelled.aborted && h.purpose === "run")
+    return { kind: "finished", result: bareResult("cancelled", sentenceOf(h.cancelled.reason)) };
   if (isNoSpace(error)) {
     return { kind: "errored", code: "TOR_DISK_FULL", message: "the executor's disk is full", acted, retryable: true };
   }

@@ -6,7 +6,7 @@ import { decode } from "../protocol/codec.ts";
 import { type Command, presence } from "../protocol/commands.ts";
 import type { StageEvent } from "../protocol/events.ts";
 import type { StageId } from "../protocol/ids.ts";
-import { bareResult, ruleClaim, type Stage } from "../protocol/stage.ts";
+import { bareResult, type ClaimRuling, ruleClaim, type Stage } from "../protocol/stage.ts";
 import { PRESENCE_TTL_MS, RUN } from "../protocol/streams.ts";
 import { stageRunSubject } from "../protocol/subjects.ts";
 import { type Claimed, readStage } from "./holding.ts";
@@ -35,8 +35,9 @@ export type Claim =
 export async function claimStage(c: Claimant, command: Command, isFirstDelivery: boolean): Promise<Claim> {
   const id: StageId = command;
   if (isFirstDelivery) {
-    const token = await appendClaim(c, id, command.attempt, null, command.queuedSeq);
-    if (token !== null) return claimedBy(command, command.attempt, token, null);
+    const first = { attempt: command.attempt, purpose: command.purpose, tookOver: null };
+    const token = await appendClaim(c, id, first, command.queuedSeq);
+    if (token !== null) return claimedBy(command, first, token);
   }
   for (;;) {
     const { stage, lastSeq } = await readStage(c.jet, id);
@@ -47,8 +48,8 @@ export async function claimStage(c: Claimant, command: Command, isFirstDelivery:
       case "held":
         return { kind: "held" };
       case "claim": {
-        const token = await appendClaim(c, id, ruling.attempt, ruling.tookOver, lastSeq);
-        if (token !== null) return claimedBy(command, ruling.attempt, token, ruling.tookOver);
+        const token = await appendClaim(c, id, ruling, lastSeq);
+        if (token !== null) return claimedBy(command, ruling, token);
         break;
       }
       case "give-up": {
@@ -63,15 +64,16 @@ export async function claimStage(c: Claimant, command: Command, isFirstDelivery:
   }
 }
 
-function claimedBy(command: Command, attempt: number, token: number, tookOver: string | null): Claim {
-  return { kind: "claimed", claimed: { id: command, work: command.work, attempt, token }, tookOver };
+type Wanted = Pick<Extract<ClaimRuling, { kind: "claim" }>, "attempt" | "purpose" | "tookOver">;
+
+function claimedBy(command: Command, { attempt, purpose, tookOver }: Wanted, token: number): Claim {
+  return { kind: "claimed", claimed: { id: command, work: command.work, attempt, purpose, token }, tookOver };
 }
 
 async function appendClaim(
   c: Claimant,
   id: StageId,
-  attempt: number,
-  tookOver: string | null,
+  { attempt, purpose, tookOver }: Wanted,
   expectedSeq: number,
 ): Promise<number | null> {
   const event: StageEvent = {
@@ -80,6 +82,7 @@ async function appendClaim(
     atMs: Date.now(),
     executor: c.self,
     attempt,
+    purpose,
     tookOver,
   };
   const appended = await append(c.jet, RUN.name, stageRunSubject(id), event, expectedSeq);

@@ -4,7 +4,7 @@ import { append, type Jet, readLast, readSubject } from "../kit/jetstream.ts";
 import { retry } from "../kit/retry.ts";
 import { decode } from "../protocol/codec.ts";
 import { ToroidError } from "../protocol/errors.ts";
-import { type StageEvent, stageEvent } from "../protocol/events.ts";
+import { type Purpose, type StageEvent, stageEvent } from "../protocol/events.ts";
 import type { StageId } from "../protocol/ids.ts";
 import { applyToStage, holds, NO_STAGE, type Stage } from "../protocol/stage.ts";
 import { RUN } from "../protocol/streams.ts";
@@ -18,6 +18,7 @@ export interface Claimed {
   readonly id: StageId;
   readonly work: Work;
   readonly attempt: number;
+  readonly purpose: Purpose;
   /** Sequence of our `claimed` event. */
   readonly token: number;
 }
@@ -40,6 +41,7 @@ export class Holding {
   readonly id: StageId;
   readonly work: Work;
   readonly attempt: number;
+  readonly purpose: Purpose;
   readonly token: number;
   readonly #jet: Jet;
   readonly #cancel = new AbortController();
@@ -53,6 +55,7 @@ export class Holding {
     this.id = claimed.id;
     this.work = claimed.work;
     this.attempt = claimed.attempt;
+    this.purpose = claimed.purpose;
     this.token = claimed.token;
     this.#lastSeq = claimed.token;
   }

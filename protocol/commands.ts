@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { purpose } from "./events.ts";
 import { work } from "./work.ts";
 
 /**
@@ -13,6 +14,7 @@ export const command = z.looseObject({
   /** Sequence of the `queued` event in TOROID_RUN. */
   queuedSeq: z.number().int().positive(),
   attempt: z.number().int().positive(),
+  purpose: purpose.default("run"),
   work,
 });
 export type Command = z.infer<typeof command>;

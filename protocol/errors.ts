@@ -7,6 +7,7 @@
 const CODES = {
   TOR_ADDRESS_IN_USE: "terminal",
   TOR_ARTIFACT_MISSING: "terminal",
+  TOR_CHECK_DENIES: "retry",
   TOR_CHECKOUT_FAILED: "retry",
   TOR_CONFIG_INVALID: "terminal",
   TOR_CONFLICT: "retry",

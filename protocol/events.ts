@@ -116,15 +116,28 @@ export const buildEvent = z.discriminatedUnion("type", [
 ]);
 export type BuildEvent = z.infer<typeof buildEvent>;
 
+/** What an attempt is for: the stage itself, or to find out whether an attempt that was lost had done it. */
+export const purpose = z.enum(["run", "check"]);
+export type Purpose = z.infer<typeof purpose>;
+
 /** TOROID_RUN, a stage's log. The sequence of a `claimed` event is the fencing token of that attempt. */
 export const stageEvent = z.discriminatedUnion("type", [
-  z.looseObject({ type: z.literal("queued"), id: z.string(), atMs, pool: z.string(), attempt: round, work }),
+  z.looseObject({
+    type: z.literal("queued"),
+    id: z.string(),
+    atMs,
+    pool: z.string(),
+    attempt: round,
+    purpose: purpose.default("run"),
+    work,
+  }),
   z.looseObject({
     type: z.literal("claimed"),
     id: z.string(),
     atMs,
     executor: z.string(),
     attempt: round,
+    purpose: purpose.default("run"),
     /** Why an earlier holder lost the stage; null for a first claim. */
     tookOver: z.string().nullable(),
   }),

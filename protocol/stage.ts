@@ -3,7 +3,7 @@
  * may take it. Pure.
  */
 import { assertNever } from "./errors.ts";
-import type { StageEvent, StageResult } from "./events.ts";
+import type { Purpose, StageEvent, StageResult } from "./events.ts";
 import { nextStageStatus, type StageStatus } from "./states.ts";
 import type { Work } from "./work.ts";
 
@@ -16,6 +16,10 @@ export interface Stage {
   readonly queuedAtMs: number;
   /** The attempt queued or running now; 0 before the first. */
   readonly attempt: number;
+  /** What that attempt is for. */
+  readonly purpose: Purpose;
+  /** How many attempts have been checks. */
+  readonly checks: number;
   /** Fencing token: sequence of the newest `claimed` event; 0 when nobody holds the stage. */
   readonly token: number;
   readonly executor: string | null;
@@ -28,6 +32,7 @@ export interface Stage {
     readonly message: string;
     readonly acted: boolean;
     readonly retryable: boolean;
+    readonly atMs: number;
   } | null;
   readonly weak: readonly string[];
   /** This attempt may have changed something outside: an environment's script began, or a publish. */
@@ -42,6 +47,8 @@ export const NO_STAGE: Stage = {
   queuedSeq: 0,
   queuedAtMs: 0,
   attempt: 0,
+  purpose: "run",
+  checks: 0,
   token: 0,
   executor: null,
   claimedAtMs: null,
@@ -71,22 +78,26 @@ export function applyToStage(stage: Stage, event: StageEvent, seq: number): Stag
         queuedSeq: seq,
         queuedAtMs: event.atMs,
         attempt: event.attempt,
+        purpose: event.purpose,
         token: 0,
         executor: null,
         claimedAtMs: null,
         startedAtMs: null,
-        acted: false,
+        // What is to be checked is whether an earlier attempt has.
+        acted: event.purpose === "check",
       };
     case "claimed":
       return {
         ...stage,
         status,
         attempt: event.attempt,
+        purpose: event.purpose,
+        checks: stage.checks + (event.purpose === "check" ? 1 : 0),
         token: seq,
         executor: event.executor,
         claimedAtMs: event.atMs,
         startedAtMs: null,
-        acted: false,
+        acted: event.purpose === "check",
       };
     case "started":
       return { ...stage, status, startedAtMs: event.atMs, weak: event.weak, acted: environmentOf(stage.work) !== null };
@@ -96,7 +107,13 @@ export function applyToStage(stage: Stage, event: StageEvent, seq: number): Stag
       return {
         ...stage,
         status,
-        lastError: { code: event.code, message: event.message, acted: event.acted, retryable: event.retryable },
+        lastError: {
+          code: event.code,
+          message: event.message,
+          acted: event.acted,
+          retryable: event.retryable,
+          atMs: event.atMs,
+        },
       };
     case "cancelRequested":
       return { ...stage, status, cancel: stage.cancel ?? { by: event.by, why: event.why } };
@@ -107,8 +124,23 @@ export function applyToStage(stage: Stage, event: StageEvent, seq: number): Stag
   }
 }
 
-/** How often a stage may be attempted before it is errored for good. */
+/** How often a plan may be attempted before it is errored for good. */
 export const MAX_ATTEMPTS = 3;
+
+/** How often a stage may be, as its file says; checks have as many of their own. */
+export function attemptsOf(work: Work): number {
+  return work.kind === "plan" ? MAX_ATTEMPTS : work.stage.retry.attempts;
+}
+
+/** Attempts at the stage itself. */
+export function runsOf({ attempt, checks }: Stage): number {
+  return attempt - checks;
+}
+
+/** Can a script be asked whether a lost attempt went? */
+export function isCheckable({ work, checks }: Stage): boolean {
+  return work?.kind === "stage" && work.stage.check.length > 0 && checks < attemptsOf(work);
+}
 
 /** May another attempt be made without asking a person, once one may have acted on the world? */
 export function isRepeatable(work: Work): boolean {
@@ -121,7 +153,12 @@ function environmentOf(work: Work | null): string | null {
 
 export type ClaimRuling =
   /** Append `claimed` with this attempt. */
-  | { readonly kind: "claim"; readonly attempt: number; readonly tookOver: string | null }
+  | {
+      readonly kind: "claim";
+      readonly attempt: number;
+      readonly purpose: Purpose;
+      readonly tookOver: string | null;
+    }
   /** Append `finished` with this outcome: it cannot be run again. */
   | { readonly kind: "give-up"; readonly outcome: "unknown" | "errored" | "cancelled"; readonly message: string }
   /** Another executor is alive and holds it: look again later. */
@@ -139,12 +176,13 @@ export function ruleClaim(stage: Stage, queuedSeq: number, holderHolds: boolean)
   if (stage.status === "queued") {
     // A cancelled stage that nobody claimed is finished by the coordinator.
     if (stage.cancel !== null) return { kind: "stale" };
-    return { kind: "claim", attempt: stage.attempt, tookOver: null };
+    return { kind: "claim", attempt: stage.attempt, purpose: stage.purpose, tookOver: null };
   }
   if (stage.status !== "claimed" && stage.status !== "running") return { kind: "stale" };
   if (holderHolds) return { kind: "held" };
   const lost = `executor ${stage.executor ?? "?"} was lost`;
   if (stage.acted && !isRepeatable(stage.work)) {
+    if (isCheckable(stage)) return { kind: "claim", attempt: stage.attempt + 1, purpose: "check", tookOver: lost };
     return {
       kind: "give-up",
       outcome: "unknown",
@@ -152,14 +190,15 @@ export function ruleClaim(stage: Stage, queuedSeq: number, holderHolds: boolean)
     };
   }
   if (stage.cancel !== null) return { kind: "give-up", outcome: "cancelled", message: stage.cancel.why };
-  if (stage.attempt >= MAX_ATTEMPTS) {
+  const most = attemptsOf(stage.work);
+  if (runsOf(stage) >= most) {
     return {
       kind: "give-up",
       outcome: "errored",
-      message: `${lost}, and this was attempt ${stage.attempt} of ${MAX_ATTEMPTS}`,
+      message: `${lost}, and this was attempt ${runsOf(stage)} of ${most}`,
     };
   }
-  return { kind: "claim", attempt: stage.attempt + 1, tookOver: lost };
+  return { kind: "claim", attempt: stage.attempt + 1, purpose: "run", tookOver: lost };
 }
 
 /** Does the holder of `token` still own the stage? Everything it would report is void otherwise. */

@@ -17,8 +17,9 @@ const SINCE: Readonly<Record<string, number>> = {
   // It may ask for a promotion or a rollback.
   requested: 2,
   superseded: 2,
-  // A stage may have to be ended for being silent.
+  // A stage may have to be ended for being silent, or an attempt be none of the stage but of its check.
   queued: 2,
+  claimed: 2,
   // A lane's message carries the lane, in which there may be what has to be heeded, whatever the event.
   entered: 2,
   withdrawn: 2,

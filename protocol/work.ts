@@ -106,6 +106,8 @@ export const stagePlan = z.object({
     .object({ queueMs: count.nullable(), startMs: count.nullable(), silenceMs: count.nullable() })
     .default({ queueMs: null, startMs: null, silenceMs: null }),
   idempotent: z.boolean(),
+  retry: z.object({ attempts: count.positive(), backoffMs: count }).default({ attempts: 3, backoffMs: 0 }),
+  check: z.array(z.string()).readonly().default([]),
   queue: z.enum(["newest", "every"]),
   approval: approval.nullable().default(null),
 }) satisfies z.ZodType<StagePlan>;

@@ -4,7 +4,16 @@ import { assertNever } from "../../protocol/errors.ts";
 import { type StageEvent, type StageOutcome, stageEvent } from "../../protocol/events.ts";
 import type { StageId } from "../../protocol/ids.ts";
 import { durationText } from "../../protocol/pipeline/duration.ts";
-import { applyToStage, bareResult, isRepeatable, MAX_ATTEMPTS, NO_STAGE, type Stage } from "../../protocol/stage.ts";
+import {
+  applyToStage,
+  attemptsOf,
+  bareResult,
+  isCheckable,
+  isRepeatable,
+  NO_STAGE,
+  runsOf,
+  type Stage,
+} from "../../protocol/stage.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { stageRunSubject } from "../../protocol/subjects.ts";
 import type { Work } from "../../protocol/work.ts";
@@ -34,7 +43,7 @@ export const stageActor: Actor<StageId, Stage, StageEvent, StageCommand> = {
     switch (command.kind) {
       case "queue":
         if (stage.status !== "absent") return nothing();
-        return append({ type: "queued", ...head, pool: command.pool, attempt: 1, work: command.work });
+        return append({ type: "queued", ...head, pool: command.pool, attempt: 1, purpose: "run", work: command.work });
       case "reconsider":
         return reconsider(stage, head);
       case "overdue":
@@ -53,47 +62,72 @@ export const stageActor: Actor<StageId, Stage, StageEvent, StageCommand> = {
 function reconsider(stage: Stage, head: EventHead): Decision<StageEvent> {
   if (stage.status !== "retrying" || stage.work === null || stage.lastError === null) return nothing();
   const { message, acted, retryable } = stage.lastError;
+  const again = { type: "queued", ...head, pool: stage.pool, attempt: stage.attempt + 1, work: stage.work } as const;
   if (acted && !isRepeatable(stage.work)) {
-    return append({
-      type: "finished",
-      ...head,
-      result: bareResult("unknown", `${message}; it may have acted, so it is not repeated by itself`),
-    });
+    if (isCheckable(stage)) return append({ ...again, purpose: "check" });
+    return unknown(message, head);
   }
   if (stage.cancel !== null)
     return append({ type: "finished", ...head, result: bareResult("cancelled", stage.cancel.why) });
-  if (!retryable || stage.attempt >= MAX_ATTEMPTS) {
+  if (!retryable || runsOf(stage) >= attemptsOf(stage.work)) {
     return append({ type: "finished", ...head, result: bareResult("errored", message) });
   }
-  return append({ type: "queued", ...head, pool: stage.pool, attempt: stage.attempt + 1, work: stage.work });
+  const atMs = dueAtMs(stage);
+  if (atMs !== null && atMs > head.atMs) return nothing();
+  return append({ ...again, purpose: "run" });
+}
+
+function unknown(message: string, head: EventHead): Decision<StageEvent> {
+  const why = `${message}; it may have acted, so it is not repeated by itself`;
+  return append({ type: "finished", ...head, result: bareResult("unknown", why) });
+}
+
+/** After an attempt that could not be run: twice as long each time, up to this unless the file asks for more. */
+const MOST_BACKOFF_MS = 10 * 60_000;
+
+function backoffOf(stage: Stage): number {
+  if (stage.work?.kind !== "stage") return 0;
+  const { backoffMs } = stage.work.stage.retry;
+  return Math.min(backoffMs * 2 ** (runsOf(stage) - 1), Math.max(backoffMs, MOST_BACKOFF_MS));
 }
 
 /** When the stage has waited for too long in the state that it is in; null when it may wait on. */
-export function dueAtMs({ status, work, queuedAtMs, claimedAtMs }: Stage): number | null {
+export function dueAtMs(stage: Stage): number | null {
+  const { status, work, queuedAtMs, claimedAtMs, lastError } = stage;
   if (work?.kind !== "stage") return null;
   const { queueMs, startMs } = work.stage.timeouts;
   if (status === "queued" && queueMs !== null) return queuedAtMs + queueMs;
   if (status === "claimed" && startMs !== null && claimedAtMs !== null) return claimedAtMs + startMs;
+  const waitMs = backoffOf(stage);
+  if (status === "retrying" && lastError !== null && waitMs > 0) return lastError.atMs + waitMs;
   return null;
 }
 
 function overdue(stage: Stage, head: EventHead): Decision<StageEvent> {
   const atMs = dueAtMs(stage);
   if (atMs === null || atMs > head.atMs || stage.work?.kind !== "stage") return nothing();
+  if (stage.status === "retrying") return reconsider(stage, head);
   const { queueMs, startMs } = stage.work.stage.timeouts;
   if (stage.status === "queued") {
+    if (stage.acted) return unknown("no executor came to check it", head);
     const why = `no executor took it within ${durationText(queueMs ?? 0)}, its timeout in the queue`;
     return append({ type: "finished", ...head, result: bareResult("timedOut", why) });
   }
-  // Nothing of the script has begun, so that another executor may try.
+  // Nothing of this attempt's script has begun, so that another executor may try.
   return append({
     type: "attemptErrored",
     ...head,
     code: "TOR_START_TIMEOUT",
     message: `executor ${stage.executor ?? "?"} did not begin it within ${durationText(startMs ?? 0)}, its timeout to start`,
-    acted: false,
+    acted: stage.acted,
     retryable: true,
   });
+}
+
+/** An attempt before may have acted, and nobody has found out. */
+function mayHaveActed({ status, acted, work, lastError }: Stage): boolean {
+  if (work === null || isRepeatable(work)) return false;
+  return status === "retrying" ? lastError?.acted === true : acted;
 }
 
 function cancel(stage: Stage, by: string, why: string, head: EventHead): Decision<StageEvent> {
@@ -101,7 +135,8 @@ function cancel(stage: Stage, by: string, why: string, head: EventHead): Decisio
     case "absent":
     case "queued":
     case "retrying":
-      // Nobody holds it, so it can end at once.
+      // Nobody holds it, so it can end at once; but what may have acted is not undone by that.
+      if (mayHaveActed(stage)) return unknown("it was cancelled before it could be checked", head);
       return append({ type: "finished", ...head, result: bareResult("cancelled", why) });
     case "claimed":
     case "running":

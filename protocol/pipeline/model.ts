@@ -62,6 +62,14 @@ export interface Timeouts {
   readonly silenceMs: number | null;
 }
 
+/** Of attempts that could not be run; a script that says no is not asked again. */
+export interface Retry {
+  /** In all. */
+  readonly attempts: number;
+  /** Before the second; doubled before each further one. */
+  readonly backoffMs: number;
+}
+
 export interface StagePlan {
   /** `build`, `build NODE=22`, `stage`, `prod`: unique in the plan. */
   readonly name: string;
@@ -99,6 +107,9 @@ export interface StagePlan {
   readonly timeouts: Timeouts;
   /** May be run again unasked after an attempt was lost half way. A build stage is, unless it would publish. */
   readonly idempotent: boolean;
+  readonly retry: Retry;
+  /** Shell lines that tell whether a lost attempt of an environment went; empty: only a person can. */
+  readonly check: readonly string[];
   /** Of what waits for the environment: the newest goes and the older are superseded, or every one goes. */
   readonly queue: "newest" | "every";
   /** null: nobody has to agree. */

@@ -17,6 +17,7 @@ export type {
   Plan,
   Planned,
   PublishRefs,
+  Retry,
   Source,
   StagePlan,
   Timeouts,

@@ -236,6 +236,22 @@ const matrix = z
     "A build stage for each combination, 256 at most. `include` adds one, or marks one that is there already (`allow_failure`); `exclude` takes away those that have all its values.",
   );
 
+const RETRY = "a number of retries from 0 to 10, or a mapping with `times` or `backoff`";
+interface RetryConfig {
+  readonly times?: number | undefined;
+  readonly backoff?: number | undefined;
+}
+const times = whole("a number of retries from 0 to 10", 0, 10);
+const retry = z
+  .union(
+    [
+      times.transform((given): RetryConfig => ({ times: given })),
+      z.strictObject({ times: times.optional(), backoff: moment.optional() }, { error: RETRY }),
+    ],
+    { error: RETRY },
+  )
+  .describe("How often an attempt that could not be run is repeated (2 unless given), and after how long (at once).");
+
 /** Whom an approval may come from. Until there is sign-in, a team is a name like any other. */
 const person = checked("the name of a person or a team", (text) =>
   text.trim() !== text || text === "" || text.length > 100 || text !== printable(text)
@@ -280,7 +296,10 @@ const environment = z.strictObject(
     approval: approval.optional(),
     secrets: secretNames.optional(),
     queue: z.enum(["newest", "every"], { error: "`newest` or `every`" }).optional(),
-    check: commands.optional(),
+    retry: retry.optional().describe("Over the `retry` of the file, each by itself."),
+    check: commands
+      .optional()
+      .describe("Run when the executor was lost half way: exits with 0 when it went, with 1 when it did not."),
   },
   { error: "a mapping" },
 );
@@ -342,7 +361,7 @@ export const schema = z
         .describe("Of each stage: how long it may run, or several by name. `hard` is 1h unless given."),
       limits: limits.optional(),
       network: network.optional(),
-      retry: whole("a number of retries from 0 to 10", 0, 10).optional(),
+      retry: retry.optional(),
       concurrency: z
         .strictObject({ cancel_superseded: yesOrNo.optional() }, { error: "a mapping" })
         .optional()

@@ -2,13 +2,14 @@ import { orderOf, type Position } from "./environments.ts";
 import { type Finding, wrongKey } from "./finding.ts";
 import { imageOf } from "./image.ts";
 import { type Variant, variantName, variantsOf } from "./matrix.ts";
-import type { Approval, Image, Limits, Phases, PublishRefs, StagePlan } from "./model.ts";
+import type { Approval, Image, Limits, Phases, PublishRefs, Retry, StagePlan } from "./model.ts";
 import type { Parsed } from "./parse.ts";
 import type { Path } from "./problem.ts";
 import type { Config, EnvironmentConfig, ImageConfig } from "./schema.ts";
 
 const HOUR_MS = 3_600_000;
 export const DEFAULT_TIMEOUT_MS = HOUR_MS;
+const DEFAULT_RETRIES = 2;
 const DEFAULT_APPROVAL_MS = 7 * 24 * HOUR_MS;
 export const DEFAULT_LOG_BYTES = 64 * 2 ** 20;
 
@@ -83,6 +84,8 @@ function buildStage(config: Config, variant: Variant, env: Readonly<Record<strin
     ...networkOf(config.network),
     ...timeoutsOf(config, {}),
     idempotent: true,
+    retry: retryOf(config, {}),
+    check: [],
     queue: "newest",
     approval: null,
   };
@@ -117,9 +120,17 @@ function environmentStage(
     ...networkOf(said.network ?? config.network),
     ...timeoutsOf(config, said),
     idempotent: said.idempotent ?? false,
+    retry: retryOf(config, said),
+    check: said.check ?? [],
     queue: said.queue ?? "newest",
     approval: approvalOf(said),
   };
+}
+
+function retryOf(config: Config, said: EnvironmentConfig): Retry {
+  const merged: NonNullable<Config["retry"]> = { ...config.retry, ...said.retry };
+  const { times = DEFAULT_RETRIES, backoff = 0 } = merged;
+  return { attempts: times + 1, backoffMs: backoff };
 }
 
 function approvalOf({ approval }: EnvironmentConfig): Approval | null {

@@ -13,8 +13,6 @@ const NOT_YET: readonly Row[] = [
   { key: "cache", cannot: "keep files from one build to the next" },
   { key: "services", cannot: "start services beside a build" },
   { key: "artifact.ami", cannot: "bake an AMI", always: true },
-  { key: "environments.*.check", cannot: "check an environment after its stage" },
-  { key: "retry", cannot: "be told how often to retry" },
   { key: "notify", cannot: "notify anyone" },
 ];
 

@@ -52,7 +52,12 @@ export async function claimStage(jet: Jet, actors: Mailboxes, id: StageId): Prom
     return loaded.state.status === "queued" ? loaded : null;
   });
   const { attempt } = queued.state;
-  return report(jet, id, { type: "claimed", ...head(), executor: "one", attempt, tookOver: null }, queued.seq);
+  return report(
+    jet,
+    id,
+    { type: "claimed", ...head(), executor: "one", attempt, purpose: "run", tookOver: null },
+    queued.seq,
+  );
 }
 
 export async function finishStage(jet: Jet, id: StageId, token: number, result: Partial<StageResult>): Promise<void> {

@@ -190,10 +190,18 @@ export class Rig implements AsyncDisposable {
   /** Does what a coordinator would: the event, then the command. */
   async queue(work: Work, pool = POOL): Promise<StageId> {
     const id = this.nextId(work.kind === "plan" ? "_plan" : work.stage.name);
-    const queued: StageEvent = { type: "queued", id: randomUUID(), atMs: Date.now(), pool, attempt: 1, work };
+    const queued: StageEvent = {
+      type: "queued",
+      id: randomUUID(),
+      atMs: Date.now(),
+      pool,
+      attempt: 1,
+      purpose: "run",
+      work,
+    };
     const appended = await append(this.jet, RUN.name, stageRunSubject(id), queued, 0);
     if (appended.kind !== "appended") throw new Error("the stage was queued already");
-    await this.command({ ...id, queuedSeq: appended.seq, attempt: 1, work }, pool);
+    await this.command({ ...id, queuedSeq: appended.seq, attempt: 1, purpose: "run", work }, pool);
     return id;
   }
 
@@ -244,12 +252,12 @@ export class Rig implements AsyncDisposable {
     return stage.result;
   }
 
-  async error(id: StageId): Promise<NonNullable<Stage["lastError"]>> {
+  async error(id: StageId, withinMs = 20_000): Promise<NonNullable<Stage["lastError"]>> {
     const stage = await this.stageThat(
       id,
       "errored",
       (one) => one.lastError !== null || one.status === "finished",
-      20_000,
+      withinMs,
     );
     if (stage.lastError === null) throw new Error(`the stage ${stage.result?.outcome}: ${stage.result?.message}`);
     return stage.lastError;

@@ -44,7 +44,7 @@ describe("executors that go away", { concurrency: 4 }, () => {
     // The same hint again, as after a redelivery.
     for (const id of ids) {
       const [queued] = await rig.seqs(id);
-      await rig.command({ ...id, queuedSeq: queued ?? 0, attempt: 1, work }, "race");
+      await rig.command({ ...id, queuedSeq: queued ?? 0, attempt: 1, purpose: "run", work }, "race");
     }
     for (const id of ids) assert.equal((await rig.result(id)).outcome, "passed");
     await until("all commands to be settled", async () => (await rig.commandsLeft("race")) === 0);
@@ -107,6 +107,46 @@ describe("executors that go away", { concurrency: 4 }, () => {
     const result = await rig.result(id, 40_000);
     assert.equal(result.outcome, "unknown");
     assert.equal((await rig.events(id)).filter(({ type }) => type === "claimed").length, 1);
+  });
+
+  for (const [answer, outcome, attempts] of [
+    ["0", "passed", ["run 1", "check 2"]],
+    ["2", "unknown", ["run 1", "check 2"]],
+  ] as const) {
+    test(
+      `a deployment whose executor is lost is checked by the next one: exit ${answer} is ${outcome}`,
+      T,
+      async (t) => {
+        if (!needs(t, NEEDS)) return;
+        const pool = `checked-${answer}`;
+        const stage = { ...begun(["sleep 100"]), name: "prod", environment: "prod", idempotent: false };
+        const id = await rig.queue(await rig.stageWork({ ...stage, check: ["echo looked", `exit ${answer}`] }), pool);
+        await using killed = spawnExecutor(`killed-${pool}`, pool);
+        await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+        killed.kill("SIGKILL");
+        await killed.exited;
+        await using _next = rig.executor(`next-${pool}`, { TOROID_POOL: pool });
+        assert.equal((await rig.result(id, 40_000)).outcome, outcome);
+        const claims = (await rig.events(id)).flatMap((event) =>
+          event.type === "claimed" ? [`${event.purpose} ${event.attempt}`] : [],
+        );
+        assert.deepEqual(claims, attempts);
+        assert.equal((await rig.output(id, 2)).toString(), "looked\n");
+      },
+    );
+  }
+
+  test("a check that says no leaves the attempt errored as one that had not acted", T, async (t) => {
+    if (!needs(t, NEEDS)) return;
+    const stage = { ...begun(["sleep 100"]), name: "prod", environment: "prod", idempotent: false };
+    const id = await rig.queue(await rig.stageWork({ ...stage, check: ["exit 1"] }), "denied");
+    await using killed = spawnExecutor("killed-denied", "denied");
+    await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+    killed.kill("SIGKILL");
+    await killed.exited;
+    await using _next = rig.executor("next-denied", { TOROID_POOL: "denied" });
+    const error = await rig.error(id, 40_000);
+    assert.deepEqual([error.code, error.acted, error.retryable], ["TOR_CHECK_DENIES", false, true]);
   });
 
   test("an executor that was away too long kills its sandbox and reports nothing", T, async (t) => {

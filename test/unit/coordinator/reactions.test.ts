@@ -259,11 +259,11 @@ const WORK = workFor(BUILD);
 const PROD_WORK = workFor(target("prod", ["build"]), { artifact: ARTIFACT });
 
 function stageAfter(work: Work, ...events: readonly StageEvent[]): Stage {
-  const queued: StageEvent = { type: "queued", ...HEAD, pool: "arm", attempt: 1, work };
+  const queued: StageEvent = { type: "queued", ...HEAD, pool: "arm", attempt: 1, purpose: "run", work };
   return [queued, ...events].reduce((stage, event, at) => applyToStage(stage, event, at + 1), NO_STAGE);
 }
 
-const CLAIMED: StageEvent = { type: "claimed", ...HEAD, executor: "one", attempt: 1, tookOver: null };
+const CLAIMED: StageEvent = { type: "claimed", ...HEAD, executor: "one", attempt: 1, purpose: "run", tookOver: null };
 const STARTED: StageEvent = { type: "started", ...HEAD, weak: [] };
 const finished = (changes: Partial<StageResult> = {}): StageEvent => ({
   type: "finished",
@@ -272,9 +272,9 @@ const finished = (changes: Partial<StageResult> = {}): StageEvent => ({
 });
 
 test("a queued stage is dispatched to its pool, with the event that the claim will name", () => {
-  const queued: StageEvent = { type: "queued", ...HEAD, pool: "arm", attempt: 1, work: WORK };
+  const queued: StageEvent = { type: "queued", ...HEAD, pool: "arm", attempt: 1, purpose: "run", work: WORK };
   assert.deepEqual(reactToStage(STAGE_ID, stageAfter(WORK), queued, 1), [
-    { kind: "dispatch", pool: "arm", command: { ...STAGE_ID, queuedSeq: 1, attempt: 1, work: WORK } },
+    { kind: "dispatch", pool: "arm", command: { ...STAGE_ID, queuedSeq: 1, attempt: 1, purpose: "run", work: WORK } },
     { kind: "summarize-stage", id: STAGE_ID },
   ]);
 });
@@ -282,7 +282,7 @@ test("a queued stage is dispatched to its pool, with the event that the claim wi
 test("a stage with timeouts is looked at again when the one of its state is over", () => {
   const timeouts = { queueMs: 60, startMs: 30, silenceMs: null };
   const work = workFor(stagePlan("build", { timeouts }));
-  const queued: StageEvent = { type: "queued", ...HEAD, pool: "arm", attempt: 1, work };
+  const queued: StageEvent = { type: "queued", ...HEAD, pool: "arm", attempt: 1, purpose: "run", work };
   const timersOf = (effects: readonly Effect[]): readonly unknown[] =>
     effects.filter(({ kind }) => kind === "set-timer");
   assert.deepEqual(timersOf(reactToStage(STAGE_ID, stageAfter(work), queued, 1)), [
@@ -304,7 +304,7 @@ test("an executor that was too slow to begin is told at once that the stage is n
 });
 
 test("a stage that is further than queued is not dispatched again", () => {
-  const queued: StageEvent = { type: "queued", ...HEAD, pool: "arm", attempt: 1, work: WORK };
+  const queued: StageEvent = { type: "queued", ...HEAD, pool: "arm", attempt: 1, purpose: "run", work: WORK };
   for (const stage of [stageAfter(WORK, CLAIMED), stageAfter(WORK, CLAIMED, STARTED), stageAfter(WORK, finished())]) {
     assert.deepEqual(all(reactToStage(STAGE_ID, stage, queued, 1)), ["summarize-stage"]);
   }

@@ -65,6 +65,8 @@ export function stagePlan(name: string, changes: Partial<StagePlan> = {}): Stage
     timeoutMs: 60_000,
     timeouts: { queueMs: null, startMs: null, silenceMs: null },
     idempotent: true,
+    retry: { attempts: 3, backoffMs: 0 },
+    check: [],
     queue: "newest",
     approval: null,
     ...changes,

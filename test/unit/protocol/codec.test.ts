@@ -57,7 +57,14 @@ test("events and commands come back through their schemas", () => {
   assert.deepEqual(decode(buildEvent, encode(created)), created);
   const planned = { type: "planned", ...head, source: source(), plan } as const;
   assert.deepEqual(decode(buildEvent, encode(planned)), planned);
-  const queued = { type: "queued", ...head, pool: "default", attempt: 1, work: workFor(stagePlan("build")) } as const;
+  const queued = {
+    type: "queued",
+    ...head,
+    pool: "default",
+    attempt: 1,
+    purpose: "run",
+    work: workFor(stagePlan("build")),
+  } as const;
   assert.deepEqual(decode(stageEvent, encode(queued)), queued);
   const hint = {
     repository: "acme/api",
@@ -66,6 +73,7 @@ test("events and commands come back through their schemas", () => {
     round: 1,
     queuedSeq: 9,
     attempt: 1,
+    purpose: "run",
     work: queued.work,
   };
   assert.deepEqual(decode(command, encode(hint)), hint);

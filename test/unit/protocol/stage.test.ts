@@ -29,6 +29,7 @@ const queued = (work: Work, attempt = 1): StageEvent => ({
   atMs: 10,
   pool: "arm",
   attempt,
+  purpose: "run",
   work,
 });
 const claimed = (attempt = 1, executor = "one"): StageEvent => ({
@@ -37,6 +38,7 @@ const claimed = (attempt = 1, executor = "one"): StageEvent => ({
   atMs: 20,
   executor,
   attempt,
+  purpose: "run",
   tookOver: null,
 });
 const started: StageEvent = { type: "started", id: "s", atMs: 30, weak: ["cgroup"] };
@@ -103,6 +105,7 @@ test("an errored attempt keeps its reason, and nobody holds the stage then", () 
     message: "the disk is full",
     acted: false,
     retryable: true,
+    atMs: 50,
   });
   assert.ok(!holds(stage, 2));
   const again = applyToStage(stage, queued(BUILD, 2), 4);
@@ -157,13 +160,13 @@ const CASES: readonly Case[] = [
   {
     title: "a fresh stage is claimed",
     stage: after(queued(BUILD)),
-    ruling: { kind: "claim", attempt: 1, tookOver: null },
+    ruling: { kind: "claim", attempt: 1, purpose: "run", tookOver: null },
   },
   {
     title: "a stage that was queued again is claimed for the attempt it was queued for",
     stage: after(queued(BUILD), claimed(), errored, queued(BUILD, 2)),
     queuedSeq: 4,
-    ruling: { kind: "claim", attempt: 2, tookOver: null },
+    ruling: { kind: "claim", attempt: 2, purpose: "run", tookOver: null },
   },
   {
     title: "a command of an earlier attempt is stale",
@@ -197,12 +200,12 @@ const CASES: readonly Case[] = [
   {
     title: "a stage lost before it started is taken over",
     stage: after(queued(PROD), claimed()),
-    ruling: { kind: "claim", attempt: 2, tookOver: LOST },
+    ruling: { kind: "claim", attempt: 2, purpose: "run", tookOver: LOST },
   },
   {
     title: "a build stage lost while it ran is taken over",
     stage: after(queued(BUILD), claimed(), started),
-    ruling: { kind: "claim", attempt: 2, tookOver: LOST },
+    ruling: { kind: "claim", attempt: 2, purpose: "run", tookOver: LOST },
   },
   {
     title: "an environment lost while it ran is not repeated: nobody knows what it did",
@@ -217,12 +220,12 @@ const CASES: readonly Case[] = [
   {
     title: "an idempotent environment lost while it ran is taken over",
     stage: after(queued(IDEMPOTENT_PROD), claimed(), started),
-    ruling: { kind: "claim", attempt: 2, tookOver: LOST },
+    ruling: { kind: "claim", attempt: 2, purpose: "run", tookOver: LOST },
   },
   {
     title: "a plan lost is made again",
     stage: after(queued(PLAN), claimed()),
-    ruling: { kind: "claim", attempt: 2, tookOver: LOST },
+    ruling: { kind: "claim", attempt: 2, purpose: "run", tookOver: LOST },
   },
   {
     title: "a stage lost at its last attempt is errored",

@@ -38,7 +38,7 @@ class Log {
 }
 
 const EVENTS: Readonly<Record<string, StageEvent>> = {
-  claimed: { type: "claimed", ...HEAD, executor: "one", attempt: 1, tookOver: null },
+  claimed: { type: "claimed", ...HEAD, executor: "one", attempt: 1, purpose: "run", tookOver: null },
   started: { type: "started", ...HEAD, weak: [] },
   publishing: { type: "publishing", ...HEAD },
   errored: { type: "attemptErrored", ...HEAD, code: "TOR_DISK_FULL", message: "full", acted: false, retryable: true },
@@ -153,8 +153,8 @@ test("whatever happens in whatever order, a stage has at most one end, and nothi
         else if (step === "claim" || step === "lose") {
           const ruling = ruleClaim(log.state, queuedSeq, step === "claim");
           if (ruling.kind === "claim") {
-            const { tookOver } = ruling;
-            log.append({ type: "claimed", ...HEAD, executor: "two", attempt: ruling.attempt, tookOver }, at);
+            const { purpose, tookOver } = ruling;
+            log.append({ type: "claimed", ...HEAD, executor: "two", attempt: ruling.attempt, purpose, tookOver }, at);
           } else if (ruling.kind === "give-up") {
             log.append({ type: "finished", ...HEAD, result: bareResult(ruling.outcome, ruling.message) }, at);
           }

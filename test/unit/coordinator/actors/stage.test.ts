@@ -27,7 +27,7 @@ function claimed(work: Work = BUILD) {
 }
 
 function claim(stage: ReturnType<typeof queued>, attempt: number): void {
-  stage.happen({ type: "claimed", id: "c", atMs: 0, executor: "one", attempt, tookOver: null });
+  stage.happen({ type: "claimed", id: "c", atMs: 0, executor: "one", attempt, purpose: "run", tookOver: null });
 }
 
 function errored(changes: Partial<Extract<StageEvent, { type: "attemptErrored" }>> = {}): StageEvent {

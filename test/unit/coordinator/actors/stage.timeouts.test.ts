@@ -21,7 +21,15 @@ function after(...events: readonly StageEvent[]) {
   return stage;
 }
 
-const claimed: StageEvent = { type: "claimed", id: "c", atMs: 5_000, executor: "one", attempt: 1, tookOver: null };
+const claimed: StageEvent = {
+  type: "claimed",
+  id: "c",
+  atMs: 5_000,
+  executor: "one",
+  attempt: 1,
+  purpose: "run",
+  tookOver: null,
+};
 const started: StageEvent = { type: "started", id: "s", atMs: 6_000, weak: [] };
 const errored: StageEvent = {
   type: "attemptErrored",

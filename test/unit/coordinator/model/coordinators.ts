@@ -125,9 +125,9 @@ function done(model: Model, world: World, reaction: Reaction): Step {
     case "tell":
       return tellNext(model, world, { first, rest, decided: reaction.decided }, go);
     case "dispatch": {
-      const { repository, number, stage, round, queuedSeq, attempt } = first.command;
+      const { repository, number, stage, round, queuedSeq, attempt, purpose } = first.command;
       const id = { repository, number, stage, round };
-      const message: Message = memory.one({ id, queuedSeq, attempt, isFirst: true });
+      const message: Message = memory.one({ id, queuedSeq, attempt, purpose, isFirst: true });
       const next = go({ ...world, messages: [...world.messages, message] }, rest);
       return { says: () => `a coordinator sends the command for ${formatStage(id)}`, next };
     }

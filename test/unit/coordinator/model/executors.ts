@@ -2,7 +2,7 @@
  * Steps of executors: take, claim, start, run, report, each a step of its own, with death and seeming death between any
  * two. One that seems dead works on, and says what it has to say as late as it likes.
  */
-import type { StageEvent } from "../../../../protocol/events.ts";
+import type { Purpose, StageEvent } from "../../../../protocol/events.ts";
 import { formatStage } from "../../../../protocol/ids.ts";
 import { bareResult, holds, ruleClaim } from "../../../../protocol/stage.ts";
 import { HEAD, laneStarted, newLaneLog, newStageLog, type StageLog, scriptBegan } from "./logs.ts";
@@ -123,14 +123,14 @@ class At {
   /** As `executor/claim.ts`. */
   #rule(): Step {
     const { message } = this.#held;
-    const claim = (attempt: number, tookOver: string | null): StageEvent => {
-      return { type: "claimed", ...HEAD, executor: this.#executor.name, attempt, tookOver };
+    const claim = (attempt: number, purpose: Purpose, tookOver: string | null): StageEvent => {
+      return { type: "claimed", ...HEAD, executor: this.#executor.name, attempt, purpose, tookOver };
     };
     const saying = (event: StageEvent, after: number): Step => ({
       says: () => `${this.#name} decides to append ${event.type}`,
       next: this.#with({ phase: "claiming", saying: event, after }),
     });
-    if (message.isFirst) return saying(claim(message.attempt, null), message.queuedSeq);
+    if (message.isFirst) return saying(claim(message.attempt, message.purpose, null), message.queuedSeq);
     const { state, seq } = this.#log;
     const ruling = ruleClaim(state, message.queuedSeq, this.#isHeld());
     switch (ruling.kind) {
@@ -139,7 +139,7 @@ class At {
       case "held":
         return { says: () => `${this.#name}: another one holds it`, next: this.#free(this.#world) };
       case "claim":
-        return saying(claim(ruling.attempt, ruling.tookOver), seq);
+        return saying(claim(ruling.attempt, ruling.purpose, ruling.tookOver), seq);
       case "give-up":
         return saying({ type: "finished", ...HEAD, result: bareResult(ruling.outcome, ruling.message) }, seq);
     }

@@ -1,7 +1,7 @@
 /** One state of the model's world, as data, and the small steps it is changed by. */
 
 import type { Effect } from "../../../../coordinator/reactions.ts";
-import type { StageEvent } from "../../../../protocol/events.ts";
+import type { Purpose, StageEvent } from "../../../../protocol/events.ts";
 import type { StageId } from "../../../../protocol/ids.ts";
 import type { Plan } from "../../../../protocol/pipeline/plan.ts";
 import { appended, type Log, type LogEvent, type Told } from "./logs.ts";
@@ -33,6 +33,7 @@ export interface Message {
   readonly id: StageId;
   readonly queuedSeq: number;
   readonly attempt: number;
+  readonly purpose: Purpose;
   readonly isFirst: boolean;
 }
 

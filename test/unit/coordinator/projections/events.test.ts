@@ -58,14 +58,18 @@ for (const [event, expected] of OF_BUILDS) {
 
 const STAGE: Stage = applyToStage(
   NO_STAGE,
-  { type: "queued", ...HEAD, pool: "arm", attempt: 1, work: workFor(target("prod", [])) },
+  { type: "queued", ...HEAD, pool: "arm", attempt: 1, purpose: "run", work: workFor(target("prod", [])) },
   1,
 );
 const CLAIMED = { type: "claimed", ...HEAD, executor: "one", attempt: 2 } as const;
 
 const OF_STAGES: readonly (readonly [string, StageEvent, readonly string[]])[] = [
-  ["claimed", { ...CLAIMED, tookOver: null }, ["4.prod.stage.claimed"]],
-  ["taken over", { ...CLAIMED, tookOver: "executor two was lost" }, ["4.prod.stage.fenced", "4.prod.stage.claimed"]],
+  ["claimed", { ...CLAIMED, purpose: "run", tookOver: null }, ["4.prod.stage.claimed"]],
+  [
+    "taken over",
+    { ...CLAIMED, purpose: "run", tookOver: "executor two was lost" },
+    ["4.prod.stage.fenced", "4.prod.stage.claimed"],
+  ],
   ["started", { type: "started", ...HEAD, weak: [] }, ["4.prod.taskrun.started"]],
   ["publishing", { type: "publishing", ...HEAD }, []],
   ["finished", { type: "finished", ...HEAD, result: bareResult("passed", "") }, ["4.prod.taskrun.finished"]],
@@ -151,7 +155,7 @@ for (const [what, event, expected] of OF_LANES) {
 }
 
 test("an event that comes twice is told under the same ids, and two of one event under two", () => {
-  const event: StageEvent = { ...CLAIMED, tookOver: "executor two was lost" };
+  const event: StageEvent = { ...CLAIMED, purpose: "run", tookOver: "executor two was lost" };
   const ids = tellOfStage({ ...BUILD, stage: "prod", round: 1 }, STAGE, event).map((told) => told.event.id);
   assert.deepEqual(ids, ["e1-fenced", "e1"]);
 });

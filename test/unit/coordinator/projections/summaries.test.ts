@@ -43,8 +43,8 @@ function buildVersions(): readonly Version<Build>[] {
 function stageVersions(work = workFor(BUILD), outcome: "passed" | "failed" = "passed"): readonly Version<Stage>[] {
   const result = { ...bareResult(outcome, "said no"), exitCode: 1, phase: "script", logBytes: 9, outputs: { A: "1" } };
   const events: readonly StageEvent[] = [
-    { type: "queued", ...HEAD, pool: "default", attempt: 1, work },
-    { type: "claimed", ...HEAD, executor: "one", attempt: 1, tookOver: null },
+    { type: "queued", ...HEAD, pool: "default", attempt: 1, purpose: "run", work },
+    { type: "claimed", ...HEAD, executor: "one", attempt: 1, purpose: "run", tookOver: null },
     { type: "started", ...HEAD, weak: ["image-host"] },
     { type: "finished", ...HEAD, result },
   ];

@@ -24,6 +24,8 @@ export interface ScriptRun {
   readonly id: StageId;
   readonly token: number;
   readonly environment: string | null;
+  /** Whether it did what it was to do, however it was reported. */
+  readonly went: boolean;
 }
 
 interface Executor {
@@ -93,7 +95,9 @@ export class Executors {
       this.#store.commands.push(command);
     }
     await this.#scheduler.turn(life);
-    await (command.work.kind === "plan" ? this.#makePlan(life, command, token) : this.#runStage(life, command, token));
+    if (command.work.kind === "plan") await this.#makePlan(life, command, token);
+    else if (this.#read(command).stage.purpose === "check") await this.#check(life, command, token);
+    else await this.#runStage(life, command, token);
     executor.tokens.delete(token);
   }
 
@@ -127,8 +131,8 @@ export class Executors {
           break;
         }
         case "claim": {
-          const { attempt, tookOver } = ruling;
-          const event = { type: "claimed", ...this.#store.head(), executor: life.name, attempt, tookOver };
+          const { attempt, purpose, tookOver } = ruling;
+          const event = { type: "claimed", ...this.#store.head(), executor: life.name, attempt, purpose, tookOver };
           const token = this.#append(command, event, seq);
           if (token === null) break;
           tokens.add(token);
@@ -168,9 +172,29 @@ export class Executors {
       weak: [],
     }));
     if (!started || work.kind !== "stage") return;
-    this.scripts.push({ id: command, token, environment: work.stage.environment });
+    const went = this.#random.chance(0.5);
+    this.scripts.push({ id: command, token, environment: work.stage.environment, went });
     await this.#scheduler.turn(life);
     await this.#conclude(life, command, token, this.#resultOf(command, work), true);
+  }
+
+  /** As `executor/check.ts`: looks at the world, and is told to be unsure at times. */
+  async #check(life: Life, command: Command, token: number): Promise<void> {
+    const head = (): { readonly id: string; readonly atMs: number } => this.#store.head();
+    if (!(await this.#report(life, command, token, () => ({ type: "started", ...head(), weak: [] })))) return;
+    await this.#scheduler.turn(life);
+    const name = formatStage(command);
+    const went = this.scripts.some((one) => formatStage(one.id) === name && one.went);
+    if (this.#random.chance(this.#trouble.attemptErrors)) {
+      const result = bareResult("unknown", "it cannot tell");
+      await this.#report(life, command, token, () => ({ type: "finished", ...head(), result }));
+    } else if (went) {
+      const result = bareResult("passed", "it went");
+      await this.#report(life, command, token, () => ({ type: "finished", ...head(), result }));
+    } else {
+      const because = { code: "TOR_CHECK_DENIES", message: "it did not go", acted: false, retryable: true };
+      await this.#report(life, command, token, () => ({ type: "attemptErrored", ...head(), ...because }));
+    }
   }
 
   async #conclude(life: Life, id: StageId, token: number, result: StageResult, acted: boolean): Promise<void> {

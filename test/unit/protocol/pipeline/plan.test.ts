@@ -46,6 +46,8 @@ test("the smallest library is one build stage with every default filled in", () 
         timeoutMs: 3_600_000,
         timeouts: { queueMs: null, startMs: null, silenceMs: null },
         idempotent: true,
+        retry: { attempts: 3, backoffMs: 0 },
+        check: [],
         queue: "newest",
         approval: null,
       },

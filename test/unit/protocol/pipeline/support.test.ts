@@ -10,8 +10,6 @@ const ASKS: Readonly<Record<string, string>> = {
   cache: "cache: [node_modules]",
   services: "services: [postgres]",
   "artifact.ami": "artifact: { ami: {} }",
-  "environments.prod.check": "environments: { prod: { run: ./deploy, check: ./smoke } }",
-  retry: "retry: 2",
   notify: "notify: { slack: '#ci' }",
   "image.packer": "image: { packer: .packer }",
   "image.oci": "image: { oci: docker.io/library/node:22 }",
