@@ -54,8 +54,7 @@ static bool read_whole(int client, char *into, size_t length, uint64_t until) {
   return true;
 }
 
-/* u32, little-endian, how many bytes follow; then words, each ended by NUL. */
-static int read_request(int client, struct list *words, struct sentence *why) {
+int read_request(int client, struct list *words, struct sentence *why) {
   static char text[MAX_REQUEST_BYTES]; /* a process serves one request */
   uint64_t until = now_us() + REQUEST_PATIENCE_MS * 1000ull;
   unsigned char head[4];

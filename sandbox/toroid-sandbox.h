@@ -634,6 +634,9 @@ struct serve {
   size_t command_line_bytes;
 };
 
+/* u32, little-endian, how many bytes follow; then words, each ended by NUL, and one at least. They live until the next
+ * request is read: a process serves one. */
+int read_request(int client, struct list *words, struct sentence *why);
 /* One request, in a process of its own; answers its exit code. */
 int client_serve(const struct serve *serve, int client);
 /* Gives the client all below `dir` that a build's uids own, so that it can read and remove it. Answers how many things
