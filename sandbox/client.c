@@ -103,21 +103,30 @@ static int open_image(const struct serve *serve, struct plan *plan, size_t at, s
   return 0;
 }
 
-/* Somebody has to read already, or a run would wait for it. Becomes stdout and stderr. */
-static int open_output(const struct serve *serve, const char *path, struct sentence *why) {
+/* A named pipe of the client's that somebody reads already, or we would wait for it. */
+static int open_pipe(const struct serve *serve, const char *path, struct sentence *why) {
   char again[40];
   struct stat status;
-  int found = path == NULL ? open("/dev/null", O_PATH | O_CLOEXEC) : shares_open(&serve->shares, path, O_PATH);
-  if (found < 0) return refuse(why, "--output %.300s: %s", path == NULL ? "" : path, shares_why_not(errno));
-  if (path != NULL && (!is_clients(serve, found, &status) || !S_ISFIFO(status.st_mode)))
-    return refuse(why, "--output %.300s: it is no named pipe of the client's", path);
+  int found = shares_open(&serve->shares, path, O_PATH);
+  if (found < 0) return refuse(why, "%.300s: %s", path, shares_why_not(errno));
+  bool is_pipe = is_clients(serve, found, &status) && S_ISFIFO(status.st_mode);
   snprintf(again, sizeof again, "/proc/self/fd/%d", found);
-  int fd = open(again, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-  if (fd < 0) return refuse(why, "--output %.300s: %s", path, errno == ENXIO ? "nobody reads it" : strerror(errno));
-  if (fcntl(fd, F_SETFL, 0) != 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
-    return refuse(why, "--output: %s", strerror(errno));
-  close(fd);
+  int fd = is_pipe ? open(again, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) : -1, error = errno;
   close(found);
+  if (!is_pipe) return refuse(why, "%.300s: it is no named pipe of the client's", path);
+  if (fd < 0) return refuse(why, "%.300s: %s", path, error == ENXIO ? "nobody reads it" : strerror(error));
+  if (fcntl(fd, F_SETFL, 0) == 0) return fd;
+  close(fd);
+  return refuse(why, "%.300s: %s", path, strerror(errno));
+}
+
+/* Becomes stdout and stderr. */
+static int open_output(const struct serve *serve, const char *path, struct sentence *why) {
+  struct sentence reason = {""};
+  int fd = path == NULL ? open("/dev/null", O_WRONLY | O_CLOEXEC) : open_pipe(serve, path, &reason);
+  if (fd < 0) return refuse(why, "--output %s", path == NULL ? strerror(errno) : reason.text);
+  if (dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0) return refuse(why, "--output: %s", strerror(errno));
+  close(fd);
   return 0;
 }
 
@@ -242,6 +251,32 @@ static int do_unpack_layer(const struct serve *serve, int client, struct list *w
   return answer_unpacked(serve, client, words, true);
 }
 
+static int do_export(const struct serve *serve, int client, struct list *words) {
+  struct export_plan plan = {.max_bytes = DEFAULT_ARCHIVE_BYTES, .max_files = DEFAULT_ARCHIVE_FILES};
+  struct export_report report = {0};
+  struct failure failure = {0};
+  struct sentence why = {""};
+  struct json json;
+  if (!is_name(words->at[0])) {
+    refuse(&why, "export: %.100s is no name of a scratch", words->at[0]);
+    return answer_refused(client, why.text);
+  }
+  int stream = open_pipe(serve, words->at[1], &why);
+  if (stream < 0) return answer_refused(client, why.text);
+  char *scratch = joined(serve->state, words->at[0]);
+  if (scratch == NULL) return answer_refused(client, "there is no memory");
+  int result = export_scratch(&plan, scratch, stream, client, &report, &failure);
+  free(scratch);
+  if (result != 0) return answer_failed(client, &failure);
+  json_begin(&json);
+  json_string(&json, "event", "done");
+  json_number(&json, "files", report.files);
+  json_number(&json, "bytes", report.bytes);
+  json_number(&json, "leftOut", report.devices + report.sockets + report.names);
+  json_send(&json, client);
+  return 0;
+}
+
 static int do_gc(const struct serve *serve, int client, struct list *words) {
   (void)words;
   struct failure failure = {0};
@@ -268,6 +303,7 @@ static const struct {
     {"discard", "discard NAME", 1, do_discard},
     {"unpack", "unpack PATH NAME", 2, do_unpack},
     {"unpack-layer", "unpack-layer PATH NAME", 2, do_unpack_layer},
+    {"export", "export NAME PIPE", 2, do_export},
     {"gc", "gc", 0, do_gc},
     {"hello", "hello", 0, do_hello},
 };
