@@ -54,6 +54,8 @@ void end_everything(struct run *run) {
     cgroup_kill(&run->cgroup);
     (void)sys_pidfd_kill(run->init_fd, SIGKILL);
     reap_init(run);
+    /* it gave up waiting for us, and with it went all others as by KILL */
+    if (run->reason == REASON_TIMEOUT && WIFEXITED(run->init_status)) run->init_status = SIGKILL;
     bool unexplained = !run->has_status && run->reason == REASON_NONE && WIFEXITED(run->init_status);
     if (unexplained && run->failure.step[0] == '\0') (void)lost_init(run, "init");
   }

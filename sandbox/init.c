@@ -1,5 +1,6 @@
 /* Pid 1 of the sandbox: starts the command, reaps what is left to it, passes the end on. It decides nothing:
- * time and limits are the supervisor's, out of reach of whatever runs in here. */
+ * time and limits are the supervisor's, out of reach of whatever runs in here. Only a supervisor that is long past its
+ * time, because somebody has stopped it, is not waited for. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -117,6 +118,18 @@ static void tell_all_to_end(void) {
   kill(-1, SIGCONT); /* a stopped process cannot obey */
 }
 
+enum { LATE_MS = 5000 };
+
+/* When the supervisor has missed every moment at which it would have ended us. */
+static uint64_t too_late(const struct plan *plan) {
+  return plan->wall_ms == 0 ? UINT64_MAX : now_us() + (plan->wall_ms + plan->grace_ms + LATE_MS) * 1000;
+}
+
+static int poll_until(uint64_t moment) {
+  uint64_t now = now_us(), ms = moment > now ? (moment - now) / 1000 + 1 : 0;
+  return moment == UINT64_MAX ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
 void init_main(struct inside *inside) {
   sigset_t children;
   sigemptyset(&children);
@@ -135,8 +148,10 @@ void init_main(struct inside *inside) {
   for (int fd = 0; fd < 3; fd++) close(fd); /* the caller sees the end of the output when the build is gone */
   struct pollfd wait[] = {{.fd = inside->supervisor, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
   bool running = true;
+  const uint64_t late = too_late(inside->plan);
   for (;;) {
-    if (poll(wait, 2, -1) < 0 && errno != EINTR) _exit(EXIT_OURS);
+    if (poll(wait, 2, poll_until(late)) < 0 && errno != EINTR) _exit(EXIT_OURS);
+    if (now_us() >= late) _exit(EXIT_OURS); /* and all others with us */
     if (wait[0].revents != 0) {
       struct message message;
       size_t count = 0;

@@ -250,6 +250,8 @@ static void hear_init(struct run *run) {
   size_t count = run->plan.pty ? 1 : 0;
   if (message_receive(run->socket, &message, &fd, &count) != 1) {
     run->over = true; /* pid 1 is dead: the wait status tells more */
+    if (run->plan.wall_ms != 0 && now_us() >= run->began + run->plan.wall_ms * 1000)
+      begin_end(run, REASON_TIMEOUT, true);
     return;
   }
   switch (message.kind) {

@@ -17,6 +17,7 @@
 #include <net/route.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,17 +68,20 @@ CALL(unshare_ipc, SYS_unshare, 0x08000000)
 CALL(unshare_uts, SYS_unshare, 0x04000000)
 CALL(unshare_cgroup, SYS_unshare, 0x02000000)
 CALL(unshare_time, SYS_unshare, 0x00000080)
-static long clone_user(void) {
-  long pid = syscall(SYS_clone, 0x10000000 | SIGCHLD, 0, 0, 0, 0);
+static long clone_with(unsigned long flags) {
+  long pid = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
   if (pid == 0) _exit(0);
   return pid;
 }
+static long clone_user(void) { return clone_with(0x10000000); }
+static long clone_mount(void) { return clone_with(0x00020000); }
+static long clone_pid(void) { return clone_with(0x20000000); }
+static long clone_net(void) { return clone_with(0x40000000); }
+static long clone_ipc(void) { return clone_with(0x08000000); }
+static long clone_uts(void) { return clone_with(0x04000000); }
+static long clone_cgroup(void) { return clone_with(0x02000000); }
 /* the kernel takes the low 32 bits of the flags, so a filter must as well */
-static long clone_user_high_bits(void) {
-  long pid = syscall(SYS_clone, 0x100000000 | 0x10000000 | SIGCHLD, 0, 0, 0, 0);
-  if (pid == 0) _exit(0);
-  return pid;
-}
+static long clone_user_high_bits(void) { return clone_with(0x100000000 | 0x10000000); }
 static long clone_three(void) {
   struct clone_args args = {.flags = 0x10000000, .exit_signal = SIGCHLD};
   long pid = syscall(SYS_clone3, &args, sizeof args);
@@ -88,6 +92,10 @@ static long enter_namespace(void) {
   int fd = open("/proc/self/ns/uts", O_RDONLY);
   return fd < 0 ? -1 : syscall(SYS_setns, fd, 0);
 }
+static long enter_by_process(void) {
+  int init = (int)syscall(SYS_pidfd_open, 1, 0);
+  return init < 0 ? -1 : syscall(SYS_setns, init, 0x10000000 | 0x00020000);
+}
 
 /* ---- devices, whiteouts, handles ---- */
 CALL(node_char, SYS_mknodat, AT_FDCWD, "/tmp/node", S_IFCHR | 0600, makedev(1, 1))
@@ -97,6 +105,12 @@ static long rename_whiteout(void) {
   close(open("/tmp/from", O_CREAT | O_WRONLY, 0600));
   return syscall(SYS_renameat2, AT_FDCWD, "/tmp/from", AT_FDCWD, "/tmp/to", 4);
 }
+CALL(node_in_root, SYS_mknodat, AT_FDCWD, "/etc/gone", S_IFCHR, makedev(0, 0))
+static long rename_in_root(void) {
+  close(open("/from", O_CREAT | O_WRONLY, 0600));
+  return syscall(SYS_renameat2, AT_FDCWD, "/from", AT_FDCWD, "/to", 4);
+}
+static long xattr_origin(void) { return setxattr("/etc", "trusted.overlay.origin", "x", 1, 0); }
 static long xattr_trusted(void) { return setxattr("/etc", "trusted.overlay.opaque", "y", 1, 0); }
 static long handle(void) {
   struct {
@@ -347,6 +361,10 @@ static long host_socket(void) {
 static long host_fifo(void) { return open("/host.fifo", O_WRONLY | O_NONBLOCK); }
 static long host_device(void) { return open("/host.device", O_RDONLY); }
 static long null_device(void) { return open("/dev/null", O_RDWR); } /* the one that works */
+static long null_is_null(void) { /* so is this */
+  struct stat null;
+  return stat("/dev/null", &null) == 0 && S_ISCHR(null.st_mode) && null.st_rdev == makedev(1, 3) ? 0 : -1;
+}
 
 /* ---- setuid: run as a user who is not root, from a file of root's with that bit ---- */
 static long become_root(void) {
@@ -394,6 +412,21 @@ PEEK(device_memory, "/dev/mem")
 PEEK(device_messages, "/dev/kmsg")
 PEEK(device_disk, "/dev/sda")
 PEEK(page_counts, "/proc/kpagecount")
+PEEK(kernel_timers, "/proc/timer_list")
+/* May be opened, and there is nothing in it: our word for that is ENODATA. */
+static long peek_in(const char *path) {
+  char byte;
+  int fd = open(path, O_RDONLY);
+  if (fd < 0) return -1;
+  errno = ENODATA;
+  return read(fd, &byte, 1) > 0 ? 0 : -1;
+}
+static long kernel_symbols(void) { return peek_in("/proc/kallsyms"); }
+static long kernel_keys(void) { return peek_in("/proc/keys"); }
+static long init_descriptor(void) {
+  int init = (int)syscall(SYS_pidfd_open, 1, 0);
+  return init < 0 ? -1 : syscall(438 /* pidfd_getfd */, init, 3, 0);
+}
 static long init_memory(void) {
   struct iovec {
     void *at;
@@ -433,6 +466,24 @@ static long forks(void) {
   }
   return 0;
 }
+/* For ever, in all of them; how many there may be is for the caller to limit. Says `full` when that is reached. */
+static long storm(void) {
+  pid_t first = getpid();
+  bool said = false;
+  for (int number = 1; number < 65; number++) signal(number, SIG_IGN);
+  for (;;) {
+    if (fork() >= 0 || said || getpid() != first) continue;
+    said = true;
+    puts("full");
+  }
+}
+static long zombies_kept(void) {
+  for (int i = 0; i < 300; i++) {
+    if (fork() == 0) _exit(0);
+  }
+  puts("up");
+  return pause();
+}
 static long zombies(void) {
   for (int i = 0; i < 200; i++) {
     if (fork() == 0) {
@@ -453,7 +504,10 @@ static const struct {
     ATTEMPT(fs_pick), ATTEMPT(tree_open), ATTEMPT(mount_move), ATTEMPT(mount_attributes), ATTEMPT(pivot),
     ATTEMPT(swap_on), ATTEMPT(quota), ATTEMPT(unshare_user), ATTEMPT(unshare_mount), ATTEMPT(unshare_pid),
     ATTEMPT(unshare_net), ATTEMPT(unshare_ipc), ATTEMPT(unshare_uts), ATTEMPT(unshare_cgroup), ATTEMPT(unshare_time),
-    ATTEMPT(clone_user), ATTEMPT(clone_user_high_bits), ATTEMPT(clone_three), ATTEMPT(enter_namespace),
+    ATTEMPT(clone_user), ATTEMPT(clone_mount), ATTEMPT(clone_pid), ATTEMPT(clone_net), ATTEMPT(clone_ipc),
+    ATTEMPT(clone_uts), ATTEMPT(clone_cgroup), ATTEMPT(enter_by_process), ATTEMPT(node_in_root), ATTEMPT(rename_in_root),
+    ATTEMPT(xattr_origin), ATTEMPT(kernel_timers), ATTEMPT(kernel_symbols), ATTEMPT(kernel_keys), ATTEMPT(init_descriptor),
+    ATTEMPT(storm), ATTEMPT(zombies_kept), ATTEMPT(clone_user_high_bits), ATTEMPT(clone_three), ATTEMPT(enter_namespace),
     ATTEMPT(node_char), ATTEMPT(node_block), ATTEMPT(node_whiteout), ATTEMPT(rename_whiteout), ATTEMPT(xattr_trusted),
     ATTEMPT(handle), ATTEMPT(knob_sysrq), ATTEMPT(knob_core_pattern), ATTEMPT(knob_modprobe), ATTEMPT(knob_sysrq_mask),
     ATTEMPT(knob_hostname), ATTEMPT(knob_forward), ATTEMPT(knob_drop_caches), ATTEMPT(knob_binfmt),
@@ -477,7 +531,7 @@ static const struct {
     ATTEMPT(listen_inet), ATTEMPT(listen_abstract), ATTEMPT(leave_connections),
     ATTEMPT(leave_neighbours), ATTEMPT(loopback_four), ATTEMPT(loopback_six),
     ATTEMPT(socket_high_bits), ATTEMPT(host_socket), ATTEMPT(host_fifo), ATTEMPT(host_device),
-    ATTEMPT(null_device), ATTEMPT(become_root), ATTEMPT(tty_push), ATTEMPT(tty_push_high_bits), ATTEMPT(tty_linux),
+    ATTEMPT(null_device), ATTEMPT(null_is_null), ATTEMPT(become_root), ATTEMPT(tty_push), ATTEMPT(tty_push_high_bits), ATTEMPT(tty_linux),
     ATTEMPT(tty_linux_high_bits), ATTEMPT(tty_discipline), ATTEMPT(tty_size), ATTEMPT(tty_of_the_caller),
     ATTEMPT(trace_init), ATTEMPT(seize_init), ATTEMPT(init_environ), ATTEMPT(init_mem), ATTEMPT(init_maps),
     ATTEMPT(init_exe), ATTEMPT(init_fds), ATTEMPT(init_root), ATTEMPT(init_cwd), ATTEMPT(init_stack),
