@@ -10,6 +10,7 @@ import { pause } from "./commands/pause.ts";
 import { promote } from "./commands/promote.ts";
 import { release } from "./commands/release.ts";
 import { resume } from "./commands/resume.ts";
+import { retry } from "./commands/retry.ts";
 import { rollback } from "./commands/rollback.ts";
 import { run } from "./commands/run.ts";
 import { start } from "./commands/start.ts";
@@ -34,6 +35,7 @@ export const VERBS: readonly Verb[] = [
   rollback,
   release,
   cancel,
+  retry,
   notify,
   doctor,
 ];

@@ -80,13 +80,17 @@ export function reactToPush(repository: string, event: PushEvent): readonly Effe
 export function reactToBuild(id: BuildId, build: Build, event: BuildEvent, settings: Settings): readonly Effect[] {
   const summarize: Effect = { kind: "summarize-build", id };
   switch (event.type) {
-    case "created": {
-      const command: StageCommand = { kind: "queue", work: { kind: "plan", push: event.push }, pool: settings.pool };
-      return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round: 1 }, command }, summarize];
+    case "created":
+    case "replanned": {
+      if (build.push === null) return [summarize];
+      const command: StageCommand = { kind: "queue", work: { kind: "plan", push: build.push }, pool: settings.pool };
+      const round = event.type === "created" ? 1 : event.round;
+      return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round }, command }, summarize];
     }
     case "planned":
       return [...olderOf(id, build), ...advance(id, build), summarize];
     case "requested":
+    case "retried":
     case "settled":
       return [...advance(id, build), summarize];
     case "cancelRequested":
@@ -111,7 +115,8 @@ function olderOf(id: BuildId, { push, plan }: Build): readonly Effect[] {
 function cancelSuperseded(id: BuildId, build: Build): readonly Effect[] {
   if (build.supersededBy === null) return [];
   const command: StageCommand = { kind: "cancel", by: "toroid", why: supersededWhy(build.supersededBy) };
-  if (build.plan === null) return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round: 1 }, command }];
+  if (build.plan === null)
+    return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round: build.planning }, command }];
   return unbuilt(build).map(({ stage, round }) => ({
     kind: "tell-stage",
     id: { ...id, stage: stage.name, round },
@@ -168,7 +173,8 @@ function entryOf({ number }: BuildId, build: Build, { stage, round, asked }: Sta
 
 function cancelAll(id: BuildId, build: Build, by: string, why: string): readonly Effect[] {
   const command: StageCommand = { kind: "cancel", by, why };
-  if (build.plan === null) return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round: 1 }, command }];
+  if (build.plan === null)
+    return [{ kind: "tell-stage", id: { ...id, stage: PLAN_STAGE, round: build.planning }, command }];
   const effects: Effect[] = [];
   for (const { stage, round } of roundsOf(build)) {
     if (settledOf(build, stage.name, round) !== null) continue;
@@ -221,7 +227,7 @@ function timed(id: StageId, stage: Stage, seq: number): readonly Effect[] {
 
 function afterStage(id: StageId, stage: Stage, result: StageResult): readonly Effect[] {
   const build = { repository: id.repository, number: id.number };
-  if (id.stage === PLAN_STAGE) return [{ kind: "tell-build", id: build, command: afterPlan(result) }];
+  if (id.stage === PLAN_STAGE) return [{ kind: "tell-build", id: build, command: afterPlan(id.round, result) }];
   const effects: Effect[] = [];
   // Requests first: one for an environment that the plan brings anyway adds its parameters before that begins.
   for (const [at, request] of result.requests.entries()) {
@@ -264,21 +270,22 @@ function leaveLane(
   };
 }
 
-function afterPlan(result: StageResult): BuildCommand {
+function afterPlan(round: number, result: StageResult): BuildCommand {
   const { planned, outcome, message } = result;
-  if (outcome === "cancelled") return { kind: "abandon", outcome: "cancelled", message };
-  if (planned === null) return { kind: "abandon", outcome: "failed", message };
+  if (outcome === "cancelled") return { kind: "abandon", round, outcome: "cancelled", message };
+  if (planned === null) return { kind: "abandon", round, outcome: "failed", message };
   switch (planned.kind) {
     case "plan":
-      return { kind: "plan", source: planned.source, plan: planned.plan };
+      return { kind: "plan", round, source: planned.source, plan: planned.plan };
     case "skip":
-      return { kind: "abandon", outcome: "skipped", message: planned.reason };
+      return { kind: "abandon", round, outcome: "skipped", message: planned.reason };
     case "invalid": {
       const count = planned.problems.length;
       const first = planned.problems[0];
       const where = first === undefined ? "" : `: ${first.file}:${first.line}:${first.column} ${first.message}`;
       return {
         kind: "abandon",
+        round,
         outcome: "failed",
         message: `${count} problem${count === 1 ? "" : "s"} in the file${where}`,
       };

@@ -22,7 +22,7 @@ export type Predicate =
   | { readonly subject: "taskrun"; readonly predicate: "started" | "finished" }
   | { readonly subject: "service"; readonly predicate: "deployed" | "rolledback" }
   | { readonly subject: "artifact"; readonly predicate: "packaged" }
-  | { readonly subject: "pipelinerun"; readonly predicate: "cancelrequested" | "superseded" }
+  | { readonly subject: "pipelinerun"; readonly predicate: "cancelrequested" | "superseded" | "retried" }
   | { readonly subject: "environment"; readonly predicate: "paused" | "resumed" | "held" | "released" }
   | {
       readonly subject: "stage";

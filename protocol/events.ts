@@ -110,6 +110,18 @@ export const buildEvent = z.discriminatedUnion("type", [
     artifact: artifact.nullable(),
   }),
   z.looseObject({ type: z.literal("cancelRequested"), id: z.string(), atMs, by, why: z.string() }),
+  /** Somebody wants stages that ended badly, and those after them, once more: the plan goes on with these rounds. */
+  z.looseObject({
+    type: z.literal("retried"),
+    id: z.string(),
+    atMs,
+    key: z.string(),
+    rounds: z.array(z.looseObject({ stage: stageName, round })),
+    by,
+    why: z.string(),
+  }),
+  /** The same of the plan, which could not be made. */
+  z.looseObject({ type: z.literal("replanned"), id: z.string(), atMs, key: z.string(), round, by, why: z.string() }),
   /** A newer push of its branch ends its build stages. */
   z.looseObject({ type: z.literal("superseded"), id: z.string(), atMs, by: round }),
   z.looseObject({ type: z.literal("finished"), id: z.string(), atMs, outcome: buildOutcome, message: z.string() }),

@@ -30,7 +30,7 @@ export const STAGE_TRANSITIONS: Readonly<Record<StageStatus, Partial<Record<Stag
   finished: {},
 };
 
-/** The life of a build. `finished` is left again when somebody asks for another environment of it. */
+/** The life of a build. `finished` is left again when somebody asks for another environment of it, or tries it again. */
 export type BuildStatus = "absent" | "planning" | "running" | "finished";
 
 export const BUILD_TRANSITIONS: Readonly<Record<BuildStatus, Partial<Record<BuildEvent["type"], BuildStatus>>>> = {
@@ -38,12 +38,13 @@ export const BUILD_TRANSITIONS: Readonly<Record<BuildStatus, Partial<Record<Buil
   planning: { planned: "running", cancelRequested: "planning", superseded: "planning", finished: "finished" },
   running: {
     requested: "running",
+    retried: "running",
     settled: "running",
     cancelRequested: "running",
     superseded: "running",
     finished: "finished",
   },
-  finished: { requested: "running" },
+  finished: { requested: "running", retried: "running", replanned: "planning" },
 };
 
 /** @throws {ToroidError} TOR_TRANSITION_ILLEGAL when `event` cannot happen in `from`. */

@@ -17,6 +17,8 @@ const SINCE: Readonly<Record<string, number>> = {
   // It may ask for a promotion or a rollback.
   requested: 2,
   superseded: 2,
+  retried: 2,
+  replanned: 2,
   // A stage may have to be ended for being silent, or an attempt be none of the stage but of its check.
   queued: 2,
   claimed: 2,

@@ -2,20 +2,21 @@
 
 import { assertNever } from "../../protocol/errors.ts";
 import { type BuildEvent, type BuildOutcome, buildEvent, type StageOutcome } from "../../protocol/events.ts";
-import type { BuildId } from "../../protocol/ids.ts";
+import { type BuildId, PLAN_STAGE } from "../../protocol/ids.ts";
 import type { Plan, StagePlan } from "../../protocol/pipeline/plan.ts";
 import { nextBuildStatus } from "../../protocol/states.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { buildRunSubject } from "../../protocol/subjects.ts";
 import { type Artifact, type CheckedSource, isBranchPush, type Push } from "../../protocol/work.ts";
 import { type Actor, append, type Decision, type EventHead, nothing, refuse } from "./actor.ts";
-import { isComplete, roundFor, settledOf, unbuilt } from "./build/rounds.ts";
+import { retryOf } from "./build/retry.ts";
+import { isComplete, planRound, roundFor, settledOf, unbuilt } from "./build/rounds.ts";
 import type { Build } from "./build/state.ts";
 import { verdictOf } from "./build/verdict.ts";
 
 export type BuildCommand =
   | { readonly kind: "create"; readonly push: Push; readonly by: string }
-  | { readonly kind: "plan"; readonly source: CheckedSource; readonly plan: Plan }
+  | { readonly kind: "plan"; readonly round: number; readonly source: CheckedSource; readonly plan: Plan }
   | {
       readonly kind: "request";
       readonly key: string;
@@ -46,8 +47,16 @@ export type BuildCommand =
   | { readonly kind: "cancel"; readonly by: string; readonly why: string }
   /** A newer push of the same branch wants it out of the way. */
   | { readonly kind: "supersede"; readonly by: number }
+  /** A stage that ended badly once more, or all of them (null); with what comes after. */
+  | {
+      readonly kind: "retry";
+      readonly key: string;
+      readonly stage: string | null;
+      readonly by: string;
+      readonly why: string;
+    }
   /** Ends a build that has no plan to follow. */
-  | { readonly kind: "abandon"; readonly outcome: BuildOutcome; readonly message: string }
+  | { readonly kind: "abandon"; readonly round: number; readonly outcome: BuildOutcome; readonly message: string }
   /** Ends it when everything of the plan has ended. */
   | { readonly kind: "conclude" };
 
@@ -64,6 +73,9 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
     plan: null,
     settled: [],
     requested: [],
+    retries: [],
+    planRounds: {},
+    planning: 1,
     artifact: null,
     supersededBy: null,
     cancel: null,
@@ -84,10 +96,15 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
       case "requested": {
         const { key, environment, round, params, by, byScript, how, why } = event;
         const requested = [...build.requested, { key, environment, round, params, by, byScript, how, why }];
-        // What was cancelled is over; what is asked for now is not.
-        const over = build.status === "finished" ? { cancel: null, supersededBy: null } : {};
-        return { ...build, ...over, status, requested, outcome: null, message: "", finishedAtMs: null };
+        return { ...build, ...reopened(build), status, requested };
       }
+      case "retried": {
+        const rounds = Object.fromEntries(event.rounds.map(({ stage, round }) => [stage, round]));
+        const retries = [...build.retries, event.key];
+        return { ...build, ...reopened(build), status, retries, planRounds: { ...build.planRounds, ...rounds } };
+      }
+      case "replanned":
+        return { ...build, ...reopened(build), status, retries: [...build.retries, event.key], planning: event.round };
       case "settled": {
         const { stage, round, outcome, message, outputs } = event;
         const settled = [...build.settled, { stage, round, outcome, message, outputs }];
@@ -110,12 +127,14 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         if (build.status !== "absent") return nothing();
         return append({ type: "created", ...head, push: command.push, by: command.by });
       case "plan":
-        if (build.status !== "planning") return nothing();
+        if (build.status !== "planning" || command.round !== build.planning) return nothing();
         return append({ type: "planned", ...head, source: command.source, plan: command.plan });
       case "request":
         return request(build, command, head);
       case "promote":
         return promote(build, command, head);
+      case "retry":
+        return retry(build, command, head);
       case "settle":
         if (build.status !== "running" || settledOf(build, command.stage, command.round) !== null) return nothing();
         return append({ ...command, type: "settled", ...head });
@@ -126,7 +145,7 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
       case "supersede":
         return supersede(build, command.by, head);
       case "abandon": {
-        if (build.status !== "planning") return nothing();
+        if (build.status !== "planning" || command.round !== build.planning) return nothing();
         const { outcome, message } = command;
         const isSuperseded = build.supersededBy !== null && outcome === "cancelled";
         return append({ type: "finished", ...head, outcome: isSuperseded ? "superseded" : outcome, message });
@@ -140,6 +159,33 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
     }
   },
 };
+
+/** What was cancelled or given up is over; what is asked for now is not. */
+function reopened(build: Build): Partial<Build> {
+  const over = build.status === "finished" ? { cancel: null, supersededBy: null } : {};
+  return { ...over, outcome: null, message: "", finishedAtMs: null };
+}
+
+function retry(build: Build, command: Extract<BuildCommand, { kind: "retry" }>, head: EventHead): Decision<BuildEvent> {
+  const { key, stage, by, why } = command;
+  if (build.retries.includes(key)) return nothing();
+  if (build.status === "absent") return refuse("TOR_NOT_FOUND", "there is no such build");
+  if (build.status === "planning")
+    return refuse("TOR_CONFLICT", "the build is being planned: ask again when it has ended");
+  if (build.status === "running" && build.cancel !== null)
+    return refuse("TOR_CONFLICT", "the build is being cancelled: ask again when it has ended");
+  if (build.plan === null) {
+    if (build.outcome === "skipped")
+      return refuse("TOR_REFUSED", "the build was skipped: there is nothing to try again");
+    if (stage !== null && stage !== PLAN_STAGE)
+      return refuse("TOR_NOT_FOUND", `the build has no plan, and no ${stage}`);
+    return append({ type: "replanned", ...head, key, round: build.planning + 1, by, why });
+  }
+  if (stage === PLAN_STAGE) return refuse("TOR_REFUSED", "the build has its plan: name one of its stages");
+  const found = retryOf(build, stage);
+  if (found.kind === "cannot") return refuse(found.code, found.why);
+  return append({ type: "retried", ...head, key, rounds: found.rounds.map((one) => ({ ...one })), by, why });
+}
 
 type Request = Extract<BuildCommand, { kind: "request" }>;
 type Promote = Extract<BuildCommand, { kind: "promote" }>;
@@ -203,7 +249,7 @@ function wantedStage(build: Build, environment: string): StagePlan | Refusal {
 function whatIsBuilt(build: Build): "passed" | Refusal {
   for (const stage of build.plan?.stages ?? []) {
     if (stage.environment !== null) continue;
-    const ended = settledOf(build, stage.name, 1);
+    const ended = settledOf(build, stage.name, planRound(build, stage.name));
     if (ended === null) return refusal("TOR_CONFLICT", `${stage.name} has not ended yet: ask again when it has`);
     if (ended.outcome !== "passed" && !stage.allowFailure)
       return refusal("TOR_REFUSED", `${stage.name} did not pass, so there is nothing to deploy`);

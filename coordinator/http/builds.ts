@@ -19,6 +19,9 @@ export const repositoryParams = z.object({ owner: z.string().min(1), repo: z.str
 export const buildParams = repositoryParams.extend({ number: z.coerce.number().int().positive() });
 const accepted = z.object({ repository: z.string(), number: z.number() });
 
+const retryBody = z.object({ reason: z.string().max(500).default(""), key: z.string().min(1).max(200).optional() });
+type Retry = z.infer<typeof retryBody>;
+
 /** For a POST that has nothing to say but that it is one. */
 export function optionalBody<T extends z.ZodType>(schema: T): z.ZodPreprocess<T> {
   return z.preprocess((body) => body ?? {}, schema);
@@ -35,7 +38,7 @@ export function buildOf(params: z.infer<typeof buildParams>): BuildId {
   return { repository: `${params.owner}/${params.repo}`, number: params.number };
 }
 
-/** Listing, reading, triggering and cancelling builds. */
+/** Listing, reading, triggering, cancelling and retrying builds. */
 export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: HttpParts): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
@@ -113,6 +116,33 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
       await actors.build.tell(id, { kind: "cancel", by: userOf(headers), why });
       return (await history.build(id)) ?? summary;
     },
+  );
+
+  async function retry(id: BuildId, stage: string | null, body: Retry, by: string): Promise<BuildSummary> {
+    const summary = await found(id);
+    const { reason: why, key = randomUUID() } = body;
+    await actors.build.tell(id, { kind: "retry", key: `api-${key}`, stage, by, why });
+    return (await history.build(id)) ?? summary;
+  }
+
+  app.post(
+    "/api/v1/builds/:owner/:repo/:number/retry",
+    { schema: { params: buildParams, body: optionalBody(retryBody), response: { 202: buildSummary } } },
+    async ({ params, body, headers }, reply) =>
+      reply.status(202).send(await retry(buildOf(params), null, body, userOf(headers))),
+  );
+
+  app.post(
+    "/api/v1/builds/:owner/:repo/:number/stages/:stage/retry",
+    {
+      schema: {
+        params: buildParams.extend({ stage: z.string().min(1) }),
+        body: optionalBody(retryBody),
+        response: { 202: buildSummary },
+      },
+    },
+    async ({ params, body, headers }, reply) =>
+      reply.status(202).send(await retry(buildOf(params), params.stage, body, userOf(headers))),
   );
 
   app.post(

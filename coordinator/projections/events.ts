@@ -44,6 +44,13 @@ export function tellOfBuild(id: BuildId, event: BuildEvent): readonly Told[] {
     }
     case "cancelRequested":
       return [tell({ subject: "pipelinerun", predicate: "cancelrequested" }, { by: event.by, why: event.why })];
+    case "retried": {
+      const { by, why, rounds } = event;
+      const stages = rounds.map(({ stage }) => stage);
+      return [tell({ subject: "pipelinerun", predicate: "retried" }, { by, why, stages })];
+    }
+    case "replanned":
+      return [tell({ subject: "pipelinerun", predicate: "retried" }, { by: event.by, why: event.why, stages: [] })];
     case "superseded":
       return [tell({ subject: "pipelinerun", predicate: "superseded" }, { by: event.by })];
     case "settled":

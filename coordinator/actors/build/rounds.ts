@@ -10,6 +10,16 @@ export interface StageRound {
   readonly asked: boolean;
 }
 
+/** The round of a stage with which the plan goes on: the first, unless somebody tried it again. */
+export function planRound(build: Build, stage: string): number {
+  return build.planRounds[stage] ?? 1;
+}
+
+/** Does the plan bring it, by itself or because somebody tried it again? */
+function isBrought(build: Build, stage: StagePlan): boolean {
+  return stage.automatic || planRound(build, stage.name) > 1;
+}
+
 type Round = Pick<StageRound, "stage" | "round">;
 
 /** What was asked for by the request that this round meets; null when the plan or a script brings it. */
@@ -33,7 +43,7 @@ export function readiness(build: Build, stage: StagePlan): "ready" | "waiting" |
   if (stage.needs.length === 0) return "ready";
   const dormant = dormantIn(build);
   const needs = stage.needs.map((name) => {
-    const outcome = settledOf(build, name, 1)?.outcome ?? null;
+    const outcome = settledOf(build, name, planRound(build, name))?.outcome ?? null;
     if (outcome === null) return dormant.has(name) ? "blocked" : "waiting";
     const forgiven = build.plan?.stages.find((one) => one.name === name)?.allowFailure === true;
     return outcome === "passed" || forgiven ? "ready" : "blocked";
@@ -71,11 +81,12 @@ export function roundsOf(build: Build): readonly StageRound[] {
   if (build.plan === null) return [];
   const dormant = dormantIn(build);
   const brought = build.plan.stages
-    .filter((one) => one.automatic && !dormant.has(one.name))
-    .map((stage) => ({ stage, round: 1, asked: isPromoted(build, { stage, round: 1 }) }));
+    .filter((one) => isBrought(build, one) && !(one.automatic && dormant.has(one.name)))
+    .map((stage) => ({ stage, round: planRound(build, stage.name) }))
+    .map((one) => ({ ...one, asked: isPromoted(build, one) }));
   const asked = build.requested.flatMap((one) => {
     const stage = build.plan?.stages.find((other) => other.environment === one.environment);
-    if (stage === undefined || (stage.automatic && one.round === 1)) return [];
+    if (stage === undefined || (isBrought(build, stage) && one.round === planRound(build, stage.name))) return [];
     return [{ stage, round: one.round, asked: !one.byScript }];
   });
   return [...brought, ...asked];
@@ -112,9 +123,9 @@ function unsettled(build: Build): readonly StageRound[] {
 function readinessOf(build: Build, { stage, round }: StageRound): "ready" | "waiting" | "blocked" {
   if (isPromoted(build, { stage, round })) return "ready";
   const now = readiness(build, stage);
-  if (now !== "blocked" || !stage.automatic || round === 1) return now;
+  if (now !== "blocked" || !stage.automatic || round === planRound(build, stage.name)) return now;
   const builds = build.plan?.stages.filter((one) => one.environment === null) ?? [];
-  return builds.every((one) => settledOf(build, one.name, 1) !== null) ? "ready" : "waiting";
+  return builds.every((one) => settledOf(build, one.name, planRound(build, one.name)) !== null) ? "ready" : "waiting";
 }
 
 export function isComplete(build: Build): boolean {
@@ -124,7 +135,8 @@ export function isComplete(build: Build): boolean {
 /** A request meets the round that the plan would bring anyway, unless that has begun. */
 export function roundFor(build: Build, stage: StagePlan): number {
   const earlier = build.requested.filter((one) => one.environment === stage.environment).map((one) => one.round);
-  const planned = stage.automatic && readiness(build, stage) !== "waiting" ? [1] : [];
+  const planned =
+    isBrought(build, stage) && readiness(build, stage) !== "waiting" ? [planRound(build, stage.name)] : [];
   const settled = build.settled.filter((one) => one.stage === stage.name).map((one) => one.round);
   return Math.max(0, ...earlier, ...planned, ...settled) + 1;
 }

@@ -35,6 +35,12 @@ export interface Build {
   readonly plan: Plan | null;
   readonly settled: readonly Settled[];
   readonly requested: readonly Requested[];
+  /** Keys of the retries that were taken in. */
+  readonly retries: readonly string[];
+  /** The round with which the plan goes on, of stages that were tried again; 1 of the others. */
+  readonly planRounds: Readonly<Record<string, number>>;
+  /** The attempt at making the plan that counts. */
+  readonly planning: number;
   readonly artifact: Artifact | null;
   /** Number of the newer push that ends its build stages. */
   readonly supersededBy: number | null;

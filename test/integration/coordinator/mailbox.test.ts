@@ -63,7 +63,7 @@ test("a crowd that settles the stages of one build at once loses none of them", 
   const names = Array.from({ length: 120 }, (_, at) => `build N=${at}`);
   await one.build.tell(BUILD, { kind: "create", push: push(), by: "queue" });
   const plan = planWith(...names.map((name) => stagePlan(name)));
-  await one.build.tell(BUILD, { kind: "plan", source: source(), plan });
+  await one.build.tell(BUILD, { kind: "plan", round: 1, source: source(), plan });
   const settle = (stage: string) =>
     ({ kind: "settle", stage, round: 1, outcome: "passed", message: "", outputs: {}, artifact: null }) as const;
   await Promise.all([one, other].flatMap((actors) => names.map((name) => actors.build.tell(BUILD, settle(name)))));
@@ -118,7 +118,7 @@ test("what is observed as it is delivered is what would be read", LIMIT, async (
   await using rig = await startRig();
   const writer = makeMailboxes(rig.jet, quiet);
   await writer.build.tell(BUILD, { kind: "create", push: push(), by: "queue" });
-  await writer.build.tell(BUILD, { kind: "plan", source: source(), plan: planWith(stagePlan("build")) });
+  await writer.build.tell(BUILD, { kind: "plan", round: 1, source: source(), plan: planWith(stagePlan("build")) });
   await writer.build.tell(BUILD, { kind: "cancel", by: "ada", why: "no" });
   await writer.environment.tell(PROD, { kind: "enter", entry: laneEntry(1) });
   await writer.environment.tell(PROD, { kind: "admit" });
@@ -140,7 +140,7 @@ test("what is observed out of order is read instead", LIMIT, async () => {
   await using rig = await startRig();
   const writer = makeMailboxes(rig.jet, quiet);
   await writer.build.tell(BUILD, { kind: "create", push: push(), by: "queue" });
-  await writer.build.tell(BUILD, { kind: "plan", source: source(), plan: planWith(stagePlan("build")) });
+  await writer.build.tell(BUILD, { kind: "plan", round: 1, source: source(), plan: planWith(stagePlan("build")) });
   await writer.build.tell(BUILD, { kind: "cancel", by: "ada", why: "no" });
   const stored = await readSubject(rig.jet, RUN.name, buildRunSubject(BUILD), 0);
   const observer = makeMailboxes(rig.jet, quiet);

@@ -69,8 +69,9 @@ function ofBuild(...commands: readonly BuildCommand[]): readonly string[] {
   return all(reactToBuild(ID, build.state, event, SETTINGS));
 }
 
-const PLANNED: BuildCommand = { kind: "plan", source: source(4), plan: PLAN };
+const PLANNED: BuildCommand = { kind: "plan", round: 1, source: source(4), plan: PLAN };
 const CANCEL: BuildCommand = { kind: "cancel", by: "ada", why: "no" };
+const RETRY: BuildCommand = { kind: "retry", key: "k", stage: null, by: "ada", why: "" };
 const settle = (stage: string, outcome: "passed" | "failed" | "skipped" = "passed"): BuildCommand => ({
   kind: "settle",
   stage,
@@ -120,7 +121,11 @@ const OF_BUILDS: readonly (readonly [string, readonly BuildCommand[], readonly s
     [PLANNED, settle("build"), settle("prod"), settle("late")],
     ["tell-build conclude", "summarize-build"],
   ],
-  ["the end of a build is only told", [{ kind: "abandon", outcome: "failed", message: "" }], ["summarize-build"]],
+  [
+    "the end of a build is only told",
+    [{ kind: "abandon", round: 1, outcome: "failed", message: "" }],
+    ["summarize-build"],
+  ],
   [
     "cancelling before there is a plan cancels the planning",
     [CANCEL],
@@ -130,6 +135,16 @@ const OF_BUILDS: readonly (readonly [string, readonly BuildCommand[], readonly s
     "cancelling takes every stage that has not ended out of its lane, and cancels it",
     [PLANNED, settle("build"), CANCEL],
     ["tell-lane withdraw", "tell-stage prod cancel", "tell-lane withdraw", "tell-stage late cancel", "summarize-build"],
+  ],
+  [
+    "what is tried again is queued again",
+    [PLANNED, settle("build", "failed"), RETRY],
+    ["queue-stage build", "summarize-build"],
+  ],
+  [
+    "a plan that could not be made is made again",
+    [{ kind: "abandon", round: 1, outcome: "failed", message: "" }, RETRY],
+    [`tell-stage ${PLAN_STAGE} queue`, "summarize-build"],
   ],
   [
     "a newer push that supersedes cancels the planning",
@@ -200,6 +215,7 @@ test("what needs approval says so when it enters, and who is behind it", () => {
   const approval = { from: ["@acme/release"], self: false, expiresMs: 1_000 };
   const build = buildAfter({
     kind: "plan",
+    round: 1,
     source: { ...source(4), author: "Grace" },
     plan: planWith(target("prod", [], { approval })),
   });
@@ -385,32 +401,32 @@ const PLANS: readonly (readonly [string, Partial<StageResult>, object])[] = [
   [
     "a plan is handed to the build",
     { planned: { kind: "plan", source: source(), plan: PLAN } },
-    { kind: "plan", source: source(), plan: PLAN },
+    { kind: "plan", round: 1, source: source(), plan: PLAN },
   ],
   [
     "a push that is to be skipped ends the build so",
     { planned: { kind: "skip", source: null, reason: "[skip ci]" } },
-    { kind: "abandon", outcome: "skipped", message: "[skip ci]" },
+    { kind: "abandon", round: 1, outcome: "skipped", message: "[skip ci]" },
   ],
   [
     "a file with a problem fails the build, and says where",
     { outcome: "failed", planned: { kind: "invalid", source: null, problems: [PROBLEM], text: "" } },
-    { kind: "abandon", outcome: "failed", message: "1 problem in the file: .toroid.yml:3:5 what is this" },
+    { kind: "abandon", round: 1, outcome: "failed", message: "1 problem in the file: .toroid.yml:3:5 what is this" },
   ],
   [
     "a file with more problems shows the first",
     { outcome: "failed", planned: { kind: "invalid", source: null, problems: [PROBLEM, PROBLEM], text: "" } },
-    { kind: "abandon", outcome: "failed", message: "2 problems in the file: .toroid.yml:3:5 what is this" },
+    { kind: "abandon", round: 1, outcome: "failed", message: "2 problems in the file: .toroid.yml:3:5 what is this" },
   ],
   [
     "a plan that could not be made fails the build",
     { outcome: "errored", message: "no such commit" },
-    { kind: "abandon", outcome: "failed", message: "no such commit" },
+    { kind: "abandon", round: 1, outcome: "failed", message: "no such commit" },
   ],
   [
     "cancelled planning cancels the build",
     { outcome: "cancelled", message: "no" },
-    { kind: "abandon", outcome: "cancelled", message: "no" },
+    { kind: "abandon", round: 1, outcome: "cancelled", message: "no" },
   ],
 ];
 

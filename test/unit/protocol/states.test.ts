@@ -78,7 +78,7 @@ for (const { noun, table, events, next } of MACHINES) {
   });
 }
 
-test("a finished stage stays as it is; a finished build goes on only when asked for more", () => {
+test("a finished stage stays as it is; a finished build goes on only when asked for more or again", () => {
   assert.deepEqual(STAGE_TRANSITIONS.finished, {});
-  assert.deepEqual(BUILD_TRANSITIONS.finished, { requested: "running" });
+  assert.deepEqual(BUILD_TRANSITIONS.finished, { requested: "running", retried: "running", replanned: "planning" });
 });

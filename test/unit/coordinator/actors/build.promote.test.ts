@@ -12,7 +12,7 @@ const STAGES = [stagePlan("build"), target("stage", ["build"]), target("prod", [
 function planned(stages: readonly StagePlan[] = STAGES) {
   const build = new Lived(buildActor);
   build.tell({ kind: "create", push: push(), by: "queue" });
-  build.tell({ kind: "plan", source: source(), plan: planWith(...stages) });
+  build.tell({ kind: "plan", round: 1, source: source(), plan: planWith(...stages) });
   return build;
 }
 

@@ -46,6 +46,7 @@ type Move =
   | { readonly kind: "settle"; readonly pick: number; readonly outcome: StageOutcome }
   | { readonly kind: "skip"; readonly pick: number }
   | { readonly kind: "request"; readonly pick: number }
+  | { readonly kind: "retry" }
   | { readonly kind: "cancel" }
   | { readonly kind: "conclude" };
 
@@ -53,6 +54,7 @@ const anyMove: fc.Arbitrary<Move> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constant("settle" as const), pick: fc.nat(50), outcome }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("skip" as const), pick: fc.nat(50) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("request" as const), pick: fc.nat(50) }) },
+  { weight: 2, arbitrary: fc.constant({ kind: "retry" as const }) },
   { weight: 1, arbitrary: fc.constant({ kind: "cancel" as const }) },
   { weight: 2, arbitrary: fc.constant({ kind: "conclude" as const }) },
 );
@@ -80,6 +82,8 @@ function commandOf(build: Build, move: Move, at: number): BuildCommand | null {
         byScript: false,
       };
     }
+    case "retry":
+      return { kind: "retry", key: `k${at}`, stage: null, by: "ada", why: "" };
     case "cancel":
       return { kind: "cancel", by: "ada", why: "no" };
     case "conclude":
@@ -90,7 +94,7 @@ function commandOf(build: Build, move: Move, at: number): BuildCommand | null {
 function planned(stages: readonly StagePlan[]): Lived<Build, BuildEvent, BuildCommand> {
   const build = new Lived(buildActor);
   build.tell({ kind: "create", push: push(), by: "queue" });
-  build.tell({ kind: "plan", source: source(), plan: planWith(...stages) });
+  build.tell({ kind: "plan", round: 1, source: source(), plan: planWith(...stages) });
   return build;
 }
 
@@ -141,7 +145,9 @@ test("no round is both startable and blocked, and none comes twice", () => {
 });
 
 test("what could start can start until it has settled or the build is cancelled", () => {
-  forEveryBuild((build, _command, before) => {
+  forEveryBuild((build, command, before) => {
+    // What needs a stage that may fail waits for it again when that is tried again; it goes on if it has begun.
+    if (command.kind === "retry") return;
     if (build.state.cancel !== null || build.state.status !== "running") return;
     const now = startable(build.state).map(({ stage, round }) => `${stage.name}/${round}`);
     for (const { stage, round } of startable(before)) {
@@ -176,5 +182,45 @@ test("a build that goes its way to the end finishes, and as it must", () => {
       const failed = counted.some((one) => one.outcome === "failed" || one.outcome === "errored");
       assert.equal(build.state.outcome === "failed", failed);
     }),
+  );
+});
+
+test("once everything that is tried again passes, nothing of the plan is left out", () => {
+  fc.assert(
+    fc.property(anyPlan, fc.array(anyMove, { maxLength: 25 }), (stages, moves) => {
+      const build = planned(stages);
+      for (const [at, move] of moves.entries()) {
+        const command = commandOf(build.state, move, at);
+        if (command !== null && command.kind !== "cancel") build.tell(command);
+      }
+      // What the plan reaches by itself, without anything that only a request brings.
+      const reached = new Set<string>();
+      for (const { name, automatic, needs, join } of stages) {
+        const all = join === "all" ? needs.every((need) => reached.has(need)) : needs.some((need) => reached.has(need));
+        if (automatic && (all || needs.length === 0)) reached.add(name);
+      }
+      // Then nothing fails any more, and whatever ended badly is tried again until nothing did.
+      for (let turn = 0; turn < 200; turn += 1) {
+        const next = startable(build.state)[0];
+        const skip = blocked(build.state)[0];
+        const end = { message: "", outputs: {}, artifact: null };
+        if (next !== undefined) {
+          const { stage, round } = next;
+          build.tell({ kind: "settle", stage: stage.name, round, outcome: "passed", ...end });
+        } else if (skip !== undefined) {
+          const { stage, round } = skip;
+          build.tell({ kind: "settle", stage: stage.name, round, outcome: "skipped", ...end });
+        } else {
+          build.tell({ kind: "conclude" });
+          if (build.tell({ kind: "retry", key: `last ${turn}`, stage: null, by: "ada", why: "" }) !== "retried") break;
+        }
+      }
+      assert.equal(build.state.status, "finished");
+      for (const { stage, round, asked } of roundsOf(build.state)) {
+        if (stage.allowFailure || asked || !reached.has(stage.name)) continue;
+        assert.equal(settledOf(build.state, stage.name, round)?.outcome, "passed", `${stage.name}/${round}`);
+      }
+    }),
+    { numRuns: 500 },
   );
 });

@@ -11,6 +11,7 @@ const CANCEL = { kind: "cancel", by: "ada", why: "wrong branch" } as const;
 const CONCLUDE = { kind: "conclude" } as const;
 const PLAN: BuildCommand = {
   kind: "plan",
+  round: 1,
   source: source(),
   plan: planWith(stagePlan("a"), stagePlan("b"), target("prod", ["a", "b"])),
 };
@@ -52,7 +53,7 @@ test("a build that a newer push supersedes builds nothing more", () => {
 test("it is superseded while it is planned, too, and stays so if the plan comes all the same", () => {
   const build = buildAfter({});
   assert.equal(build.tell(SUPERSEDE), "superseded");
-  assert.equal(build.tell({ kind: "abandon", outcome: "cancelled", message: "#9 is newer" }), "finished");
+  assert.equal(build.tell({ kind: "abandon", round: 1, outcome: "cancelled", message: "#9 is newer" }), "finished");
   assert.equal(build.state.outcome, "superseded");
   const late = buildAfter({}, SUPERSEDE, PLAN);
   assert.deepEqual(starts(late), []);

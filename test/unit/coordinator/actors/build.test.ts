@@ -15,7 +15,7 @@ const CONCLUDE = { kind: "conclude" } as const;
 function buildWith(...stages: readonly StagePlan[]) {
   const build = new Lived(buildActor);
   build.tell(CREATE);
-  build.tell({ kind: "plan", source: source(), plan: planWith(...stages) });
+  build.tell({ kind: "plan", round: 1, source: source(), plan: planWith(...stages) });
   return build;
 }
 
@@ -48,7 +48,7 @@ test("a build is created once, and planned once", () => {
   const build = new Lived(buildActor);
   assert.equal(build.tell(CREATE), "created");
   assert.equal(build.tell(CREATE), "nothing");
-  const plan = { kind: "plan", source: source(), plan: planWith(BUILD) } as const;
+  const plan = { kind: "plan", round: 1, source: source(), plan: planWith(BUILD) } as const;
   assert.equal(build.tell(plan), "planned");
   assert.equal(build.tell(plan), "nothing");
 });
@@ -281,7 +281,7 @@ test("a request that cannot be met says why", () => {
   assert.equal(cancelled.tell(request("stage")), "TOR_REFUSED");
   const skipped = new Lived(buildActor);
   skipped.tell(CREATE);
-  skipped.tell({ kind: "abandon", outcome: "skipped", message: "[skip ci]" });
+  skipped.tell({ kind: "abandon", round: 1, outcome: "skipped", message: "[skip ci]" });
   assert.equal(skipped.tell(request("stage")), "TOR_REFUSED", "it will never have one");
 });
 
@@ -307,12 +307,12 @@ test("a build is cancelled while it is planned, too; one that ended or never was
 test("a build without a plan is abandoned with its reason, and one that has a plan is not", () => {
   const build = new Lived(buildActor);
   build.tell(CREATE);
-  const abandon = { kind: "abandon", outcome: "skipped", message: "[skip ci]" } as const;
+  const abandon = { kind: "abandon", round: 1, outcome: "skipped", message: "[skip ci]" } as const;
   assert.equal(build.tell(abandon), "finished");
   assert.deepEqual([build.state.outcome, build.state.message], ["skipped", "[skip ci]"]);
   assert.equal(build.tell(abandon), "nothing");
   assert.equal(buildWith(BUILD).tell(abandon), "nothing");
-  assert.equal(build.tell({ kind: "plan", source: source(), plan: planWith(BUILD) }), "nothing");
+  assert.equal(build.tell({ kind: "plan", round: 1, source: source(), plan: planWith(BUILD) }), "nothing");
 });
 
 const VERDICTS: readonly (readonly [readonly StageOutcome[], string, string])[] = [

@@ -46,6 +46,11 @@ const OF_BUILDS: readonly (readonly [BuildEvent, readonly string[]])[] = [
     [],
   ],
   [{ type: "cancelRequested", ...HEAD, by: "ada", why: "" }, ["4.-.pipelinerun.cancelrequested"]],
+  [
+    { type: "retried", ...HEAD, key: "k", rounds: [{ stage: "build", round: 2 }], by: "ada", why: "" },
+    ["4.-.pipelinerun.retried"],
+  ],
+  [{ type: "replanned", ...HEAD, key: "k", round: 2, by: "ada", why: "" }, ["4.-.pipelinerun.retried"]],
   [{ type: "superseded", ...HEAD, by: 9 }, ["4.-.pipelinerun.superseded"]],
   [{ type: "finished", ...HEAD, outcome: "passed", message: "" }, ["4.-.pipelinerun.finished"]],
 ];

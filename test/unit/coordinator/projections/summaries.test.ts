@@ -26,7 +26,7 @@ function buildVersions(): readonly Version<Build>[] {
   const ended = { round: 1, outcome: "passed", message: "", outputs: {}, artifact: null } as const;
   const commands: readonly BuildCommand[] = [
     { kind: "create", push: push(), by: "queue" },
-    { kind: "plan", source: source(), plan: planWith(BUILD, PROD) },
+    { kind: "plan", round: 1, source: source(), plan: planWith(BUILD, PROD) },
     { kind: "settle", stage: "build", ...ended, artifact: ARTIFACT },
     { kind: "settle", stage: "prod", ...ended },
     { kind: "conclude" },

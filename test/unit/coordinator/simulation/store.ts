@@ -106,6 +106,11 @@ export class Store {
     };
   }
 
+  /** How many timers are set. */
+  get timers(): number {
+    return [...this.summaries.keys()].filter((subject) => subject.startsWith("toroid.timer.")).length;
+  }
+
   /** Timers that are over, each with how to take it away unless another one took its place. */
   timersOver(): readonly { readonly due: Due; readonly takeAway: () => void }[] {
     return [...this.summaries].flatMap(([subject, { seq, data }]) => {

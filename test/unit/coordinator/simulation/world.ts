@@ -106,7 +106,12 @@ export class World {
       for (const id of this.environments) {
         resumed ||= await this.#settle(id);
       }
-      if (!resumed) return;
+      if (resumed) continue;
+      // Only time can bring more: to the end of every back-off and timeout that is still set.
+      if (this.store.timers === 0) return;
+      this.store.nowMs += 1_000;
+      this.#tick();
+      while (await this.#move());
     }
   }
 
@@ -228,6 +233,7 @@ export class World {
         const decision = { number, round: null, by: this.#random.pick(["ada", "bob", "cyd"]), team: null, why: "" };
         return actors.environment.tell(id, { kind: kind === "approve" ? "approve" : "reject", ...decision });
       }),
+      () => actors.build.tell({ repository, number }, { kind: "retry", key, stage: null, by: "ada", why: "again" }),
       () => actors.environment.tell(id, { kind: "release", by: "ada", why: "mended" }),
       ...[true, false].map((rollback) => () => {
         const wish = { key, environment: id.environment, params: {}, by: "ada", why: "it is slow", rollback };
