@@ -31,11 +31,18 @@ export function driveOf(run: string, phases: readonly { phase: Phase; text: stri
   const calls = phases.map(({ phase }) => `run ${phase} sh -eu ${STEPS_DIR}/${phase}`);
   const text = `# Made by Toroid: runs each phase and says where one ends and the next begins.
 mark() { printf '${markPrefix(nonce)}%s\\n' "$*"; }
+# All inside are asked to end at once: this waits for the phase, which has its time of grace, and begins no other.
+ended=
+trap 'ended=143' TERM
+# What this shell itself would print of a phase that a signal ended is not the script's output; so the phase's
+# descriptors are set behind the fork, for some shells set them before it.
+exec 3>&2 2>/dev/null
 run() {
   phase=$1
   shift
   mark phase "$phase"
-  "$@" </dev/null || { code=$?; mark failed "$phase" "$code"; exit "$code"; }
+  (exec "$@" </dev/null 2>&3 3>&-) || { code=$?; mark failed "$phase" "$code"; exit "$code"; }
+  [ -z "$ended" ] || exit "$ended"
 }
 ${calls.join("\n")}
 `;
