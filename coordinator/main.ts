@@ -13,6 +13,7 @@ import { makeEffects } from "./effects.ts";
 import { serveHttp } from "./http/server.ts";
 import { openQueue, receiveFromQueue } from "./intake/sqs.ts";
 import { makeMailboxes } from "./mailboxes.ts";
+import { followExecutors } from "./projections/executors.ts";
 import { followHistory } from "./projections/history.ts";
 import { followLanes } from "./projections/lanes.ts";
 import { followTimers } from "./projections/timers.ts";
@@ -35,15 +36,19 @@ export async function runCoordinator(
   const settings = { pool: config.pool };
   const effects = makeEffects(jet, actors, settings, log);
   // Streams to people end first, then what is in hand, then the connection.
-  const [lanes, history, timers] = await Promise.all([
+  const [lanes, history, timers, executors] = await Promise.all([
     followLanes(jet, signals.stop, log),
     followHistory(jet, signals.stop, log),
     followTimers(jet, signals.stop, log),
+    followExecutors(jet, signals.stop, log),
   ]);
   const leases = await openBucket(jet, LEASES);
   await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
   using queue = config.queue === null ? null : await openQueue(config.queue);
-  await using http = await serveHttp({ jet, actors, history, lanes, log, stop: signals.stop }, config.http);
+  await using http = await serveHttp(
+    { jet, actors, history, lanes, executors, pool: config.pool, log, stop: signals.stop },
+    config.http,
+  );
 
   const running = [
     runReactor({ jet, actors, effects, settings, log }, signals.stop),

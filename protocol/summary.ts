@@ -40,6 +40,8 @@ export const buildSummary = z.looseObject({
   status: z.enum(["planning", "running", "finished"]),
   outcome: buildOutcome.nullable(),
   message: z.string(),
+  /** Why nothing of it runs, in one sentence; empty when something does, or it has ended. */
+  waiting: z.string().default(""),
   kind: z.enum(["library", "application"]).nullable(),
   ref: z.string(),
   branch: z.string().nullable(),
@@ -76,6 +78,9 @@ export const waitingSummary = z.looseObject({
     .nullable()
     .default(null),
   approvedBy: z.string().nullable().default(null),
+  rollback: z.boolean().default(false),
+  /** In one sentence. */
+  why: z.string().default(""),
 });
 export type WaitingSummary = z.infer<typeof waitingSummary>;
 
@@ -105,5 +110,7 @@ export const environmentSummary = z.looseObject({
   before: z.array(z.looseObject({ number: z.number().int(), commit: commitName, atMs: z.number() })).default([]),
   inFlight: z.looseObject({ number: z.number().int(), stage: z.string(), round: z.number().int() }).nullable(),
   waiting: z.array(waitingSummary),
+  /** Why what waits does, in one sentence; empty when nothing does. */
+  why: z.string().default(""),
 });
 export type EnvironmentSummary = z.infer<typeof environmentSummary>;

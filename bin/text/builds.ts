@@ -47,6 +47,7 @@ export function buildReport(build: BuildSummary, nowMs: number, colours: boolean
     `${formatBuild(build)} ${coloured(stateOf(build), colours)}${build.message === "" ? "" : `: ${oneLine(build.message, 200)}`}`,
     `${facts.filter((fact) => fact !== "").join("  ")}  ${oneLine(build.commitMessage)}`.trimEnd(),
   ];
+  if (build.waiting !== "") head.push(`waits: ${oneLine(build.waiting, 200)}`);
   const problems = build.problems.flatMap(({ file, line, column, message, hint, frame }) => {
     if (frame !== "") return ["", ...asLines(frame).map(printable)];
     const place = `${oneLine(file)}:${line}:${column}: ${oneLine(message, 200)}`;

@@ -16,6 +16,8 @@ export function environmentFacts(e: EnvironmentSummary): readonly string[] {
   if (e.held !== null) facts.push(heldText(e.held));
   if (e.inFlight !== null) facts.push(`running ${numbered(e, e.inFlight.number)}`);
   if (e.waiting.length > 0) facts.push(`waiting ${e.waiting.map(waitingText).join(" ")}`);
+  // Pauses and holds are said already.
+  if (e.why !== "" && e.paused === null && e.held === null) facts.push(oneLine(e.why, 200));
   return facts;
 }
 

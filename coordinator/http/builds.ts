@@ -10,7 +10,7 @@ import { accept } from "../accept.ts";
 import { readRequest } from "../intake/message/request.ts";
 import type { Arrival } from "../intake/message.ts";
 import { notFound } from "./errors.ts";
-import type { HttpParts } from "./ports.ts";
+import { explainer, type HttpParts } from "./ports.ts";
 import { userOf } from "./user.ts";
 
 const MAX_PAGE = 100;
@@ -39,13 +39,15 @@ export function buildOf(params: z.infer<typeof buildParams>): BuildId {
 }
 
 /** Listing, reading, triggering, cancelling and retrying builds. */
-export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: HttpParts): void {
+export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
+  const { actors, history, lanes } = parts;
+  const explain = explainer(parts);
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
   async function found(id: BuildId): Promise<BuildSummary> {
     const summary = await history.build(id);
     if (summary === null) throw notFound(`build ${formatBuild(id)}`);
-    return summary;
+    return explain.build(summary);
   }
 
   app.get(
@@ -62,7 +64,9 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
       },
     },
     () => ({
-      repositories: history.repositories().map((one) => ({ ...one, environments: [...lanes.list(one.repository)] })),
+      repositories: history
+        .repositories()
+        .map((one) => ({ ...one, environments: lanes.list(one.repository).map(explain.environment) })),
     }),
   );
 
@@ -84,13 +88,13 @@ export function buildRoutes(plain: FastifyInstance, { actors, history, lanes }: 
         const builds = [...(await history.page(repository, before, limit))];
         const last = builds.at(-1);
         const next = last === undefined || last.number === 1 ? null : String(last.number);
-        return { builds, next };
+        return { builds: builds.map(explain.build), next };
       }
       const pages = await Promise.all(
         history.repositories().map((one) => history.page(one.repository, Number.MAX_SAFE_INTEGER, limit)),
       );
       const builds = pages.flat().sort((a, b) => b.createdAtMs - a.createdAtMs);
-      return { builds: builds.slice(0, limit), next: null };
+      return { builds: builds.slice(0, limit).map(explain.build), next: null };
     },
   );
 

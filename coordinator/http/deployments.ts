@@ -7,6 +7,7 @@ import { variableProblem } from "../../protocol/pipeline/text-rules.ts";
 import { environmentSummary } from "../../protocol/summary.ts";
 import { widerPauses } from "../admission.ts";
 import { summaryOf } from "../projections/lanes.ts";
+import { explainEnvironment } from "../projections/waiting.ts";
 import { optionalBody } from "./builds.ts";
 import { type EnvironmentParams, environmentOf, environmentParams } from "./environments.ts";
 import type { HttpParts } from "./ports.ts";
@@ -115,7 +116,7 @@ export function deploymentRoutes(plain: FastifyInstance, { actors, history }: Ht
       const id = environmentOf(history, params);
       const command = { kind: "release", by: userOf(headers), why: body.reason } as const;
       const { state } = await actors.environment.tell(id, command);
-      return summaryOf(id, state, await widerPauses(actors, id));
+      return explainEnvironment(summaryOf(id, state, await widerPauses(actors, id)));
     },
   );
 }

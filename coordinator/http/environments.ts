@@ -8,6 +8,7 @@ import type { LaneCommand } from "../actors/environment.ts";
 import { widerPauses } from "../admission.ts";
 import type { History } from "../projections/history.ts";
 import { summaryOf } from "../projections/lanes.ts";
+import { explainEnvironment } from "../projections/waiting.ts";
 import { optionalBody, repositoryParams } from "./builds.ts";
 import { notFound } from "./errors.ts";
 import type { HttpParts } from "./ports.ts";
@@ -42,7 +43,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
 
   async function tell(id: EnvironmentId, command: LaneCommand): Promise<EnvironmentSummary> {
     const { state } = await actors.environment.tell(id, command);
-    return summaryOf(id, state, isWider(id) ? [] : await widerPauses(actors, id));
+    return explainEnvironment(summaryOf(id, state, isWider(id) ? [] : await widerPauses(actors, id)));
   }
 
   app.post(

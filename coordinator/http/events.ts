@@ -1,15 +1,17 @@
 import type { FastifyInstance } from "fastify";
-import type { HttpParts } from "./ports.ts";
+import { explainer, type HttpParts } from "./ports.ts";
 import { openSse, type SseStream } from "./sse.ts";
 
 /** `GET /api/v1/events`: every change of a build or an environment, as it is after the change. */
-export function eventRoutes(app: FastifyInstance, { history, lanes, stop }: HttpParts): void {
+export function eventRoutes(app: FastifyInstance, parts: HttpParts): void {
+  const { history, lanes, stop } = parts;
+  const explain = explainer(parts);
   const clients = new Set<SseStream>();
   const tell = (event: string, data: unknown): void => {
     for (const client of clients) if (!client.send(event, data)) clients.delete(client);
   };
-  history.onChange((build) => tell("build", build));
-  lanes.onChange((environment) => tell("environment", environment));
+  history.onChange((build) => tell("build", explain.build(build)));
+  lanes.onChange((environment) => tell("environment", explain.environment(environment)));
 
   app.get("/api/v1/events", (_request, reply) => {
     reply.hijack();

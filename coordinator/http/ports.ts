@@ -1,16 +1,36 @@
 /** What the HTTP side needs of the rest. */
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
+import type { BuildSummary, EnvironmentSummary } from "../../protocol/summary.ts";
 import type { Mailboxes } from "../mailboxes.ts";
+import type { Executors } from "../projections/executors.ts";
 import type { History } from "../projections/history.ts";
 import type { Lanes } from "../projections/lanes.ts";
+import { explainBuild, explainEnvironment } from "../projections/waiting.ts";
 
 export interface HttpParts {
   readonly jet: Jet;
   readonly actors: Mailboxes;
   readonly history: History;
   readonly lanes: Lanes;
+  readonly executors: Executors;
+  /** Where stages are sent. */
+  readonly pool: string;
   readonly log: Logger;
   /** Streams to clients end when this aborts. */
   readonly stop: AbortSignal;
+}
+
+/** Makes builds and environments say why they wait, by how everything is now. */
+export function explainer({ lanes, executors, pool }: Pick<HttpParts, "lanes" | "executors" | "pool">): {
+  readonly build: (build: BuildSummary) => BuildSummary;
+  readonly environment: (environment: EnvironmentSummary) => EnvironmentSummary;
+} {
+  return {
+    build: (build) => {
+      const environments = build.status === "finished" ? [] : lanes.list(build.repository);
+      return explainBuild(build, { environments, executors: executors.alive(Date.now()), pool });
+    },
+    environment: explainEnvironment,
+  };
 }

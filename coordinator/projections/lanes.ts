@@ -98,6 +98,7 @@ export function summaryOf(id: EnvironmentId, lane: Lane, wider: readonly WiderPa
     before: lane.before.map(({ number, commit, atMs }) => ({ number, commit, atMs })),
     inFlight: lane.inFlight === null ? null : placeOf(lane.inFlight),
     waiting: lane.waiting.map((entry) => waitingOf(lane, entry)),
+    why: "",
   };
 }
 
@@ -106,7 +107,7 @@ function waitingOf(lane: Lane, entry: LaneEntry): WaitingSummary {
   const endsAtMs = approvalEndsAtMs(entry);
   const change = { from: lane.live?.commit ?? null, to };
   const needed = approval === null || endsAtMs === null ? null : { ...approval, endsAtMs, change };
-  return { ...placeOf(entry), approval: needed, approvedBy: approved?.by ?? null };
+  return { ...placeOf(entry), approval: needed, approvedBy: approved?.by ?? null, rollback: entry.rollback, why: "" };
 }
 
 function placeOf({ number, stage, round }: Place): Pick<WaitingSummary, "number" | "stage" | "round"> {

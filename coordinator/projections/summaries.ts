@@ -1,10 +1,12 @@
 /** What lists and pages show of a build; pure. Parts are replaced by newer ones only, so order of arrival is no matter. */
+
 import { type BuildId, PLAN_STAGE, type StageId } from "../../protocol/ids.ts";
 import type { Stage } from "../../protocol/stage.ts";
 import type { StageStatus } from "../../protocol/states.ts";
 import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
 import { roundsOf } from "../actors/build/rounds.ts";
 import type { Build } from "../actors/build/state.ts";
+import { dueAtMs } from "../actors/stage.ts";
 
 /** The summary of a build whose own log is known up to `seq`, with the stages that `before` had. */
 export function withBuild(before: BuildSummary | null, id: BuildId, build: Build, seq: number): BuildSummary | null {
@@ -17,6 +19,7 @@ export function withBuild(before: BuildSummary | null, id: BuildId, build: Build
     status: build.status,
     outcome: build.outcome,
     message: build.message,
+    waiting: "",
     kind: build.plan?.kind ?? null,
     ref: source?.ref ?? push.ref,
     branch: source?.branch ?? branchOf(push.ref),
@@ -81,7 +84,7 @@ export function withStage(before: BuildSummary, id: StageId, stage: Stage, seq: 
     status: shownStatus(stage.status),
     outcome: stage.result?.outcome ?? null,
     message: stage.result?.message ?? stage.lastError?.message ?? "",
-    waiting: stage.status === "queued" ? "it waits for a free executor" : "",
+    waiting: whyNot(stage),
     executor: stage.executor,
     attempt: stage.attempt,
     queuedAtMs: stage.queuedAtMs === 0 ? null : stage.queuedAtMs,
@@ -101,6 +104,15 @@ export function withStage(before: BuildSummary, id: StageId, stage: Stage, seq: 
   const stages =
     known === undefined ? [...before.stages, next] : before.stages.map((one) => (isThis(one) ? next : one));
   return { ...before, problems, stages };
+}
+
+/** What the stage itself knows of why it does not run; what is around it is looked at when somebody asks. */
+function whyNot(stage: Stage): string {
+  if (stage.status === "queued") return "it waits for a free executor";
+  if (stage.status !== "retrying") return "";
+  const atMs = dueAtMs(stage);
+  const when = atMs === null ? "at once" : `at ${new Date(atMs).toISOString()}`;
+  return `attempt ${stage.attempt} errored (${stage.lastError?.message ?? "no reason"}); it is tried again ${when}`;
 }
 
 /** The same for a build whose stages left more than one message holds. What they left is in their own logs. */

@@ -82,6 +82,7 @@ function Head({ build }: { readonly build: BuildSummary }): JSX.Element {
       </h1>
       <p class="title">{titleOf(build)}</p>
       {build.message !== "" && <p class="message">{build.message}</p>}
+      {build.waiting !== "" && <p class="message">Waits: {build.waiting}</p>}
       <p class="from">
         <span class="ref">{refOf(build)}</span> {commit !== null && <code title={commit}>{commit.slice(0, 12)}</code>}{" "}
         {build.author}, <Ago atMs={createdAtMs} />, {finishedAtMs === null ? "running for" : "took"}{" "}

@@ -42,6 +42,7 @@ export function EnvironmentRow({ environment: e }: { readonly environment: Envir
             ))}
           </p>
         )}
+        {e.why !== "" && e.paused === null && e.held === null && <p>{e.why}</p>}
         {e.held !== null && (
           <p class="paused">
             Held by <b>{e.held.by}</b> <Ago atMs={e.held.atMs} />, since the rollback to{" "}

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type EnvironmentSummary, environmentSummary } from "../../../protocol/summary.ts";
+import { openBucket } from "../../../kit/topology.ts";
+import { encode } from "../../../protocol/codec.ts";
+import { EXECUTORS } from "../../../protocol/streams.ts";
+import { buildSummary, type EnvironmentSummary, environmentSummary } from "../../../protocol/summary.ts";
 import { until } from "../../support/until.ts";
 import { REPOSITORY, target } from "../../unit/coordinator/samples.ts";
 import { type Api, refusal, startApi, startBuild } from "./api-rig.ts";
@@ -116,4 +119,26 @@ test("only a pause can be of several environments", LIMIT, async () => {
     await refusal(await api.post(`${ENVIRONMENTS}/*/api/prod/pause`, { reason: "x" })),
     /^404 TOR_NOT_FOUND/,
   );
+});
+
+test("a build, its stage and its environment say why they wait, and hear of executors", LIMIT, async () => {
+  await using api = await startApi();
+  await startBuild(api, [target("prod", ["build"])]);
+  const shownBuild = async () => buildSummary.parse(await (await api.get(`/api/v1/builds/${REPOSITORY}/1`)).json());
+  assert.match((await shownBuild()).waiting, /^build: no executor of pool default is there/);
+  const bucket = await openBucket(api.jet, EXECUTORS);
+  const is = { id: "one", host: "h", version: "1", pool: "default", slots: 2, busy: 2, draining: false };
+  await bucket.put("one", encode({ ...is, sinceMs: 0, tokens: [] }));
+  await until("the executor to be heard of", async () => (await shownBuild()).waiting.includes("all 2 slots"));
+
+  await api.post(`${ENVIRONMENTS}/${REPOSITORY}/prod/pause`, { reason: "audit" }, { "toroid-user": "ann" });
+  await runStage(api.jet, api.actors, { repository: REPOSITORY, number: 1, stage: "build", round: 1 });
+  const why = "prod is paused by ann: audit";
+  const build = await until("prod to wait", async () => {
+    const now = await shownBuild();
+    return now.waiting === `prod: ${why}` ? now : null;
+  });
+  assert.equal(build.stages.find(({ name }) => name === "prod")?.waiting, why);
+  const [prod] = await shown(api);
+  assert.deepEqual([prod?.why, prod?.waiting[0]?.why], [`#1: ${why}`, why]);
 });

@@ -11,7 +11,7 @@ const APPROVALS = "POST /api/v1/environments/acme/api/prod/approvals";
 function waits(number: number): WaitingSummary {
   const change = { from: "a10867b14bb761a232cd80139fbd4c0d33264240", to: NEW };
   const approval = { from: ["@acme/release"], self: false, endsAtMs: 1_760_000_000_000, change };
-  return { number, stage: "prod", round: 1, approval, approvedBy: null };
+  return { number, stage: "prod", round: 1, approval, approvedBy: null, rollback: false, why: "" };
 }
 
 function repositories(...environments: readonly ReturnType<typeof environment>[]): Answer {

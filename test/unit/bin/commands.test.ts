@@ -10,7 +10,7 @@ import { toroid } from "./toroid.ts";
 const PAUSED = environment({
   paused: { by: "ann", why: "freeze", atMs: 1_760_000_000_000, untilMs: 1_760_003_600_000, of: null },
   inFlight: { number: 42, stage: "prod", round: 1 },
-  waiting: [{ number: 43, stage: "prod", round: 1, approval: null, approvedBy: null }],
+  waiting: [{ number: 43, stage: "prod", round: 1, approval: null, approvedBy: null, rollback: false, why: "" }],
 });
 const REPOSITORIES: Answer = {
   json: { repositories: [{ repository: "acme/api", builds: 43, environments: [PAUSED] }] },

@@ -36,6 +36,7 @@ export function build(number: number, changes: Partial<BuildSummary> = {}): Buil
     status: "finished",
     outcome: "passed",
     message: "",
+    waiting: "",
     kind: "application",
     ref: "refs/heads/main",
     branch: "main",
@@ -69,6 +70,7 @@ export function environment(changes: Partial<EnvironmentSummary> = {}): Environm
     before: [],
     inFlight: null,
     waiting: [],
+    why: "",
     ...changes,
   };
 }

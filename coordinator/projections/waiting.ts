@@ -1,0 +1,95 @@
+/** Why something waits, in one sentence a person can act on. Pure; made when somebody asks, since it changes by itself. */
+import type { Presence } from "../../protocol/commands.ts";
+import { PLAN_STAGE } from "../../protocol/ids.ts";
+import { listed } from "../../protocol/pipeline/suggest.ts";
+import type { BuildSummary, EnvironmentSummary, StageSummary, WaitingSummary } from "../../protocol/summary.ts";
+
+export interface Surroundings {
+  readonly environments: readonly EnvironmentSummary[];
+  readonly executors: readonly Presence[];
+  /** Where stages are sent. */
+  readonly pool: string;
+}
+
+/** The build with why each of its stages waits, and why it does as a whole. */
+export function explainBuild(build: BuildSummary, around: Surroundings): BuildSummary {
+  if (build.status === "finished") return build;
+  const stages = build.stages.map((stage) => ({ ...stage, waiting: whyStage(build, stage, around) }));
+  const isAtWork = stages.some(({ status }) => status === "claimed" || status === "running");
+  const first = isAtWork ? undefined : stages.find(({ waiting, status }) => status !== "finished" && waiting !== "");
+  const waiting = first === undefined ? "" : `${first.name === PLAN_STAGE ? "the plan" : first.name}: ${first.waiting}`;
+  return { ...build, stages, waiting };
+}
+
+/** The environment with why each that waits there does, and why nothing goes. */
+export function explainEnvironment(e: EnvironmentSummary): EnvironmentSummary {
+  const waiting = e.waiting.map((entry, at) => ({ ...entry, why: whyEntry(e, entry, at) }));
+  const [first] = waiting;
+  return { ...e, waiting, why: first === undefined ? "" : `#${first.number}: ${first.why}` };
+}
+
+function whyStage(build: BuildSummary, stage: StageSummary, around: Surroundings): string {
+  switch (stage.status) {
+    case "waiting":
+      return whyNotBegun(build, stage, around);
+    case "queued":
+      return whyQueued(around);
+    case "retrying":
+      return stage.waiting;
+    default:
+      return "";
+  }
+}
+
+function whyNotBegun(build: BuildSummary, stage: StageSummary, { environments }: Surroundings): string {
+  const missing = stage.needs.filter((need) => newest(build, need)?.outcome !== "passed");
+  const lane = environments.find((one) => one.repository === build.repository && one.environment === stage.environment);
+  const at =
+    lane?.waiting.findIndex(
+      (one) => one.number === build.number && one.stage === stage.name && one.round === stage.round,
+    ) ?? -1;
+  const entry = lane?.waiting[at];
+  if (lane !== undefined && entry !== undefined) return whyEntry(lane, entry, at);
+  if (missing.length > 0) return `it comes after ${listed(missing, "and")}`;
+  return stage.environment === null ? "it is about to be queued" : `it is about to enter ${stage.environment}`;
+}
+
+function newest(build: BuildSummary, name: string): StageSummary | undefined {
+  return build.stages.filter((one) => one.name === name).toSorted((a, b) => b.round - a.round)[0];
+}
+
+function whyQueued({ executors, pool }: Surroundings): string {
+  const ours = executors.filter((one) => one.pool === pool && !one.draining);
+  if (ours.length === 0) return `no executor of pool ${pool} is there: start one, or compare TOROID_POOL`;
+  const slots = ours.reduce((sum, one) => sum + one.slots, 0);
+  const busy = ours.reduce((sum, one) => sum + Math.min(one.busy, one.slots), 0);
+  if (busy >= slots) return `all ${slots} slots of pool ${pool} are busy`;
+  return "an executor is about to take it";
+}
+
+/** What a person has to do comes first, then what only has to end. */
+function whyEntry(e: EnvironmentSummary, entry: WaitingSummary, at: number): string {
+  const { environment, paused, held, inFlight } = e;
+  if (entry.approval !== null) {
+    const { from, self, endsAtMs } = entry.approval;
+    const others = self ? "anybody" : "anybody but who caused it";
+    return `it waits for approval by ${from.length === 0 ? others : listed(from)}, until ${instant(endsAtMs)}`;
+  }
+  if (paused !== null) {
+    const until = paused.untilMs === null ? "" : ` until ${instant(paused.untilMs)}`;
+    const what = paused.of === null ? environment : `${paused.of.repository} ${paused.of.environment}`;
+    return `${what} is paused by ${paused.by}${until}: ${paused.why}`;
+  }
+  if (held !== null && !entry.rollback) {
+    return `${environment} is held by ${held.by} since the rollback to #${held.number}: ${held.why}`;
+  }
+  const ahead = e.waiting.slice(0, at).filter((one) => one.approval === null);
+  const numbers = ahead.map(({ number }) => `#${number}`).join(", ");
+  const before = ahead.length === 0 ? [] : [`${numbers} ${ahead.length === 1 ? "goes" : "go"} before it`];
+  const inside = inFlight === null ? [] : [`#${inFlight.number} is in ${environment}`];
+  return [...inside, ...before].join(", and ") || "its turn has come";
+}
+
+function instant(ms: number): string {
+  return new Date(ms).toISOString();
+}
