@@ -29,6 +29,30 @@ int message_send(int socket, const struct message *message, const int *fds, size
   return sendmsg(socket, &header, MSG_NOSIGNAL) == (ssize_t)sizeof *message ? 0 : -1;
 }
 
+/* Pid 1 is ours, but it has lived beside what is not. */
+static void tame(struct message *message) {
+  message->failure.step[sizeof message->failure.step - 1] = '\0';
+  message->failure.text[sizeof message->failure.text - 1] = '\0';
+  if (message->steps.count > MAX_STEPS) message->steps.count = MAX_STEPS;
+  for (size_t i = 0; i < MAX_STEPS; i++) message->steps.at[i].name[sizeof message->steps.at[i].name - 1] = '\0';
+}
+
+/* Takes what came along into `fds`, as far as there is room, and lets the rest go. */
+static size_t take_descriptors(struct msghdr *header, int *fds, size_t room) {
+  struct cmsghdr *rights = header->msg_controllen == 0 ? NULL : CMSG_FIRSTHDR(header);
+  if (rights == NULL || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) return 0;
+  size_t sent = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  for (size_t i = 0; i < sent; i++) {
+    int fd;
+    memcpy(&fd, CMSG_DATA(rights) + i * sizeof fd, sizeof fd);
+    if (i < room)
+      fds[i] = fd;
+    else
+      close(fd);
+  }
+  return sent < room ? sent : room;
+}
+
 int message_receive(int socket, struct message *message, int *fds, size_t *count) {
   union control control = {0};
   struct iovec part = {.iov_base = message, .iov_len = sizeof *message};
@@ -42,13 +66,10 @@ int message_receive(int socket, struct message *message, int *fds, size_t *count
   ssize_t got;
   do got = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
   while (got < 0 && (errno == EINTR || errno == ECONNRESET)); /* a reset is told once, before what was still sent */
-  if (got <= 0) return (int)got;
-  struct cmsghdr *rights = room > 0 ? CMSG_FIRSTHDR(&header) : NULL;
-  if (rights != NULL && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
-    size_t sent = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < sent && i < room; i++) memcpy(&fds[i], CMSG_DATA(rights) + i * sizeof(int), sizeof(int));
-    *count = sent < room ? sent : room;
-  }
+  if (got < 0) return -1;
+  bool whole = got == (ssize_t)sizeof *message && (header.msg_flags & MSG_TRUNC) == 0;
+  *count = take_descriptors(&header, fds, whole ? room : 0);
+  if (whole) tame(message);
   errno = EBADMSG;
-  return got == (ssize_t)sizeof *message ? 1 : -1;
+  return whole ? 1 : got == 0 ? 0 : -1;
 }

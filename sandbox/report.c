@@ -83,18 +83,15 @@ void complain(const char *format, ...) {
   if (poll(&ready, 1, PATIENCE_MS) == 1) dprintf(STDERR_FILENO, "toroid-sandbox: %s", line);
 }
 
-static void put(struct json *json, const char *text, size_t length) {
-  /* the last bytes are kept for what closes the object */
-  if (json->used + length + 16 > sizeof json->text) return;
+/* The last bytes are kept for what closes the object and all in it. */
+static bool put(struct json *json, const char *text, size_t length) {
+  if (json->used + length + JSON_RESERVE > sizeof json->text) return false;
   memcpy(json->text + json->used, text, length);
   json->used += length;
+  return true;
 }
 
-static void put_text(struct json *json, const char *text) {
-  put(json, text, strlen(text));
-}
-
-static void put_quoted(struct json *json, const char *text) {
+static bool put_quoted(struct json *json, const char *text) {
   char out[1600] = "\"";
   size_t used = 1;
   for (const unsigned char *c = (const unsigned char *)text; *c != '\0' && used + 8 < sizeof out; c++) {
@@ -108,34 +105,57 @@ static void put_quoted(struct json *json, const char *text) {
     }
   }
   out[used++] = '"';
-  put(json, out, used);
+  return put(json, out, used);
+}
+
+static bool put_key(struct json *json, const char *key) {
+  if (!json->first && !put(json, ",", 1)) return false;
+  json->first = false;
+  return key == NULL || (put_quoted(json, key) && put(json, ":", 1));
+}
+
+/* All of it, or as if it had not been asked for. */
+static bool put_member(struct json *json, const char *key, const char *value, bool quoted) {
+  const size_t used = json->used;
+  const bool first = json->first;
+  if (json->skipped == 0 && put_key(json, key) && (quoted ? put_quoted(json, value) : put(json, value, strlen(value))))
+    return true;
+  json->used = used;
+  json->first = first;
+  return false;
+}
+
+static void put_open(struct json *json, const char *key, const char *brace) {
+  if (json->depth < JSON_DEPTH && put_member(json, key, brace, false)) {
+    json->first = true;
+    json->depth++;
+  } else {
+    json->skipped++;
+  }
+}
+
+static void put_close(struct json *json, char brace) {
+  if (json->skipped > 0) {
+    json->skipped--;
+    return;
+  }
+  json->text[json->used++] = brace;
+  json->first = false;
+  json->depth--;
 }
 
 void json_begin(struct json *json) {
-  json->used = 0;
+  json->used = json->depth = json->skipped = 0;
   json->first = true;
-  put_text(json, "{");
-}
-
-void json_key(struct json *json, const char *key) {
-  if (!json->first) put_text(json, ",");
-  json->first = false;
-  if (key == NULL) return;
-  put_quoted(json, key);
-  put_text(json, ":");
+  (void)put(json, "{", 1);
 }
 
 void json_raw(struct json *json, const char *key, const char *value) {
-  json_key(json, key);
-  put_text(json, value);
+  (void)put_member(json, key, value, false);
 }
 
 void json_string(struct json *json, const char *key, const char *value) {
-  json_key(json, key);
-  if (value == NULL)
-    put_text(json, "null");
-  else
-    put_quoted(json, value);
+  (void)put_member(json, key, value == NULL ? "null" : value, value != NULL);
 }
 
 void json_number(struct json *json, const char *key, uint64_t value) {
@@ -152,25 +172,19 @@ void json_number_or_null(struct json *json, const char *key, bool known, uint64_
 }
 
 void json_open(struct json *json, const char *key) {
-  json_key(json, key);
-  put_text(json, "{");
-  json->first = true;
+  put_open(json, key, "{");
 }
 
 void json_close(struct json *json) {
-  put_text(json, "}");
-  json->first = false;
+  put_close(json, '}');
 }
 
 void json_list(struct json *json, const char *key) {
-  json_key(json, key);
-  put_text(json, "[");
-  json->first = true;
+  put_open(json, key, "[");
 }
 
 void json_list_end(struct json *json) {
-  put_text(json, "]");
-  json->first = false;
+  put_close(json, ']');
 }
 
 void json_send(struct json *json, int fd) {

@@ -160,15 +160,18 @@ const char *errno_name(int error);
 void failure_sentence(const struct failure *failure, char *into, size_t room);
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A JSON object in a fixed buffer; what does not fit is left out as a whole member. */
+enum { JSON_DEPTH = 8, JSON_RESERVE = 16 };
+
+/* A JSON object in a fixed buffer; what does not fit, or lies too deep, is left out as a whole member. */
 struct json {
   char text[4096];
   size_t used;
+  unsigned depth, skipped; /* objects and lists in it that are open; those open in one that was left out */
   bool first;
 };
 void json_begin(struct json *json);
-void json_key(struct json *json, const char *key);                       /* in a list: NULL */
-void json_string(struct json *json, const char *key, const char *value); /* NULL: null */
+/* In a list the key is NULL; a value that is NULL is null. */
+void json_string(struct json *json, const char *key, const char *value);
 void json_number(struct json *json, const char *key, uint64_t value);
 void json_number_or_null(struct json *json, const char *key, bool known, uint64_t value);
 void json_open(struct json *json, const char *key);
@@ -547,7 +550,7 @@ struct message {
 };
 
 int message_send(int socket, const struct message *message, const int *fds, size_t count);
-/* 1: one came, 0: the other side is gone, -1: errno. */
+/* 1: one came, 0: the other side is gone, -1: errno. Texts in it end, and nothing is counted that is not in it. */
 int message_receive(int socket, struct message *message, int *fds, size_t *count);
 
 /* ---- one run, as the supervisor sees it: supervise.c; told by verdict.c ---- */
