@@ -103,7 +103,12 @@ async function watch(jet: Jet, runs: readonly Run[]): Promise<Watching> {
     return consumer.consume();
   };
   const [pushes, events, logs] = await Promise.all([open(PUSH.name), open(RUN.name), open(LOG.name)]);
-  let finished = Promise.withResolvers<void>();
+  // What is written in one stream may be heard of after what was written later in another.
+  let news = Promise.withResolvers<void>();
+  const goOn = (): void => {
+    news.resolve();
+    news = Promise.withResolvers<void>();
+  };
   const newest = (): Run => runs.at(-1) ?? { sentMs: Number.NaN };
   const reading = [
     (async () => {
@@ -121,21 +126,22 @@ async function watch(jet: Jet, runs: readonly Run[]): Promise<Watching> {
         else if (event.type === "claimed") run.claimedMs = storedMs(message);
         else if (event.type === "finished") {
           run.stepsMs = event.result.stepsMs;
-          finished.resolve();
-          finished = Promise.withResolvers<void>();
+          goOn();
         }
       }
     })(),
     (async () => {
       for await (const message of logs) {
         const chunk = decode(logChunk, message.data);
-        if (chunk.kind === "bytes" && Buffer.from(chunk.data).includes(MARK)) newest().firstByteMs = now();
+        if (chunk.kind !== "bytes" || !Buffer.from(chunk.data).includes(MARK)) continue;
+        newest().firstByteMs = now();
+        goOn();
       }
     })(),
   ];
   return {
     async done(run) {
-      while (run.stepsMs === undefined || run.firstByteMs === undefined) await finished.promise;
+      while (run.stepsMs === undefined || run.firstByteMs === undefined) await news.promise;
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([pushes.close(), events.close(), logs.close()]);
