@@ -8,12 +8,12 @@ import type { CancelSignal } from "../protocol/commands.ts";
 import { assertNever, sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { type BuildId, formatStage } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
-import { CANCEL_SIGNAL, commandSubject } from "../protocol/subjects.ts";
-import { COMMAND_VERSION } from "../protocol/versions.ts";
+import { CANCEL_SIGNAL } from "../protocol/subjects.ts";
 import { accept } from "./accept.ts";
 import { supersededWhy } from "./actors/build/verdict.ts";
 import { workOf } from "./actors/build/work.ts";
 import { admitNext } from "./admission.ts";
+import { dispatch } from "./dead-commands.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
 import { makeSummaryWriter } from "./projections/summary-writer.ts";
@@ -43,13 +43,8 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
         return undefined;
       case "queue-stage":
         return queueStage(effect);
-      case "dispatch": {
-        const { repository, queuedSeq, work } = effect.command;
-        const queue = work.kind === "plan" ? "plan" : "work";
-        const data = encode({ v: COMMAND_VERSION, ...effect.command });
-        await jet.js.publish(commandSubject(effect.pool, queue, repository), data, { msgID: `command-${queuedSeq}` });
-        return undefined;
-      }
+      case "dispatch":
+        return dispatch(jet, effect.pool, effect.command, `command-${effect.command.queuedSeq}`);
       case "signal-cancel": {
         const { repository, number, stage, round } = effect.id;
         const signal: CancelSignal = { repository, number, stage, round };

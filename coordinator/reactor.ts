@@ -7,8 +7,9 @@ import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { decode } from "../protocol/codec.ts";
 import { buildEvent, laneEvent, pushEvent, stageEvent } from "../protocol/events.ts";
-import { type ConsumerSpec, LANE_REACTOR, PUSH_REACTOR, RUN_REACTOR } from "../protocol/streams.ts";
+import { type ConsumerSpec, DEAD_REACTOR, LANE_REACTOR, PUSH_REACTOR, RUN_REACTOR } from "../protocol/streams.ts";
 import { parseLaneSubject, parsePushSubject, parseRunSubject } from "../protocol/subjects.ts";
+import { bury } from "./dead-commands.ts";
 import type { Effects } from "./effects.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import { tellOfBuild, tellOfLane, tellOfStage } from "./projections/events.ts";
@@ -77,7 +78,12 @@ export async function runReactor(
     await consume(consumer, handle, OPTIONS, stop, log);
   }
 
-  await Promise.all([run(PUSH_REACTOR, onPush), run(RUN_REACTOR, onRun), run(LANE_REACTOR, onLane)]);
+  await Promise.all([
+    run(PUSH_REACTOR, onPush),
+    run(RUN_REACTOR, onRun),
+    run(LANE_REACTOR, onLane),
+    run(DEAD_REACTOR, (message) => bury(jet, actors, message.data, log)),
+  ]);
 }
 
 /** What the writer expected to be the last sequence before this message; it is kept as a header. */

@@ -7,6 +7,7 @@ import type { Logger } from "../kit/log.ts";
 import { backoffMs } from "../kit/retry.ts";
 import { decode } from "../protocol/codec.ts";
 import { type Command, command } from "../protocol/commands.ts";
+import { reasonOf, STAGE_HEADER } from "../protocol/dead-command.ts";
 import { dispositionOf, sentenceOf } from "../protocol/errors.ts";
 import { formatStage } from "../protocol/ids.ts";
 import type { AttemptEnd } from "./attempt.ts";
@@ -88,7 +89,7 @@ async function handle(message: JsMsg, slot: Slot | null, t: WorkerTools, hard: A
     t.log.error({ err: error, subject: message.subject, seq: message.seq }, "command not readable");
     // Of a newer version: for an executor that is newer, too.
     if (dispositionOf(error) === "retry") message.nak(HELD_DELAY_MS);
-    else message.term(sentenceOf(error));
+    else message.term(reasonOf(message.headers?.get(STAGE_HEADER) ?? "", sentenceOf(error)));
     return;
   }
   const claim = await claimOrGiveBack(message, wanted, t);

@@ -147,6 +147,40 @@ export async function readLast(jet: Jet, stream: string, subject: string): Promi
   return readOne(jet, stream, { last_by_subj: subject });
 }
 
+/** Puts a message with a header of ours on a work queue; `key` makes a repeat of the same one do nothing, for a while. */
+export async function enqueue(
+  jet: Jet,
+  subject: string,
+  data: Uint8Array,
+  o: { readonly key: string; readonly header: readonly [string, string] },
+): Promise<void> {
+  const header = headers();
+  header.set(...o.header);
+  await jet.js.publish(subject, data, { msgID: o.key, headers: header });
+}
+
+/** One message by its sequence, or null when it is not there any more. */
+export async function readSequence(jet: Jet, stream: string, seq: number): Promise<StoredMsg | null> {
+  try {
+    return await jet.jsm.direct.getMessage(stream, { seq });
+  } catch (error) {
+    if (isNotFound(error)) return null;
+    throw error;
+  }
+}
+
+/** The server's answers to a deletion of what is not there: no such sequence, or one that was deleted before. */
+const GONE: readonly number[] = [JetStreamApiCodes.NoMessageFound, 10043, 10057];
+
+/** Takes one message away by its sequence; nothing when it is gone already. */
+export async function deleteSequence(jet: Jet, stream: string, seq: number): Promise<void> {
+  try {
+    await jet.jsm.streams.deleteMessage(stream, seq, false);
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError) || !GONE.includes(error.code)) throw error;
+  }
+}
+
 async function readOne(jet: Jet, stream: string, query: DirectMsgRequest): Promise<Stored | null> {
   try {
     const message = await jet.jsm.direct.getMessage(stream, query);

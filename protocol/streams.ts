@@ -199,7 +199,13 @@ const REACTOR = { ackWaitMs: 10 * SECOND_MS, maxAckPending: 1_000, maxDeliver: -
 export const PUSH_REACTOR: ConsumerSpec = { stream: PUSH.name, name: "reactor", filter: "toroid.push.*", ...REACTOR };
 export const RUN_REACTOR: ConsumerSpec = { stream: RUN.name, name: "reactor", filter: "toroid.run.>", ...REACTOR };
 export const LANE_REACTOR: ConsumerSpec = { stream: LANE.name, name: "reactor", filter: "toroid.lane.>", ...REACTOR };
-export const REACTORS: readonly ConsumerSpec[] = [PUSH_REACTOR, RUN_REACTOR, LANE_REACTOR];
+export const DEAD_REACTOR: ConsumerSpec = {
+  stream: DEAD.name,
+  name: "reactor",
+  filter: "$JS.EVENT.ADVISORY.CONSUMER.>",
+  ...REACTOR,
+};
+export const REACTORS: readonly ConsumerSpec[] = [PUSH_REACTOR, RUN_REACTOR, LANE_REACTOR, DEAD_REACTOR];
 
 /** How long an executor may be silent before another may take its stages. */
 export const PRESENCE_TTL_MS = 8 * SECOND_MS;

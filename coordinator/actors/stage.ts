@@ -24,6 +24,8 @@ export type StageCommand =
   | { readonly kind: "queue"; readonly work: Work; readonly pool: string }
   /** Its attempt errored: try again, or give up. */
   | { readonly kind: "reconsider" }
+  /** No executor will get the command of its `queued` event `queuedSeq` any more. */
+  | { readonly kind: "undeliverable"; readonly queuedSeq: number; readonly why: string }
   /** Time has passed: ends what has waited for too long. */
   | { readonly kind: "overdue" }
   | { readonly kind: "cancel"; readonly by: string; readonly why: string }
@@ -46,6 +48,11 @@ export const stageActor: Actor<StageId, Stage, StageEvent, StageCommand> = {
         return append({ type: "queued", ...head, pool: command.pool, attempt: 1, purpose: "run", work: command.work });
       case "reconsider":
         return reconsider(stage, head);
+      case "undeliverable":
+        // Who holds it needs no command; there will be another one for whoever takes it over.
+        if (stage.status !== "queued" || stage.queuedSeq !== command.queuedSeq) return nothing();
+        if (stage.acted) return unknown(command.why, head);
+        return append({ type: "finished", ...head, result: bareResult("errored", command.why) });
       case "overdue":
         return overdue(stage, head);
       case "cancel":

@@ -1,7 +1,7 @@
 /** What is due when, of stages that wait for something with an end: kept in memory, so that nothing has to be looked for. */
 import { DeliverPolicy } from "@nats-io/jetstream";
 import { follow } from "../../kit/follow.ts";
-import { append, type Jet, readLast } from "../../kit/jetstream.ts";
+import { append, deleteSequence, type Jet, readLast } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import { decode } from "../../protocol/codec.ts";
 import { type Due, due } from "../../protocol/due.ts";
@@ -33,9 +33,7 @@ export async function followTimers(jet: Jet, stop: AbortSignal, log: Logger): Pr
     async done(timer) {
       const subject = timerSubject(timer.due);
       // By its sequence: what was set since stays.
-      await jet.jsm.streams.deleteMessage(TIMER.name, timer.seq, false).catch((error: unknown) => {
-        log.debug({ err: error, subject }, "a timer was away already");
-      });
+      await deleteSequence(jet, TIMER.name, timer.seq);
       if (timers.get(subject)?.seq === timer.seq) timers.delete(subject);
     },
   };

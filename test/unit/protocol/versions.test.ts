@@ -50,6 +50,19 @@ for (const file of FILES) {
   }
 }
 
+test("of the version of now every type of event is among them", () => {
+  const stored = storedBy(`v${PROTOCOL_VERSION}.json`);
+  for (const [kind, union] of Object.entries({
+    push: pushEvent,
+    build: buildEvent,
+    stage: stageEvent,
+    lane: laneEvent,
+  })) {
+    const types = union.options.flatMap(({ shape }) => [...shape.type.values]);
+    assert.deepEqual(Object.keys(stored[kind] ?? {}).sort(), [...types].sort(), kind);
+  }
+});
+
 test("a stage that an earlier version stored is folded, and goes on", () => {
   const { stage = {} } = storedBy("v1.json");
   const names = ["queued", "claimed", "started", "publishing", "cancelRequested", "finished"];
