@@ -17,9 +17,10 @@
 
 #include "toroid-sandbox.h"
 
-#define DEFAULT_TMP_BYTES "2147483648"
-#define DEFAULT_RUN_BYTES "67108864"
-#define DEFAULT_SHM_BYTES "1073741824"
+#define DEFAULT_TMP_BYTES (2ull << 30)
+#define DEFAULT_RUN_BYTES (64ull << 20)
+#define DEFAULT_SHM_BYTES (1ull << 30)
+enum { PAGE = 4096 };
 
 static int attach(struct inside *inside, const char *step, int mount, int target) {
   int result = sys_move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
@@ -47,8 +48,12 @@ static int setup_propagation(struct inside *inside) {
   return failed(&inside->failure, "propagation", "cannot make the mounts private");
 }
 
-static int make_tmpfs(struct inside *inside, const char *step, const char *mode, const char *bytes) {
-  const struct fs_option options[] = {{"source", "tmpfs"}, {"mode", mode}, {"size", bytes},
+/* A file in it takes the kernel's memory, an empty one too: as many as it has pages. */
+static int make_tmpfs(struct inside *inside, const char *step, const char *mode, uint64_t bytes) {
+  char size[24], files[24];
+  snprintf(size, sizeof size, "%llu", (unsigned long long)bytes);
+  snprintf(files, sizeof files, "%llu", (unsigned long long)(bytes + PAGE - 1) / PAGE);
+  const struct fs_option options[] = {{"source", "tmpfs"}, {"mode", mode}, {"size", size}, {"nr_inodes", files},
                                       {"uid", "0"},        {"gid", "0"},   {NULL, NULL}};
   return fs_make("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &inside->failure, step);
 }
@@ -176,10 +181,8 @@ static int setup_mounts(struct inside *inside) {
   for (size_t i = 0; i < inside->plan->op_count; i++) {
     const struct op *op = &inside->plan->ops[i];
     if (op->kind == OP_TMPFS) {
-      char bytes[24];
-      snprintf(bytes, sizeof bytes, "%llu", (unsigned long long)op->bytes);
       int target = path_in_root(inside->root, op->target, true, &inside->failure, "mounts");
-      int fs = target < 0 ? -1 : make_tmpfs(inside, "mounts", "1777", op->bytes == 0 ? DEFAULT_TMP_BYTES : bytes);
+      int fs = target < 0 ? -1 : make_tmpfs(inside, "mounts", "1777", op->bytes == 0 ? DEFAULT_TMP_BYTES : op->bytes);
       if (fs < 0 || attach(inside, "mounts", fs, target) != 0) return -1;
       continue;
     }

@@ -11,6 +11,8 @@ export interface Needs {
   readonly path?: string | readonly string[];
   /** The unified cgroup hierarchy, with its controllers. */
   readonly cgroup2?: true;
+  /** A processor of the kind that the guest of test/vm has. */
+  readonly x64?: true;
   /** Hardware virtualization for a stock kernel. */
   readonly kvm?: true;
   /** Leave to download whole packages, which takes a while: `TOROID_TEST_DOWNLOADS=1`, and a network that lets us. */
@@ -20,7 +22,7 @@ export interface Needs {
 }
 
 /** What may be missing even where everything else must work: whole kinds of build machines lack it. */
-const EXCUSED = ["cgroup2", "kvm", "downloads"] as const;
+const EXCUSED = ["cgroup2", "x64", "kvm", "downloads"] as const;
 
 /**
  * True when the test can run. Otherwise it is skipped with a sentence, and must return:
@@ -50,6 +52,7 @@ export function missing(what: Needs): string | undefined {
   if (what.cgroup2 === true && !existsSync("/sys/fs/cgroup/cgroup.controllers")) {
     return "needs the unified cgroup v2 hierarchy";
   }
+  if (what.x64 === true && process.arch !== "x64") return "needs an x86-64 processor";
   if (what.kvm === true && !existsSync("/dev/kvm")) return "needs /dev/kvm";
   if (what.downloads === true && process.env["TOROID_TEST_DOWNLOADS"] !== "1") {
     return "needs TOROID_TEST_DOWNLOADS=1, as it downloads whole packages";

@@ -158,6 +158,53 @@ describe("on a host with every cgroup v2 controller", () => {
     assert.ok(stat(busy, "throttledUs") > 500_000, `${stat(busy, "throttledUs")} µs`);
   });
 
+  test("processor time of sixty-four busy threads without a limit leaves the neighbour its share", SLOW, async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`start busy --wall-ms 60000 --grace-ms 0 -- sh -c 'echo up; load spin 64 60000'
+      printed busy up
+      ${NEIGHBOUR}
+      wait $!; kill $(helper_of busy); wait`);
+    assert.deepEqual(summary(done.run("neighbour")), [7, 7, null, "exit"], done.run("neighbour").stderr);
+    assert.equal(done.run("busy").exit?.reason, "cancelled");
+  });
+
+  test("memory is not locked beyond eight MiB, with and without a limit", async (t) => {
+    if (!machine.ready(t)) return;
+    const { run } = await machine.sh(`run free -- load lock 64; run held --memory-bytes ${MEMORY} -- load lock 64
+      run user --user 1000:1000 -- load lock 64`);
+    for (const name of ["free", "held", "user"])
+      assert.deepEqual([run(name).code, run(name).stdout], [1, "EAGAIN\n"], run(name).stderr);
+  });
+
+  test(
+    "a storm of small files that are each brought to the disk ends, and the neighbour does not notice",
+    SLOW,
+    async (t) => {
+      if (!machine.ready(t)) return;
+      const done = await machine.sh(`${NEIGHBOUR}
+      run storm --wall-ms 60000 -- load storm 300
+      wait`);
+      assert.deepEqual(summary(done.run("storm")), [0, 0, null, "exit"], done.run("storm").stderr);
+      assert.deepEqual(summary(done.run("neighbour")), [7, 7, null, "exit"], done.run("neighbour").stderr);
+    },
+  );
+
+  for (const [place, files] of [
+    ["/tmp", 524_288],
+    ["/dev/shm", 262_144],
+    ["/run", 16_384],
+    ["/cache", 1_024],
+  ] as const) {
+    test(`files in ${place} are ${files} at most, and take memory`, SLOW, async (t) => {
+      if (!machine.ready(t)) return;
+      const { run } = await machine.sh(`run few --tmpfs /cache:4194304 -- sh -c 'stat -f -c %c ${place}'
+        run many --memory-bytes ${32 * MIB} --tmpfs /cache:4194304 --wall-ms 30000 -- sh -c 'cd ${place}; load files 1000000'`);
+      assert.equal(run("few").stdout, `${files}\n`);
+      if (files < 20_000) assert.match(run("many").stdout, /^\d+, then ENOSPC\n$/);
+      else assert.equal(run("many").exit?.reason, "oom", run("many").stdout);
+    });
+  }
+
   test("processor time without a limit is not held, and counted all the same", async (t) => {
     if (!machine.ready(t)) return;
     const { run } = await machine.sh("run busy --wall-ms 30000 -- load spin 2 1500");
@@ -237,6 +284,8 @@ describe("on a host with every cgroup v2 controller", () => {
     for (const name of ["ioReadBytes", "ioReads", "memoryPressureUs", "ioPressureUs"]) stat(used, name);
   });
 
+  const LEAVE = ["no-cgroup", "no-limit-memoryBytes", "no-limit-pids", "no-limit-cpuMilli"];
+  const ALLOWED = LEAVE.map((name) => `--allow-weak ${name}`).join(" ");
   const ALL = `--memory-bytes ${MEMORY} --pids 50 --cpu-milli 1500 --wall-ms 30000`;
 
   test("what is called enforced is written in the cgroup", async (t) => {
@@ -257,9 +306,11 @@ describe("on a host with every cgroup v2 controller", () => {
     const done = await machine.sh(`mkdir $DELEGATED/some
       echo +pids > $DELEGATED/cgroup.subtree_control; mkdir $DELEGATED/some/base
       echo +pids > $DELEGATED/some/cgroup.subtree_control
-      CGROUP=$DELEGATED/some/base run some ${ALL} -- load forks 100
+      CGROUP=$DELEGATED/some/base run refused ${ALL} -- true
+      CGROUP=$DELEGATED/some/base run some ${ALL} ${ALLOWED} -- load forks 100
       rmdir $DELEGATED/some/base $DELEGATED/some; echo -pids > $DELEGATED/cgroup.subtree_control`);
     const { created, exit, stdout } = done.run("some");
+    assert.deepEqual(summary(done.run("refused")), [125, 125, null, "setup"]);
     assert.equal(created?.limits["pids"], "enforced");
     assert.match(created?.limits["memoryBytes"] ?? "", /^unsupported: .*some\/base.* memory/);
     assert.match(created?.limits["cpuMilli"] ?? "", /^unsupported: .*some\/base.* cpu/);
@@ -301,14 +352,14 @@ describe("on a host with every cgroup v2 controller", () => {
     if (!machine.ready(t)) return;
     const done = await machine.sh(`cat > without <<'END'
         umount /sys/fs/cgroup
-        exec toroid-sandbox run --image /image --scratch /var/tmp/state/without --json-status-fd 3 ${ALL} -- \
+        exec toroid-sandbox run --image /image --scratch /var/tmp/state/without --json-status-fd 3 ${ALL} ${ALLOWED} -- \
           sh -c 'setsid sleep 1000 & echo up' 3> without.status > without.out 2> without.err
 END
       mkdir -m 700 $STATE/without
       unshare -m sh ./without; echo $? > without.code`);
     const { created, code, stdout } = done.run("without");
     assert.deepEqual([code, stdout, created?.cgroup], [0, "up\n", null], done.stderr);
-    assert.deepEqual(created?.weak, ["no-cgroup", "no-limit-memoryBytes", "no-limit-pids", "no-limit-cpuMilli"]);
+    assert.deepEqual(created?.weak, LEAVE);
     for (const limit of ["memoryBytes", "pids", "cpuMilli"])
       assert.match(created?.limits[limit] ?? "", /^unsupported: /, limit);
   });

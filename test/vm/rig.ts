@@ -57,6 +57,7 @@ export class Machine implements AsyncDisposable {
     drivers: readonly string[] = [],
   ): Promise<Machine> {
     const prelude = await readFile(join(import.meta.dirname, "prelude.sh"), "utf8");
+    if (process.arch !== "x64") return new Machine(undefined, prelude, undefined);
     const why = missing({ path: HELPER, program: "cc" }) ?? (await whyNotStatic());
     if (why !== undefined) return new Machine(undefined, prelude, why);
     await using programs = await tempDir("toroid-vm-programs-");
@@ -86,7 +87,7 @@ export class Machine implements AsyncDisposable {
 
   /** False when the test is skipped. */
   ready(t: TestContext): boolean {
-    return needs(t, { other: this.#why });
+    return needs(t, { x64: true, other: this.#why });
   }
 
   get release(): string {
