@@ -20,7 +20,7 @@
 #define CGROUP2_MAGIC 0x63677270
 enum { TRIES = 5, EMPTY_WAIT_MS = 10000, MAX_DEPTH = 64 };
 
-static const char *default_mount(void) {
+const char *cgroup_mount(void) {
   static const char *const MOUNTS[] = {MOUNTPOINT_OF_CGROUP2, MOUNTPOINT_OF_CGROUP2 "/unified"};
   for (size_t i = 0; i < sizeof MOUNTS / sizeof MOUNTS[0]; i++) {
     struct statfs fs;
@@ -64,7 +64,7 @@ static int open_base(const char *given, char *path, size_t room, struct failure 
     snprintf(path, room, "%s", given);
     return open_given(given, failure);
   }
-  const char *mount = default_mount();
+  const char *mount = cgroup_mount();
   if (mount == NULL) {
     errno = ENOENT;
     return -1;
@@ -196,7 +196,7 @@ static int remove_below(int dir, const char *name, int depth) {
 /* Ours by its name; it stays while anybody has a cgroup in it. */
 static void remove_default_base(void) {
   char path[PATH_MAX];
-  const char *mount = default_mount();
+  const char *mount = cgroup_mount();
   if (mount == NULL) return;
   snprintf(path, sizeof path, "%s/toroid", mount);
   (void)rmdir(path);
@@ -225,7 +225,7 @@ static int collect_one(int base, const char *name) {
 
 int cgroup_collect(const char *given, struct failure *failure) {
   char path[PATH_MAX] = "";
-  if (given == NULL && default_mount() == NULL) return 0;
+  if (given == NULL && cgroup_mount() == NULL) return 0;
   int base = open_base(given, path, sizeof path, failure);
   if (base < 0) return failed(failure, "gc", "cannot open the cgroup directory %s", path);
   DIR *entries = fdopendir(base);

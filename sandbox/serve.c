@@ -331,6 +331,10 @@ static int get_ready(struct serve *serve, int *listener, int *signals, int *pare
   errno = 0;
   if (geteuid() != 0) return failed(failure, STEP, "it has to be started by root");
   if (watch_parent(serve, parent, failure) != 0) return -1;
+  static char delegated[PATH_MAX];
+  int found = delegation_take(serve->cgroup, delegated, sizeof delegated, failure);
+  if (found < 0) return -1;
+  if (found > 0) serve->cgroup = delegated;
   if (check_state(serve, failure) != 0 || scratch_collect(serve->state, failure) < 0) return -1;
   if (store_collect(serve, failure) < 0) return -1;
   if (make_slots(serve, failure) != 0) return -1;

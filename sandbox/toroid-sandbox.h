@@ -245,6 +245,16 @@ size_t cgroup_count(const struct cgroup *cgroup);
 void cgroup_kill(const struct cgroup *cgroup);
 void cgroup_read(const struct cgroup *cgroup, struct cgroup_stats *stats);
 int cgroup_remove(struct cgroup *cgroup);
+/* Where the v2 hierarchy is; NULL: nowhere. */
+const char *cgroup_mount(void);
+
+enum delegation { NOT_DELEGATED, DELEGATED_TO_US, DELEGATED_ABOVE };
+/* Whose cgroup is ours to divide, when we are in `own`: delegation.c. */
+enum delegation delegation_of(const char *own, bool is_delegated, bool is_parent_delegated);
+/* Empties the cgroup that we are in if it is delegated to us, or is the `given` one, so that others can be made in it.
+ * Answers 1 and where to make them, 0 when nothing is to be changed, -1 after a sentence. */
+int delegation_take(const char *given, char *base, size_t room, struct failure *failure);
+
 /* Removes every toroid-* below `base` (NULL: the default) whose helper is dead. Answers how many, or -1. */
 int cgroup_collect(const char *base, struct failure *failure);
 
