@@ -49,18 +49,22 @@ hostname guest
 exec < /dev/ttyS0 > /dev/ttyS0 2> /dev/console
 stty raw -echo
 echo "ready - $(uname -r)"
-while read -r id seconds script; do
-  rm -rf /run/job
-  mkdir /run/job
-  cd /run/job
-  echo "$script" | base64 -d > /run/script
-  timeout -s KILL "$seconds" setsid sh /run/script > stdout 2> stderr < /dev/null
-  code=$?
-  for file in *; do
-    [ ! -f "$file" ] || echo "$id $file $(base64 -w 0 "$file")"
+# Not by the first process: whoever loses his parent becomes its child, and at the end of one of these busybox's read
+# forgets what it has of the line.
+(
+  while read -r id seconds script; do
+    rm -rf /run/job
+    mkdir /run/job
+    cd /run/job
+    echo "$script" | base64 -d > /run/script
+    timeout -s KILL "$seconds" setsid sh /run/script > stdout 2> stderr < /dev/null
+    code=$?
+    for file in *; do
+      [ ! -f "$file" ] || echo "$id $file $(base64 -w 0 "$file")"
+    done
+    echo "$id - $code"
   done
-  echo "$id - $code"
-done
+)
 poweroff -f
 `;
 

@@ -12,7 +12,7 @@ import { makeDisk, makeInitramfs } from "./vm-root.ts";
 const BOOT_MS = 60_000;
 const JOB_MS = 30_000;
 /** From the guest's own limit of a job to the moment at which it is taken for dead: a busy host may stop it for long. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 20_000;
 
 export interface GuestSettings {
   /** What is put on its disk, by its place there; all of it may be executed. */

@@ -44,7 +44,11 @@ describe("a serve in a cgroup that a service manager made for it", () => {
       ls -d $UNIT/*/
       down`);
     const [left, both, controllers, same, ...below] = done.stdout.trim().split("\n");
-    assert.deepEqual([left, both, controllers, same], ["0", "both", "cpu io memory pids", "same"], done.stdout + done.stderr);
+    assert.deepEqual(
+      [left, both, controllers, same],
+      ["0", "both", "cpu io memory pids", "same"],
+      done.stdout + done.stderr,
+    );
     assert.deepEqual(below, ["/sys/fs/cgroup/system/toroid.service/supervisor/"]);
     const { created, exit } = done.run("bomb");
     assert.match(created?.cgroup ?? "", /^\/sys\/fs\/cgroup\/system\/toroid\.service\/toroid-[0-9a-f]{16}$/);
