@@ -18,6 +18,8 @@
 
 #define STEP "cgroup"
 #define CGROUP2_MAGIC 0x63677270
+#define MOST_BELOW "256"
+#define MOST_DEEP "16"
 enum { TRIES = 5, EMPTY_WAIT_MS = 10000, MAX_DEPTH = 64 };
 
 const char *cgroup_mount(void) {
@@ -111,6 +113,22 @@ int cgroup_create(struct cgroup *cgroup, const struct plan *plan, dev_t disk, st
   }
   limits_set(cgroup, plan, disk, base);
   return 0;
+}
+
+int cgroup_give(const struct cgroup *cgroup, const struct plan *plan, uint64_t uid_base, struct failure *failure) {
+  static const char *const FILES[] = {".", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"};
+  errno = 0;
+  if (plan->rootless) return failed(failure, STEP, "only root gives a run its cgroup: leave --cgroup-inside out");
+  if (cgroup->fd < 0) return failed(failure, STEP, "there is none to give: %s", cgroup->why_none);
+  for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
+    if (fchownat(cgroup->fd, FILES[i], (uid_t)uid_base, (gid_t)uid_base, AT_SYMLINK_NOFOLLOW) != 0)
+      return failed(failure, STEP, "cannot give %s/%s to the run", cgroup->path, FILES[i]);
+  }
+  /* each is memory of the kernel's */
+  if (write_text(cgroup->fd, "cgroup.max.descendants", MOST_BELOW) &&
+      write_text(cgroup->fd, "cgroup.max.depth", MOST_DEEP))
+    return 0;
+  return failed(failure, STEP, "cannot limit the cgroups below %s", cgroup->path);
 }
 
 static size_t count_lines(int dir, const char *name) {

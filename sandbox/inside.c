@@ -208,6 +208,19 @@ static int write_in_etc(struct inside *inside, const char *step, const char *nam
   return written ? 0 : failed(&inside->failure, step, "cannot write /etc/%s of the new root", name);
 }
 
+/* In the cgroup namespace made before: its root is the run's own, and what is above is not there. */
+static int setup_cgroup(struct inside *inside) {
+  const struct fs_option options[] = {{"source", "cgroup"}, {NULL, NULL}};
+  if (!inside->plan->cgroup_inside) return 0;
+  int target = path_in_root(inside->root, MOUNTPOINT_OF_CGROUP2, true, &inside->failure, "cgroup");
+  int cgroup = target < 0 ? -1
+                          : fs_make("cgroup2", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                                    &inside->failure, "cgroup");
+  if (cgroup < 0 || attach(inside, "cgroup", cgroup, target) != 0) return -1;
+  close(cgroup);
+  return 0;
+}
+
 /* On a slot's network the pool's resolvers answer, on the host's network the host's; the image's own file is somebody
  * else's, or a link into a /run that is not here. */
 static int setup_resolver(struct inside *inside) {
@@ -259,6 +272,7 @@ static const struct {
     {"proc", setup_proc, WEAK_NEVER},
     {"tmp", setup_tmp, WEAK_NEVER},
     {"mounts", setup_mounts, WEAK_NEVER}, /* resolved inside the new root, before anything runs in it */
+    {"cgroup", setup_cgroup, WEAK_NEVER},
     {"resolver", setup_resolver, WEAK_NEVER},
     {"hosts", setup_hosts, WEAK_NEVER},
     {"pivot", setup_pivot, WEAK_NEVER},               /* the host's files are gone */

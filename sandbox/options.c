@@ -219,6 +219,8 @@ static const struct option OPTIONS[] = {
      "NAME=ADDRESS[,...], ADDRESS or NETWORK, each with :PORT or without: all that --network full reaches; repeatable"},
     {"--resolver", PATH, AT(resolver_file), NULL, 0, 0, "FILE", "what /etc/resolv.conf says with --network full"},
     {"--cgroup", PATH, AT(cgroup), NULL, 0, 0, "DIR", "the delegated cgroup v2 directory to make ours below"},
+    {"--cgroup-inside", FLAG, AT(cgroup_inside), NULL, 0, 0, NULL,
+     "show the run its cgroup at /sys/fs/cgroup, for it to make others in"},
     {"--memory-bytes", NUMBER, AT(memory_bytes), NULL, 1 << 20, INT64_MAX, "N", "memory of all processes together"},
     {"--pids", NUMBER, AT(pids), NULL, 2, MAX_PIDS_LIMIT, "N", "processes and threads, ours among them"},
     {"--cpu-milli", NUMBER, AT(cpu_milli), NULL, 10, 1000000, "N", "thousandths of a processor"},

@@ -203,6 +203,7 @@ static int prepare(struct run *run) {
   memcpy(run->cgroup.limit[LIMIT_DISK_INODES], run->disk_limits.inodes, sizeof run->disk_limits.inodes);
   run->lacks = weak_without_leave(weak_of(&run->plan, &run->cgroup), &run->plan);
   if (run->lacks != 0) return weak_refuse(run->lacks, &run->plan, &run->cgroup, &run->failure);
+  if (run->plan.cgroup_inside && cgroup_give(&run->cgroup, &run->plan, run->uid_base, &run->failure) != 0) return -1;
   step_done(&run->steps, "cgroup", &mark);
   tell_created(run);
   if (start_init(run, &mark) != 0) return -1;

@@ -101,6 +101,7 @@ struct plan {
   uint64_t cpu_weight, io_read_bps, io_write_bps, io_read_iops, io_write_iops;
   uint64_t disk_bytes, disk_inodes;
   bool disk_in_memory;
+  bool cgroup_inside;                /* it is shown its cgroup, to divide it */
   uint64_t output_bytes, silence_ms; /* 0: no limit */
   uint64_t allow_weak;               /* bits: what the host may lack */
   uint64_t status_fd, args_fd;       /* NO_FD: none */
@@ -222,6 +223,7 @@ struct cgroup_stats {
   uint64_t pressure_us[PRESSURE_COUNT]; /* how long at least one process waited */
   uint64_t oom_kills;                   /* of ours, whoever had no memory left */
   uint64_t memory_refused;              /* how often it was our own limit */
+  uint64_t memory_refused_below;        /* or that, or one of a cgroup that the run made */
   uint64_t pids_refused;
 };
 
@@ -239,6 +241,8 @@ const char *limit_name(int which);
  * record of it. */
 bool culprit_find(const char *cgroup, struct culprit *culprit);
 bool culprit_in(const char *record, const char *cgroup, struct culprit *culprit);
+/* Lets uid 0 inside make cgroups in it and move processes among these. Its limits stay the host's. */
+int cgroup_give(const struct cgroup *cgroup, const struct plan *plan, uint64_t uid_base, struct failure *failure);
 /* How many processes are in it and below it. */
 size_t cgroup_count(const struct cgroup *cgroup);
 /* SIGKILL to all in it, then waits until none is left. */

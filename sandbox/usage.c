@@ -63,7 +63,10 @@ static void read_io(int cgroup, struct cgroup_stats *stats) {
 static void read_memory(int cgroup, struct cgroup_stats *stats) {
   char text[2048];
   stats->has_memory_peak = read_number_file(cgroup, "memory.peak", &stats->memory_peak);
-  if (read_text(cgroup, "memory.events", text, sizeof text) > 0) number_after(text, "oom_kill", &stats->oom_kills);
+  if (read_text(cgroup, "memory.events", text, sizeof text) > 0) {
+    number_after(text, "oom_kill", &stats->oom_kills);
+    number_after(text, "oom", &stats->memory_refused_below);
+  }
   /* only the local ones tell our limit from one below, and neither has met one that is above */
   if (read_text(cgroup, "memory.events.local", text, sizeof text) > 0)
     number_after(text, "oom", &stats->memory_refused);

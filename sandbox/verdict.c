@@ -75,6 +75,8 @@ static void sentence_of_oom(const struct run *run, char *into, size_t room) {
   if (run->stats.memory_refused > 0)
     snprintf(whose, sizeof whose, "it used more than its %llu bytes of memory",
              (unsigned long long)run->plan.memory_bytes);
+  else if (run->stats.memory_refused_below > 0)
+    snprintf(whose, sizeof whose, "it used more memory than a limit that it set itself");
   else
     snprintf(whose, sizeof whose, "the memory that it shares with others was used up, not its own limit");
   if (run->culprit.name[0] != '\0') snprintf(chosen, sizeof chosen, "; the kernel chose `%s`", run->culprit.name);

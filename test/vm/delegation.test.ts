@@ -87,3 +87,83 @@ describe("a serve in a cgroup that a service manager made for it", () => {
     assert.deepEqual(summary(done.run("named")).slice(1), [0, null, "exit"]);
   });
 });
+
+describe("a run that is shown its cgroup", () => {
+  let machine: Machine;
+  before(async () => {
+    machine = await Machine.boot();
+  }, BOOT);
+  afterEach(() => machine.assertClean());
+  after(() => machine[Symbol.asyncDispose]());
+
+  /** Everybody in it moves into a leaf, so that the rest can be divided. */
+  const DIVIDE = `cd /sys/fs/cgroup; mkdir leaf
+    for pid in $(cat cgroup.procs); do echo $pid > leaf/cgroup.procs; done
+    echo "+memory +pids" > cgroup.subtree_control`;
+  const LIMITS = `--cgroup-inside --memory-bytes ${64 * 1024 * 1024} --pids 50`;
+
+  test("divides it, holds a part to less, and is not ended when that part is", SLOW, async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`run divided ${LIMITS} -- sh -c '${DIVIDE}
+      mkdir small; echo 8388608 > small/memory.max; echo 5 > small/pids.max
+      sh -c "echo 0 > small/cgroup.procs; exec load memory 32"; echo "ended with $?"
+      sh -c "echo 0 > small/cgroup.procs; exec load forks 20"
+      cat cgroup.controllers cgroup.procs; exit 3'`);
+    const { stdout, stderr } = done.run("divided");
+    assert.deepEqual(stdout.split("\n"), ["ended with 137", "4, then EAGAIN", "cpu io memory pids", ""], stderr);
+    assert.deepEqual(summary(done.run("divided")), [3, 3, null, "exit"]);
+  });
+
+  test("that runs out of a limit of its own making is told that", SLOW, async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`run own ${LIMITS} -- sh -c '${DIVIDE}
+      mkdir small; echo 8388608 > small/memory.max; sh -c "echo 0 > small/cgroup.procs; exec load memory 32"'`);
+    const { exit, stderr } = done.run("own");
+    assert.equal(
+      exit?.message,
+      "it was killed because it used more memory than a limit that it set itself; the kernel chose `load`",
+      stderr,
+    );
+    assert.equal(exit?.reason, "oom");
+  });
+
+  test(
+    "cannot raise its limits, stop or kill itself as a whole, leave it, or make cgroups without end",
+    SLOW,
+    async (t) => {
+      if (!machine.ready(t)) return;
+      const done = await machine.sh(`start neighbour --pids 20 -- sleep 1000; heard neighbour started
+      run caged ${LIMITS} -- sh -c 'cd /sys/fs/cgroup
+        try() { (echo $2 > $1) 2> /dev/null && echo "$1 taken"; }
+        for file in memory.max pids.max; do try $file max; done
+        try memory.oom.group 0; try memory.swap.max max; try cgroup.kill 1; try cgroup.freeze 1; try cgroup.type threaded
+        try cgroup.max.descendants max; try cgroup.max.depth max; try cpu.max max; try io.max "254:0 rbps=max"
+        mkdir ../other; ls -d ../cgroup.procs ../*/cgroup.procs 2> /dev/null; n=0; while mkdir one-$n 2> /dev/null; do n=$((n + 1)); done; echo $n
+        cat /proc/self/cgroup'
+      cat $(cgroup_of neighbour)/cgroup.procs | wc -l; kill $(helper_of neighbour); wait`);
+      const { stdout } = done.run("caged");
+      assert.deepEqual(stdout.split("\n"), ["../cgroup/cgroup.procs", "256", "0::/", ""], done.run("caged").stderr);
+      assert.deepEqual([done.run("caged").exit?.reason, done.stdout], ["exit", "2\n"]);
+    },
+  );
+
+  test("is ended with all that it made, frozen and hidden away as it may be", SLOW, async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`run deep ${LIMITS} --wall-ms 30000 -- sh -c '${DIVIDE}
+      mkdir -p a/b/c/d; sleep 1000 & echo $! > a/b/c/d/cgroup.procs; echo 1 > a/cgroup.freeze
+      until grep -q "frozen 1" a/cgroup.events; do sleep 0.05; done; exit 5'`);
+    assert.deepEqual(summary(done.run("deep")), [5, 5, null, "exit"], done.run("deep").stderr);
+    assert.equal(done.run("deep").gone?.leftoverProcesses, 1);
+  });
+
+  test("is not begun where there is no cgroup", async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`cat > without <<'END'
+        umount /sys/fs/cgroup
+        exec toroid-sandbox run --image /image --scratch /var/tmp/state/without --allow-weak no-cgroup --cgroup-inside -- true
+END
+      mkdir -m 700 $STATE/without; unshare -m sh ./without; echo $?; rm $STATE/without/lock; rmdir $STATE/without`);
+    assert.equal(done.stdout, "125\n");
+    assert.match(done.stderr, /cgroup: there is none to give: this host has no cgroup v2/);
+  });
+});
