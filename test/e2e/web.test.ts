@@ -63,6 +63,8 @@ test("a push shows up by itself, its log grows while it runs, and a link to it k
   await link.click();
   await page.getByRole("heading", { name: /^acme\/live#1 running$/ }).waitFor();
   assert.equal(new URL(page.url()).pathname, "/builds/acme/live/1");
+  // Chosen, so that the page does not go on to the next stage by itself.
+  await page.getByRole("link", { name: /^build running/ }).click();
   const log = page.getByRole("region", { name: "Output of build" });
   await log.getByText("red words").waitFor();
   const [red, plain] = [await colourOf(log.getByText("red words")), await colourOf(log.getByText("plain words"))];
@@ -93,7 +95,7 @@ test("by keyboard alone: an environment is paused with a reason, and all see it"
   await using tab = await open(t, "/?repository=acme%2Flane");
   const { page } = tab;
   const prod = page.getByRole("listitem").filter({ has: page.getByRole("heading", { name: "acme/lane prod" }) });
-  await prod.waitFor();
+  await prod.getByText(/Live:/).waitFor(); // nothing of it changes any more
 
   await tabTo(page, "Pause acme/lane prod");
   await page.keyboard.press("Enter");
