@@ -102,7 +102,7 @@ test("by keyboard alone: an environment is paused with a reason, and all see it"
   const dialog = page.getByRole("dialog", { name: "Pause acme/lane prod?" });
   await dialog.waitFor();
   await page.keyboard.press("Escape");
-  await dialog.waitFor({ state: "detached" });
+  await page.locator("dialog").waitFor({ state: "detached" }); // by its role it is gone before the page knows
   assert.equal(await focused(page), "Pause acme/lane prod", "the focus goes back to where it was");
   await page.keyboard.press("Enter");
   await dialog.waitFor();
