@@ -56,9 +56,10 @@ describe("export, for a client of serve,", () => {
     assert.match(await refusal("kept", path), /nobody reads it$/);
     assert.match(await refusal("kept", "/dev/null"), /it lies in no directory that serve was given for this$/);
     const reader = spawn("cat", [path], { stdio: "ignore" });
+    const read = new Promise((resolve) => reader.once("close", resolve));
     const { said } = await untilRead(() => rig().ask("export", "gone", path));
     assert.match(String(said["message"]), /^scratch: cannot open .*gone: ENOENT/);
-    await new Promise((resolve) => reader.once("close", resolve));
+    await read;
   });
 });
 
