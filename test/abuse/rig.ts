@@ -111,6 +111,20 @@ export async function rig(within: readonly string[] = [], theirs?: string | null
   return new RealRig(temp, await makeCgroup(), within, true);
 }
 
+const UIDS = 65_536;
+let kept = 0;
+
+/**
+ * A scratch that is kept goes on under the same uids, which nobody holds between two runs: test files run side by side,
+ * so each such scratch has a range that no other run is given.
+ */
+function ownUids(options: readonly string[], scratch: string): readonly string[] {
+  const chooses = options.includes("--keep-scratch") && !options.includes("--uid-base");
+  if (!chooses || existsSync(join(scratch, "lock"))) return [];
+  kept += 1;
+  return ["--uid-base", String(UIDS * (1_000 + ((process.pid * 16 + kept) % 27_000)))];
+}
+
 class RealRig implements Rig {
   readonly dir: string;
   readonly cgroup: string | null;
@@ -138,12 +152,10 @@ class RealRig implements Rig {
     const scratch = more.scratch ?? (await this.scratch());
     const words = ["--image", more.image ?? "host", "--scratch", scratch, "--json-status-fd", "3"];
     words.push(...(more.where ?? this.where));
+    const within = more.within ?? this.#within;
+    if (within.length === 0) words.push(...ownUids(options, scratch));
     if (more.args !== undefined) words.push("--args", "4");
-    return launch(
-      [...(more.within ?? this.#within), HELPER, "run", ...words, ...options, "--", ...argv],
-      scratch,
-      more,
-    );
+    return launch([...within, HELPER, "run", ...words, ...options, "--", ...argv], scratch, more);
   }
 
   async run(options: readonly string[], argv: readonly string[], more: Options = {}): Promise<Outcome> {

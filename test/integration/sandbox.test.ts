@@ -465,10 +465,13 @@ describe("toroid-sandbox", () => {
 
     test("two hundred runs leave nothing", { timeout: 120_000 }, async (t) => {
       if (!needs(t, NEEDS)) return;
-      const mounts = await readFile("/proc/self/mountinfo", "utf8");
       for (let i = 0; i < 50; i++) await Promise.all([1, 2, 3, 4].map(() => sandbox.run([], ["true"])));
       await sandbox.assertClean();
-      assert.equal(await readFile("/proc/self/mountinfo", "utf8"), mounts);
+      const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
+      assert.deepEqual(
+        mounts.filter((line) => line.includes(sandbox.dir)),
+        [],
+      );
     });
   });
 
