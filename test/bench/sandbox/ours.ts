@@ -16,13 +16,13 @@ const RESOLVER = "10.99.0.53";
 const WALL_MS = 60_000;
 
 function asked(task: Task): readonly string[] {
-  return ["--memory-bytes", `${task.memoryBytes}`, "--pids", `${task.pids}`, "--wall-ms", `${WALL_MS}`, ...allowWeak()];
+  return ["--memory-bytes", `${task.memoryBytes}`, "--pids", `${task.pids}`, "--wall-ms", `${WALL_MS}`];
 }
 
 /** `run` as a program, which is what the peers are. */
 export function runCase(name: string, task: Task, cgroup: string | null, more: readonly string[]): Case {
   const where = cgroup === null ? [] : ["--cgroup", cgroup];
-  const words = ["--image", task.image, "--scratch", "{dir}", ...where, ...asked(task), ...more];
+  const words = ["--image", task.image, "--scratch", "{dir}", ...where, ...asked(task), ...allowWeak(), ...more];
   return { name, words: [HELPER, "run", ...words, "--", ...task.command] };
 }
 
@@ -80,7 +80,7 @@ export async function startServe(task: Task, place: Place, cgroup: string | null
   await place.host.sh(`mkdir -m 700 '${folder}' '${state}' '${net}'`);
   const words = ["--socket", socket, "--client-uid", CLIENT_UID, "--state", state, "--slots", "2"];
   words.push("--images", join(task.image, ".."), "--net", net, "--dns", RESOLVER, "--forward");
-  words.push("--parent-pid", `${process.pid}`);
+  words.push("--parent-pid", `${process.pid}`, ...allowWeak());
   if (cgroup !== null) words.push("--cgroup", cgroup);
   const [enter = "", ...rest] = place.host.enter;
   const serve = execa(enter, [...rest, HELPER, "serve", ...words], {
