@@ -29,7 +29,7 @@ export async function accept(actors: Mailboxes, arrival: Arrival, by: string): P
 async function acceptPush(actors: Mailboxes, key: string, push: Push, by: string): Promise<Accepted> {
   const { repository } = push;
   const { state, changed } = await actors.repository.tell(repository, { kind: "accept", key, push, by });
-  const number = state.accepted.get(key);
+  const number = state.accepted.get(key)?.number;
   if (number === undefined) throw new ToroidError("TOR_INTERNAL", `${repository} accepted a push without a number`);
   return { repository, number, fresh: changed };
 }

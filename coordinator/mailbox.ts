@@ -38,7 +38,7 @@ export interface Mailbox<Id, State, Command> {
  * while we read; but crowds end, so losing more than this means that we are wrong.
  */
 const MAX_RACES = 1_000;
-/** Actors kept in memory by one mailbox; the rest is read again when needed. */
+/** Actors kept in memory by one mailbox unless they say another number; the rest is read again when needed. */
 const CACHE_ENTRIES = 10_000;
 
 export function makeMailbox<Id, State, Event extends EventHead, Command>(
@@ -52,10 +52,12 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
   const tails = new Map<string, Promise<void>>();
   const carried = actor.snapshot === undefined ? null : z.looseObject({ event: actor.schema, state: actor.snapshot });
 
+  const most = actor.remembered ?? CACHE_ENTRIES;
+
   function remember(subject: string, loaded: Loaded<State>): void {
     cache.delete(subject);
     cache.set(subject, loaded);
-    if (cache.size > CACHE_ENTRIES) {
+    if (cache.size > most) {
       const oldest = cache.keys().next().value;
       if (oldest !== undefined) cache.delete(oldest);
     }
@@ -81,10 +83,20 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
     const known = cache.get(subject) ?? { state: actor.initial, seq: 0 };
     const loaded =
       carried === null
-        ? fold(known, await readSubject(jet, actor.stream, subject, known.seq))
+        ? fold(
+            known,
+            await readSubject(jet, actor.stream, subject, known.seq === 0 ? await before(subject) : known.seq),
+          )
         : await readNewest(subject, known);
     remember(subject, loaded);
     return loaded;
+  }
+
+  /** After which sequence to begin with a log of which nothing is known. */
+  async function before(subject: string): Promise<number> {
+    if (actor.since === undefined) return 0;
+    const last = await readLast(jet, actor.stream, subject);
+    return last === null ? 0 : Math.max(0, actor.since(decode(actor.schema, last.data)) - 1);
   }
 
   async function readNewest(subject: string, known: Loaded<State>): Promise<Loaded<State>> {

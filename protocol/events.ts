@@ -75,7 +75,17 @@ export type StageResult = z.infer<typeof stageResult>;
 
 /** TOROID_PUSH: what one repository accepted, in order; the number is the build's. */
 export const pushEvent = z.discriminatedUnion("type", [
-  z.looseObject({ type: z.literal("accepted"), id: z.string(), atMs, number: round, key: z.string(), push, by }),
+  z.looseObject({
+    type: z.literal("accepted"),
+    id: z.string(),
+    atMs,
+    number: round,
+    key: z.string(),
+    push,
+    by,
+    /** Sequence of the oldest event that still matters to who reads the log; 0: all do. */
+    since: z.number().int().nonnegative().default(0),
+  }),
 ]);
 export type PushEvent = z.infer<typeof pushEvent>;
 

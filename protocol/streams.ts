@@ -91,7 +91,8 @@ export const PUSH: StreamSpec = {
   discard: "new",
   share: 0.08,
   maxMessages: UNBOUNDED,
-  maxMessagesPerSubject: 10_000,
+  // Twice as many as a repository remembers (`coordinator/actors/repository.ts`).
+  maxMessagesPerSubject: 4_000,
   maxAgeMs: 0,
   maxMessageBytes: UNBOUNDED,
   maxConsumers: 64,

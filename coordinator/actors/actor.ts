@@ -28,6 +28,13 @@ export interface Actor<Id, State, Event extends EventHead, Command> {
    * Not given: the log is short, and folded from its beginning.
    */
   readonly snapshot?: z.ZodType<State>;
+  /**
+   * Given: the newest event says from which sequence on the log has to be read; what came before does not matter any
+   * more, and may be gone. 0: all of it.
+   */
+  since?(newest: Event): number;
+  /** How many a coordinator keeps in memory, when not as many as of others. */
+  readonly remembered?: number;
   subjectOf(id: Id): string;
   /** Is the command most likely the first that this actor hears? Only saves a read. */
   makes?(command: Command): boolean;

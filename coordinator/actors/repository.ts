@@ -10,8 +10,8 @@ import { type Actor, append, nothing } from "./actor.ts";
 
 export interface Repository {
   readonly lastNumber: number;
-  /** Identity of everything accepted that the stream still holds → its number. */
-  readonly accepted: ReadonlyMap<string, number>;
+  /** Identity of what was accepted → its number and sequence: the newest {@link ACCEPTED_KEPT}, oldest first. */
+  readonly accepted: ReadonlyMap<string, { readonly number: number; readonly seq: number }>;
   /** The newest pushes of each branch, oldest first. */
   readonly pushes: ReadonlyMap<string, readonly number[]>;
   readonly remote: Remote | null;
@@ -25,16 +25,39 @@ export interface Accept {
   readonly by: string;
 }
 
+/**
+ * What comes again after so many others is taken for something new. A queue delivers again within minutes, two weeks at
+ * most; the bound is what keeps a repository of a million builds as quick to load as one of a thousand.
+ */
+export const ACCEPTED_KEPT = 2_000;
 /** More of one branch are never waiting at once, unless hardly anything was planned since. */
 const PUSHES_KEPT = 64;
+/** Branches of which pushes are remembered: those that were pushed to last. */
+const BRANCHES_KEPT = 500;
 
-/** Shared and growing like `accepted`; the same event again changes nothing. */
+/** Shared like `accepted`; the same event again changes nothing. */
 function withPush(known: Repository["pushes"], { push, number }: PushEvent): Repository["pushes"] {
   if (!isBranchPush(push)) return known;
   const pushes = known instanceof Map && known.size > 0 ? known : new Map<string, readonly number[]>();
   const numbers = pushes.get(push.ref) ?? [];
-  if ((numbers.at(-1) ?? 0) < number) pushes.set(push.ref, [...numbers, number].slice(-PUSHES_KEPT));
+  if ((numbers.at(-1) ?? 0) >= number) return pushes;
+  pushes.delete(push.ref);
+  pushes.set(push.ref, [...numbers, number].slice(-PUSHES_KEPT));
+  dropOldest(pushes, BRANCHES_KEPT);
   return pushes;
+}
+
+function dropOldest(known: Map<string, unknown>, most: number): void {
+  for (const key of known.keys()) {
+    if (known.size <= most) return;
+    known.delete(key);
+  }
+}
+
+/** The oldest that is remembered of what was accepted. */
+function sinceOf({ accepted }: Repository): number {
+  for (const { seq } of accepted.values()) return seq;
+  return 0;
 }
 
 export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
@@ -44,11 +67,16 @@ export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
   initial: { lastNumber: 0, accepted: new Map(), pushes: new Map(), remote: null, defaultBranch: null },
   subjectOf: pushSubject,
 
-  apply(state, event) {
-    // The map is shared by successive states on purpose: it only ever grows, and copying it would make a fold quadratic.
+  since: ({ since }) => since,
+  // Each remembers thousands of keys.
+  remembered: 128,
+
+  apply(state, event, seq) {
+    // The map is shared by successive states on purpose: copying it would make a fold quadratic.
     const accepted = state.accepted instanceof Map ? state.accepted : new Map(state.accepted);
-    const next = accepted.size === 0 ? new Map<string, number>() : accepted;
-    next.set(event.key, event.number);
+    const next = accepted.size === 0 ? new Map<string, { number: number; seq: number }>() : accepted;
+    next.set(event.key, { number: event.number, seq });
+    dropOldest(next, ACCEPTED_KEPT);
     return {
       lastNumber: event.number,
       accepted: next,
@@ -61,6 +89,6 @@ export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
   decide(state, command, head) {
     if (state.accepted.has(command.key)) return nothing();
     const { key, push, by } = command;
-    return append({ type: "accepted", ...head, number: state.lastNumber + 1, key, push, by });
+    return append({ type: "accepted", ...head, number: state.lastNumber + 1, key, push, by, since: sinceOf(state) });
   },
 };

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { z } from "zod";
 import type { LaneCommand } from "../../../coordinator/actors/environment.ts";
+import { ACCEPTED_KEPT } from "../../../coordinator/actors/repository.ts";
 import { makeMailboxes } from "../../../coordinator/mailboxes.ts";
 import { append, connectJet, readLast, readSubject } from "../../../kit/jetstream.ts";
 import { findNatsServer, startNatsServer } from "../../../kit/nats-server.ts";
@@ -41,7 +42,7 @@ test("coordinators that accept the same pushes at once give each one number, wit
     all.flatMap((actors) =>
       keys.map(async (key) => {
         const done = await actors.repository.tell(REPOSITORY, { kind: "accept", key, push: push(), by: "queue" });
-        return { key, number: done.state.accepted.get(key), changed: done.changed };
+        return { key, number: done.state.accepted.get(key)?.number, changed: done.changed };
       }),
     ),
   );
@@ -54,6 +55,25 @@ test("coordinators that accept the same pushes at once give each one number, wit
   for (const { key, number } of told) assert.equal(number, numbers.get(key));
   assert.equal(told.filter(({ changed }) => changed).length, keys.length, "each was news to exactly one");
 });
+
+test(
+  "a coordinator that comes new to a busy repository reads what matters of its log, and numbers go on",
+  LIMIT,
+  async () => {
+    await using rig = await startRig();
+    const [first, later] = [makeMailboxes(rig.jet, quiet), makeMailboxes(rig.jet, quiet)];
+    const accept = (key: string) => ({ kind: "accept", key, push: push(), by: "queue" }) as const;
+    for (let at = 1; at <= ACCEPTED_KEPT + 500; at += 1) await first.repository.tell(REPOSITORY, accept(`push ${at}`));
+    // As if everything that does not matter were gone: nobody may miss it.
+    const since = (await first.repository.load(REPOSITORY)).state.accepted.get("push 501")?.seq ?? 0;
+    await rig.jet.jsm.streams.purge(PUSH.name, { filter: pushSubject(REPOSITORY), seq: since - 1 });
+
+    const again = await later.repository.tell(REPOSITORY, accept("push 501"));
+    assert.deepEqual([again.changed, again.state.accepted.size], [false, ACCEPTED_KEPT]);
+    const next = await later.repository.tell(REPOSITORY, accept("another"));
+    assert.deepEqual([next.changed, next.state.lastNumber], [true, ACCEPTED_KEPT + 501]);
+  },
+);
 
 test("a crowd that settles the stages of one build at once loses none of them", LIMIT, async () => {
   await using rig = await startRig();

@@ -77,7 +77,7 @@ test("events and commands come back through their schemas", () => {
     work: queued.work,
   };
   assert.deepEqual(decode(command, encode(hint)), hint);
-  const accepted = { type: "accepted", ...head, number: 1, key: "k", push: push(), by: "queue" } as const;
+  const accepted = { type: "accepted", ...head, number: 1, key: "k", push: push(), by: "queue", since: 0 } as const;
   assert.deepEqual(decode(pushEvent, encode(accepted)), accepted);
   const paused = { type: "paused", ...head, pause: { by: "ada", why: "freeze", atMs: 1, untilMs: null } } as const;
   assert.deepEqual(decode(laneEvent, encode(paused)), paused);
