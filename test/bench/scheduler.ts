@@ -1,7 +1,7 @@
 /** Stages that do nothing, through real coordinators, JetStream and executors' own code: what scheduling costs. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Report } from "./report.ts";
-import { Fleet, type StageTimes, usage } from "./scheduler/fleet.ts";
+import { type CpuMs, Fleet, type StageTimes } from "./scheduler/fleet.ts";
 import { percentile, tenths } from "./statistics.ts";
 
 const STAGES_A_BUILD = 8;
@@ -11,7 +11,9 @@ const BUILDS = 250;
 const PACED_MS = 10_000;
 const IDLE_MS = 10_000;
 const MATRIX = 256;
-const FLEET = { coordinators: 1, executors: 8, slots: 4 } as const;
+/** `TOROID_BENCH_COORDINATORS`: how many share the work. */
+const COORDINATORS = Math.max(1, Number.parseInt(process.env["TOROID_BENCH_COORDINATORS"] ?? "1", 10) || 1);
+const FLEET = { coordinators: COORDINATORS, executors: 8, slots: 4 } as const;
 
 /** Messages of a build of n stages on TOROID_RUN: plan and build 3 each, a stage 4, and one that settles it. */
 function messagesOf(stages: number): number {
@@ -27,11 +29,15 @@ export async function benchScheduler(): Promise<Report> {
     figures: {
       stagesPerSecond: lazy.stagesPerSecond,
       stagesPerSecondAlwaysSync: always.stagesPerSecond,
-      coordinatorCpuMsPerStage: lazy.cpuMsPerStage,
+      coordinatorCpuMsPerStage: lazy.cpuMsPerStage.coordinators,
+      serverCpuMsPerStage: lazy.cpuMsPerStage.server,
+      executorCpuMsPerStage: lazy.cpuMsPerStage.executors,
+      benchCpuMsPerStage: lazy.cpuMsPerStage.bench,
       pushToClaimedMsP50: lazy.p50,
       pushToClaimedMsP99: lazy.p99,
       idleCpuPercent: lazy.idleCpuPercent,
       matrix256Ms: matrix,
+      rssMB: lazy.rssMB,
     },
     ratios: {},
     setup: { ...FLEET, stagesABuild: STAGES_A_BUILD, repositories: REPOSITORIES, builds: BUILDS, missing: [] },
@@ -40,33 +46,41 @@ export async function benchScheduler(): Promise<Report> {
 
 interface Throughput {
   readonly stagesPerSecond: number;
-  readonly cpuMsPerStage: number;
+  readonly cpuMsPerStage: CpuMs;
   readonly p50: number;
   readonly p99: number;
   readonly idleCpuPercent: number;
+  readonly rssMB: number;
 }
 
 async function throughput(syncAlways: boolean): Promise<Throughput> {
   await using fleet = await Fleet.start({ ...FLEET, syncAlways });
-  const pid = fleet.coordinators[0]?.child.pid ?? 0;
   await pushAll(fleet, WARM_UP);
-  const before = await usage(pid);
+  const before = await fleet.cpu();
   const beganMs = performance.now();
   await pushAll(fleet, BUILDS);
   const tookMs = performance.now() - beganMs;
+  const after = await fleet.cpu();
+  const rssMB = Math.round((await fleet.rssBytes()) / 1_000_000);
   const stages = BUILDS * (STAGES_A_BUILD + 1);
-  const cpuMs = (await usage(pid)).cpuMs - before.cpuMs;
+  const perStage = (who: keyof CpuMs): number => Math.round(((after[who] - before[who]) / stages) * 100) / 100;
   const stagesPerSecond = (stages / tookMs) * 1_000;
   const paced = await pace(fleet, stagesPerSecond / 2);
-  const idle = await usage(pid);
+  const idle = await fleet.cpu();
   await sleep(IDLE_MS);
-  const idleCpuMs = (await usage(pid)).cpuMs - idle.cpuMs;
+  const idleCpuMs = (await fleet.cpu()).coordinators - idle.coordinators;
   return {
     stagesPerSecond: Math.round(stagesPerSecond),
-    cpuMsPerStage: Math.round((cpuMs / stages) * 100) / 100,
+    cpuMsPerStage: {
+      coordinators: perStage("coordinators"),
+      executors: perStage("executors"),
+      server: perStage("server"),
+      bench: perStage("bench"),
+    },
     p50: tenths(percentile(paced, 0.5)),
     p99: tenths(percentile(paced, 0.99)),
-    idleCpuPercent: tenths((idleCpuMs / IDLE_MS) * 100),
+    idleCpuPercent: tenths((idleCpuMs / IDLE_MS / COORDINATORS) * 100),
+    rssMB,
   };
 }
 
@@ -104,7 +118,7 @@ async function pace(fleet: Fleet, stagesPerSecond: number): Promise<readonly num
 
 /** From the first of the matrix' stages queued to the last one claimed. */
 async function matrixMs(): Promise<number> {
-  await using fleet = await Fleet.start({ coordinators: 1, executors: 32, slots: 1, syncAlways: false });
+  await using fleet = await Fleet.start({ coordinators: COORDINATORS, executors: 32, slots: 1, syncAlways: false });
   await pushAll(fleet, WARM_UP);
   const target = (await fleet.runMessages()) + messagesOf(MATRIX);
   await fleet.push("bench/matrix", MATRIX);

@@ -24,6 +24,14 @@ export interface StageTimes {
   finishedMs?: number;
 }
 
+/** Processor time in ms, by who used it. */
+export interface CpuMs {
+  readonly coordinators: number;
+  readonly executors: number;
+  readonly server: number;
+  readonly bench: number;
+}
+
 export class Fleet implements AsyncDisposable {
   readonly nats: NatsServer;
   readonly jet: Jet & AsyncDisposable;
@@ -65,6 +73,27 @@ export class Fleet implements AsyncDisposable {
     });
     if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
     await answer.arrayBuffer();
+  }
+
+  /** Processor time that each kind of process has used. */
+  async cpu(): Promise<CpuMs> {
+    const pidsOf = (children: readonly { readonly pid?: number | undefined }[]): readonly number[] =>
+      children.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+    const sum = async (pids: readonly number[]): Promise<number> =>
+      (await Promise.all(pids.map(usage))).reduce((total, { cpuMs }) => total + cpuMs, 0);
+    const [coordinators, executors, server, bench] = await Promise.all([
+      sum(pidsOf(this.coordinators.map(({ child }) => child))),
+      sum(pidsOf(this.#executors)),
+      sum([this.nats.pid]),
+      sum([process.pid]),
+    ]);
+    return { coordinators, executors, server, bench };
+  }
+
+  /** Memory of the largest coordinator. */
+  async rssBytes(): Promise<number> {
+    const used = await Promise.all(this.coordinators.map(({ child }) => usage(child.pid ?? 0)));
+    return Math.max(...used.map(({ rssBytes }) => rssBytes));
   }
 
   async runMessages(): Promise<number> {
