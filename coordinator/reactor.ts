@@ -75,7 +75,7 @@ export async function runReactor(
 
   async function run(spec: ConsumerSpec, handle: (message: JsMsg) => Promise<void>): Promise<void> {
     const consumer = await jet.js.consumers.get(spec.stream, spec.name);
-    await consume(consumer, handle, OPTIONS, stop, log);
+    await consume(consumer, handle, { ...OPTIONS, turn: jet.turn }, stop, log);
   }
 
   await Promise.all([

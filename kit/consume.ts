@@ -1,6 +1,7 @@
 import type { Consumer, JsMsg } from "@nats-io/jetstream";
 import { dispositionOf } from "../protocol/errors.ts";
 import type { Logger } from "./log.ts";
+import type { Turn } from "./turn.ts";
 
 export interface ConsumeOptions {
   /** How many messages may be in hand at once. */
@@ -11,6 +12,8 @@ export interface ConsumeOptions {
   readonly retryDelayMs: number;
   /** Messages with the same key are handled one after the other, in order of delivery. */
   readonly keyOf: (message: JsMsg) => string;
+  /** By which acknowledgements leave. */
+  readonly turn: Turn;
 }
 
 /**
@@ -64,7 +67,7 @@ async function settle(
   const beat = setInterval(() => message.working(), o.heartbeatMs);
   try {
     await handle(message);
-    message.ack();
+    await o.turn.add(() => message.ack());
   } catch (error) {
     const disposition = dispositionOf(error);
     log.warn(

@@ -18,11 +18,14 @@ import { connect, headers, type NatsConnection } from "nats";
 import { encode } from "../protocol/codec.ts";
 import { sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { versionOf } from "../protocol/versions.ts";
+import { Turn } from "./turn.ts";
 
 export interface Jet {
   readonly nc: NatsConnection;
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
+  /** For what is sent often and answers nothing, like acknowledgements. `js.publish` goes by it already. */
+  readonly turn: Turn;
 }
 
 /** Header that carries the id of the event in a message, so that an ambiguous publish can be told from another's. */
@@ -68,10 +71,14 @@ export async function connectJet(options: {
   }
   const jsm = await jetstreamManager(nc, { timeout: REQUEST_TIMEOUT_MS, checkAPI: false });
   const js = jetstream(nc, { timeout: REQUEST_TIMEOUT_MS });
+  const turn = new Turn();
+  const publish = js.publish.bind(js);
+  js.publish = (subject, payload, how) => turn.add(() => publish(subject, payload, how));
   return {
     nc,
     js,
     jsm,
+    turn,
     async [Symbol.asyncDispose]() {
       if (nc.isClosed()) return;
       // Without a server there is nothing to drain to, and draining would wait for one.
