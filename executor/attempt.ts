@@ -13,7 +13,7 @@ import type { Logger } from "../kit/log.ts";
 import { dispositionOf, sentenceOf, ToroidError } from "../protocol/errors.ts";
 import type { StageEvent } from "../protocol/events.ts";
 import { shouldPublish } from "../protocol/pipeline/plan.ts";
-import { bareResult } from "../protocol/stage.ts";
+import { bareResult, HANDED_BACK } from "../protocol/stage.ts";
 import { logSubject } from "../protocol/subjects.ts";
 import type { Push } from "../protocol/work.ts";
 import type { Artifacts } from "./artifacts.ts";
@@ -187,7 +187,7 @@ function endingOfError(h: Holding, error: unknown, { acted }: Trail): Ending {
 function stopped({ acted }: Trail): Ending {
   return {
     kind: "errored",
-    code: "TOR_EXECUTOR_STOPPED",
+    code: HANDED_BACK,
     message: "the executor was stopped while it ran this",
     acted,
     retryable: true,

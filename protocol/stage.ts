@@ -20,6 +20,8 @@ export interface Stage {
   readonly purpose: Purpose;
   /** How many attempts have been checks. */
   readonly checks: number;
+  /** How many attempts at the stage itself were given back by an executor that was told to go. */
+  readonly handedBack: number;
   /** Fencing token: sequence of the newest `claimed` event; 0 when nobody holds the stage. */
   readonly token: number;
   readonly executor: string | null;
@@ -49,6 +51,7 @@ export const NO_STAGE: Stage = {
   attempt: 0,
   purpose: "run",
   checks: 0,
+  handedBack: 0,
   token: 0,
   executor: null,
   claimedAtMs: null,
@@ -107,6 +110,7 @@ export function applyToStage(stage: Stage, event: StageEvent, seq: number): Stag
       return {
         ...stage,
         status,
+        handedBack: stage.handedBack + (event.code === HANDED_BACK && stage.purpose === "run" ? 1 : 0),
         lastError: {
           code: event.code,
           message: event.message,
@@ -132,9 +136,20 @@ export function attemptsOf(work: Work): number {
   return work.kind === "plan" ? MAX_ATTEMPTS : work.stage.retry.attempts;
 }
 
-/** Attempts at the stage itself. */
-export function runsOf({ attempt, checks }: Stage): number {
-  return attempt - checks;
+/** Code of an attempt that its executor gave back, because it was told to go. */
+export const HANDED_BACK = "TOR_EXECUTOR_STOPPED";
+
+/** How many of those are nobody's fault. A stage that always outlives its executors is not repeated for ever. */
+const HAND_BACKS_MOST = 10;
+
+/** Attempts at the stage itself that count, the present one among them. */
+export function runsOf({ attempt, checks, handedBack }: Stage): number {
+  return attempt - checks - Math.min(handedBack, HAND_BACKS_MOST);
+}
+
+/** Was the last attempt ended by who ran it, and not by what it ran? Then the next one need not wait. */
+export function wasHandedBack({ lastError, handedBack }: Stage): boolean {
+  return lastError?.code === HANDED_BACK && handedBack <= HAND_BACKS_MOST;
 }
 
 /** Can a script be asked whether a lost attempt went? */

@@ -13,6 +13,7 @@ import {
   NO_STAGE,
   runsOf,
   type Stage,
+  wasHandedBack,
 } from "../../protocol/stage.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { stageRunSubject } from "../../protocol/subjects.ts";
@@ -93,7 +94,7 @@ function unknown(message: string, head: EventHead): Decision<StageEvent> {
 const MOST_BACKOFF_MS = 10 * 60_000;
 
 function backoffOf(stage: Stage): number {
-  if (stage.work?.kind !== "stage") return 0;
+  if (stage.work?.kind !== "stage" || wasHandedBack(stage)) return 0;
   const { backoffMs } = stage.work.stage.retry;
   return Math.min(backoffMs * 2 ** (runsOf(stage) - 1), Math.max(backoffMs, MOST_BACKOFF_MS));
 }

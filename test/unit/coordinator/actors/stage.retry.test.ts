@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dueAtMs, stageActor } from "../../../../coordinator/actors/stage.ts";
 import type { StageEvent } from "../../../../protocol/events.ts";
-import { ruleClaim } from "../../../../protocol/stage.ts";
+import { HANDED_BACK, ruleClaim } from "../../../../protocol/stage.ts";
 import type { Work } from "../../../../protocol/work.ts";
 import { Lived, stagePlan, target, workFor } from "../samples.ts";
 
@@ -50,6 +50,46 @@ test("a stage is attempted as often as its file says", () => {
     error(stage);
     assert.equal(stage.tell(RECONSIDER), "finished");
     assert.equal(outcome(stage), "errored");
+  }
+});
+
+test("an attempt that its executor gave back does not count, and waits for no back-off", () => {
+  const stage = queued(workFor(stagePlan("build", { retry: { attempts: 1, backoffMs: 60_000 } })));
+  const given = { code: HANDED_BACK, message: "it was told to go" };
+  assert.equal(claim(stage), "run 1");
+  error(stage, given);
+  assert.equal(stage.tell(RECONSIDER), "queued");
+  assert.equal(claim(stage), "run 2");
+  error(stage);
+  assert.equal(stage.tell(RECONSIDER), "finished");
+  assert.equal(outcome(stage), "errored");
+});
+
+test("a stage that outlives every executor it gets is not repeated for ever", () => {
+  const stage = queued(workFor(stagePlan("build", { retry: { attempts: 1, backoffMs: 0 } })));
+  let attempts = 0;
+  do {
+    attempts += 1;
+    claim(stage);
+    error(stage, { code: HANDED_BACK });
+  } while (stage.tell(RECONSIDER) === "queued");
+  assert.deepEqual([attempts, outcome(stage)], [11, "errored"]);
+});
+
+test("what may have acted is unknown when its executor gives it back, or checked", () => {
+  for (const [work, answer] of [
+    [PROD, "finished"],
+    [CHECKED, "queued"],
+  ] as const) {
+    const stage = queued(work);
+    claim(stage);
+    start(stage);
+    error(stage, { code: HANDED_BACK, acted: true });
+    assert.equal(stage.tell(RECONSIDER), answer);
+    assert.equal(
+      answer === "finished" ? outcome(stage) : stage.state.purpose,
+      answer === "finished" ? "unknown" : "check",
+    );
   }
 });
 
