@@ -2,7 +2,9 @@ import { approve } from "./commands/approve.ts";
 import { cancel } from "./commands/cancel.ts";
 import { coordinator } from "./commands/coordinator.ts";
 import { doctor } from "./commands/doctor.ts";
+import { drain } from "./commands/drain.ts";
 import { executor } from "./commands/executor.ts";
+import { executors } from "./commands/executors.ts";
 import { lint } from "./commands/lint.ts";
 import { logs } from "./commands/logs.ts";
 import { notify } from "./commands/notify.ts";
@@ -36,6 +38,8 @@ export const VERBS: readonly Verb[] = [
   release,
   cancel,
   retry,
+  executors,
+  drain,
   notify,
   doctor,
 ];

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { presence } from "../protocol/commands.ts";
 import { buildSummary, environmentSummary } from "../protocol/summary.ts";
 
 /** Answers of the HTTP API that are more than one summary. */
@@ -8,6 +9,7 @@ export const repositoryList = z.looseObject({
     z.looseObject({ repository: z.string(), builds: z.number(), environments: z.array(environmentSummary) }),
   ),
 });
+export const executorList = z.looseObject({ executors: z.array(presence) });
 export const accepted = z.looseObject({ repository: z.string(), number: z.number() });
 export const deployment = z.looseObject({
   repository: z.string(),

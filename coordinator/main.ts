@@ -6,7 +6,7 @@ import { makeLogger } from "../kit/log.ts";
 import { aborted, type Signals } from "../kit/signals.ts";
 import { ensureTopology, openBucket } from "../kit/topology.ts";
 import { sentenceOf } from "../protocol/errors.ts";
-import { LEASES, REACTORS } from "../protocol/streams.ts";
+import { DRAINS, LEASES, REACTORS } from "../protocol/streams.ts";
 import { accept } from "./accept.ts";
 import type { Config } from "./config.ts";
 import { makeEffects } from "./effects.ts";
@@ -43,10 +43,11 @@ export async function runCoordinator(
     followExecutors(jet, signals.stop, log),
   ]);
   const leases = await openBucket(jet, LEASES);
+  const drains = await openBucket(jet, DRAINS);
   await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
   using queue = config.queue === null ? null : await openQueue(config.queue);
   await using http = await serveHttp(
-    { jet, actors, history, lanes, executors, pool: config.pool, log, stop: signals.stop },
+    { jet, actors, history, lanes, executors, drains, pool: config.pool, log, stop: signals.stop },
     config.http,
   );
 

@@ -27,6 +27,8 @@ export interface Config {
   readonly cgroup: string | null;
   /** What this host may fail to hold builds to, by the names in `weak`; anything else it lacks keeps us from starting. */
   readonly allowWeak: readonly string[];
+  /** How long it may finish what runs once it is told to stop. */
+  readonly drainMs: number;
   readonly git: GitConfig;
   readonly network: NetworkConfig;
   /** Where people find the web page; null: builds are not told. */
@@ -101,6 +103,10 @@ const environment = z.object({
       error: "must be names such as `no-limit-pids`, with commas or spaces",
     })
     .optional(),
+  TOROID_DRAIN_SECONDS: z
+    .string()
+    .regex(/^(0|[1-9][0-9]{0,5})$/, "must be a number of seconds from 0 to 999999")
+    .default("80"),
   TOROID_GIT_REMOTE: z.enum(["https", "ssh"], { error: "must be `https` or `ssh`" }).default("https"),
   TOROID_GIT_CONFIG: path.optional(),
   TOROID_GIT_SILENCE_SECONDS: z
@@ -165,6 +171,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     user: e.TOROID_USER ?? null,
     cgroup: e.TOROID_CGROUP ?? null,
     allowWeak: e.TOROID_ALLOW_WEAK ?? [],
+    drainMs: Number(e.TOROID_DRAIN_SECONDS) * 1_000,
     git: {
       remote: e.TOROID_GIT_REMOTE,
       allowLocal: e.TOROID_ALLOW_LOCAL_REMOTES === "1",

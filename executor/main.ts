@@ -8,12 +8,14 @@ import { connectJet, type Jet } from "../kit/jetstream.ts";
 import { type Logger, makeLogger } from "../kit/log.ts";
 import type { Signals } from "../kit/signals.ts";
 import { checkServer, ensureConsumers, openBucket } from "../kit/topology.ts";
+import { packageVersion } from "../kit/version.ts";
 import { decode } from "../protocol/codec.ts";
 import { cancelSignal } from "../protocol/commands.ts";
 import { sentenceOf, ToroidError } from "../protocol/errors.ts";
 import type { StageId } from "../protocol/ids.ts";
-import { COMMAND, EXECUTORS, executorConsumer, LOG, RUN } from "../protocol/streams.ts";
+import { COMMAND, DRAINS, EXECUTORS, executorConsumer, LOG, RUN } from "../protocol/streams.ts";
 import { CANCEL_SIGNAL } from "../protocol/subjects.ts";
+import { PROTOCOL_VERSION } from "../protocol/versions.ts";
 import { Artifacts } from "./artifacts.ts";
 import { type AttemptTools, runAttempt } from "./attempt.ts";
 import { Background } from "./background.ts";
@@ -21,11 +23,13 @@ import { Checkouts } from "./checkout.ts";
 import type { Claimant } from "./claim.ts";
 import type { Config } from "./config.ts";
 import { probeSandbox } from "./doctor.ts";
+import { Gate } from "./gate.ts";
 import { lookupAt } from "./hosts.ts";
 import { ImageStore } from "./images/store.ts";
 import { unpackByServe } from "./images/unpack.ts";
 import { sweep } from "./leftovers.ts";
 import { NETWORK_HOST, networkOf } from "./network.ts";
+import { Orders } from "./orders.ts";
 import { PresenceBeat } from "./presence.ts";
 import { openSandbox } from "./sandbox.ts";
 import { makeSlots } from "./slots.ts";
@@ -62,8 +66,12 @@ export async function runExecutor(
   const specs = { plan: executorConsumer(config.pool, "plan"), work: executorConsumer(config.pool, "work") };
   await ensureConsumers(jet, [specs.plan, specs.work]);
   const presences = await openBucket(jet, EXECUTORS);
-  const self = { id, host: hostname(), version: "0.1.0", pool: config.pool, slots: count };
-  const presence = cleanup.use(await PresenceBeat.start(presences, self, log));
+  const versions = { version: packageVersion(), protocol: PROTOCOL_VERSION };
+  const self = { id, host: hostname(), ...versions, pool: config.pool, slots: count };
+  const gate = new Gate();
+  const orders = new Orders(() => openBucket(jet, DRAINS), id, gate, log);
+  const around = { whyShut: () => gate.why, look: () => orders.look() };
+  const presence = cleanup.use(await PresenceBeat.start(presences, self, around, log));
   void watchCancels(jet, presence, log);
 
   const background = cleanup.use(new Background((error) => log.error({ err: error }, "workspace not removed")));
@@ -91,6 +99,7 @@ export async function runExecutor(
     consumer: consumerOf(jet, spec.stream, spec.name),
     claimant,
     presence,
+    gate,
     run: (holding, slot, own) => runAttempt(holding, slot, attempt, own),
     log: log.child({ executor: id }),
   });
@@ -101,7 +110,10 @@ export async function runExecutor(
   ];
   stop.addEventListener("abort", () => void presence.drain(), { once: true });
   client.lost.addEventListener("abort", () => log.error({ err: client.lost.reason }, "sandbox lost"), { once: true });
-  log.info({ executor: id, pool: config.pool, slots: count, uid: process.geteuid?.(), weak }, "executor ready");
+  log.info(
+    { executor: id, ...versions, pool: config.pool, slots: count, uid: process.geteuid?.(), weak },
+    "executor ready",
+  );
   await Promise.all(serving);
   log.info({ executor: id }, "executor drained");
   client.lost.throwIfAborted();

@@ -1,4 +1,7 @@
-/** Says every two seconds that this executor is alive and what it holds; when it cannot, lets go of all of it. */
+/**
+ * Says every two seconds that this executor is alive and what it holds, and looks what it is asked for; when it cannot,
+ * lets go of all of it.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { KV } from "@nats-io/kv";
 import type { Logger } from "../kit/log.ts";
@@ -11,6 +14,7 @@ export const BEAT_MS = PRESENCE_TTL_MS / 4;
 /** Past this without a renewal our attempts may soon be another's. */
 const LET_GO_MS = (PRESENCE_TTL_MS * 2) / 3;
 const WATCH_MS = 100;
+const GOING = "it was told to stop";
 const COURTESY_MS = 1_000;
 
 /** A holding and the sign of life of the command that brought it. */
@@ -25,11 +29,21 @@ export interface Self {
   readonly version: string;
   readonly pool: string;
   readonly slots: number;
+  readonly protocol: number;
+}
+
+/** What a beat does besides: looks what others want of this executor. */
+export interface Surroundings {
+  /** Why nothing new is taken; null when it is. */
+  readonly whyShut: () => string | null;
+  /** Called with each beat that reached the store. */
+  readonly look: () => Promise<void>;
 }
 
 export class PresenceBeat implements AsyncDisposable {
   readonly #kv: KV;
   readonly #self: Self;
+  readonly #around: Surroundings;
   readonly #log: Logger;
   readonly #held = new Map<number, Held>();
   readonly #sinceMs = Date.now();
@@ -38,15 +52,16 @@ export class PresenceBeat implements AsyncDisposable {
   #beating = false;
   readonly #timers: NodeJS.Timeout[] = [];
 
-  private constructor(kv: KV, self: Self, log: Logger) {
+  private constructor(kv: KV, self: Self, around: Surroundings, log: Logger) {
     this.#kv = kv;
     this.#self = self;
+    this.#around = around;
     this.#log = log;
   }
 
   /** Resolves once others can see this executor. */
-  static async start(kv: KV, self: Self, log: Logger): Promise<PresenceBeat> {
-    const beat = new PresenceBeat(kv, self, log);
+  static async start(kv: KV, self: Self, around: Surroundings, log: Logger): Promise<PresenceBeat> {
+    const beat = new PresenceBeat(kv, self, around, log);
     await beat.#renew();
     beat.#timers.push(
       setInterval(() => void beat.#beat(), BEAT_MS),
@@ -76,7 +91,7 @@ export class PresenceBeat implements AsyncDisposable {
     if (performance.now() - this.#renewedAtMs > BEAT_MS + BEAT_MS / 2) await this.#renew();
   }
 
-  /** Tells others at once that this executor takes nothing new. */
+  /** Tells others at once that this executor is about to go. */
   async drain(): Promise<void> {
     this.#draining = true;
     await this.#beat();
@@ -95,7 +110,9 @@ export class PresenceBeat implements AsyncDisposable {
     this.#beating = true;
     try {
       await this.#renew();
-      await Promise.all([...this.#held.values()].map(({ holding }) => holding.look()));
+      const before = this.#around.whyShut();
+      await Promise.all([this.#around.look(), ...[...this.#held.values()].map(({ holding }) => holding.look())]);
+      if (this.#around.whyShut() !== before) await this.#renew();
     } catch (error) {
       this.#log.warn({ err: error, heldBack: performance.now() - this.#renewedAtMs }, "presence not renewed");
     } finally {
@@ -105,10 +122,12 @@ export class PresenceBeat implements AsyncDisposable {
 
   async #renew(): Promise<void> {
     const beganAtMs = performance.now();
+    const whyShut = this.#draining ? GOING : this.#around.whyShut();
     const said: Presence = {
       ...this.#self,
       busy: this.#held.size,
-      draining: this.#draining,
+      draining: whyShut !== null,
+      why: whyShut ?? "",
       sinceMs: this.#sinceMs,
       tokens: [...this.#held.keys()],
     };

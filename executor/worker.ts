@@ -12,6 +12,7 @@ import { dispositionOf, sentenceOf } from "../protocol/errors.ts";
 import { formatStage } from "../protocol/ids.ts";
 import type { AttemptEnd } from "./attempt.ts";
 import { type Claim, type Claimant, claimStage } from "./claim.ts";
+import type { Gate } from "./gate.ts";
 import { Holding } from "./holding.ts";
 import type { PresenceBeat } from "./presence.ts";
 import type { Slot } from "./workspace.ts";
@@ -20,11 +21,14 @@ import type { Slot } from "./workspace.ts";
 const PULL_MS = 30_000;
 /** When to look again at a stage that another executor holds. */
 const HELD_DELAY_MS = 1_000;
+/** How long nothing is asked for after a command that we do not understand. Each time it is delivered is counted. */
+const OUTDATED_MS = 30_000;
 
 export interface WorkerTools {
   readonly consumer: () => Promise<Consumer>;
   readonly claimant: Claimant;
   readonly presence: PresenceBeat;
+  readonly gate: Gate;
   /** Sees a claimed attempt through, to its report. */
   readonly run: (holding: Holding, slot: Slot | null, log: Logger) => Promise<AttemptEnd>;
   readonly log: Logger;
@@ -44,7 +48,8 @@ export async function serveSlot(
 ): Promise<void> {
   for (let failures = 0; !stop.aborted; ) {
     try {
-      const message = await nextCommand(await t.consumer(), stop);
+      await t.gate.pass(stop);
+      const message = await nextCommand(await t.consumer(), AbortSignal.any([stop, t.gate.shutting]));
       failures = 0;
       if (message !== null) await handle(message, slot, t, hard);
     } catch (error) {
@@ -88,8 +93,11 @@ async function handle(message: JsMsg, slot: Slot | null, t: WorkerTools, hard: A
   } catch (error) {
     t.log.error({ err: error, subject: message.subject, seq: message.seq }, "command not readable");
     // Of a newer version: for an executor that is newer, too.
-    if (dispositionOf(error) === "retry") message.nak(HELD_DELAY_MS);
-    else message.term(reasonOf(message.headers?.get(STAGE_HEADER) ?? "", sentenceOf(error)));
+    if (dispositionOf(error) === "retry") {
+      message.nak(HELD_DELAY_MS);
+      t.gate.shut("outdated", sentenceOf(error));
+      setTimeout(() => t.gate.open("outdated"), OUTDATED_MS).unref();
+    } else message.term(reasonOf(message.headers?.get(STAGE_HEADER) ?? "", sentenceOf(error)));
     return;
   }
   const claim = await claimOrGiveBack(message, wanted, t);

@@ -8,16 +8,21 @@ export interface Signals {
 const ABANDON_MS = 8_000;
 
 /**
- * SIGTERM or SIGINT stops; a second one is hard. A process that was started with a channel to its parent watches it:
+ * SIGTERM or SIGINT stops; a second one is hard, and so is the end of the time that finishing may take. A process that was started with a channel to its parent watches it:
  * when the channel closes, the parent is gone, and we go at once.
  */
-export function onSignals(): Signals {
+export function onSignals(finishWithinMs: number | null = null): Signals {
   const stop = new AbortController();
   const hard = new AbortController();
   const ask = (signal: NodeJS.Signals): void => {
     if (stop.signal.aborted) hard.abort(new Error(`second ${signal}`));
     stop.abort(new Error(signal));
   };
+  stop.signal.addEventListener("abort", () => {
+    if (finishWithinMs === null) return;
+    const over = new Error(`what was in hand took longer than ${finishWithinMs / 1_000} s`);
+    setTimeout(() => hard.abort(over), finishWithinMs).unref();
+  });
   process.on("SIGTERM", ask);
   process.on("SIGINT", ask);
   if (process.connected) {

@@ -36,9 +36,18 @@ export const presence = z.looseObject({
   pool: z.string(),
   slots: z.number().int().nonnegative(),
   busy: z.number().int().nonnegative(),
+  /** It takes nothing new, and finishes what it has. */
   draining: z.boolean(),
+  /** Why it does; empty when it does not. */
+  why: z.string().default(""),
+  /** The newest version of the protocol that it understands. */
+  protocol: z.number().int().positive().default(1),
   sinceMs: z.number(),
   /** Fencing tokens it holds. A claim whose token is not here is not being worked on. */
   tokens: z.array(z.number().int()),
 });
 export type Presence = z.infer<typeof presence>;
+
+/** That an executor is to take nothing new until this is taken back: KV toroid_drain, under the executor's id. */
+export const drainOrder = z.looseObject({ by: z.string(), why: z.string(), atMs: z.number() });
+export type DrainOrder = z.infer<typeof drainOrder>;

@@ -233,6 +233,15 @@ export const EXECUTORS: BucketSpec = {
   share: 0.01,
 };
 
+/** Executors that were asked from outside to take nothing new. Their ids die with them, so the orders do after a while. */
+export const DRAINS: BucketSpec = {
+  name: "toroid_drain",
+  description: "executors that are to take nothing new, and who said so",
+  history: 1,
+  ttlMs: 30 * DAY_MS,
+  share: 0.001,
+};
+
 /** Who does what one of several coordinators is enough for. */
 export const LEASES: BucketSpec = {
   name: "toroid_lease",
@@ -242,7 +251,7 @@ export const LEASES: BucketSpec = {
   share: 0.001,
 };
 
-export const BUCKETS: readonly BucketSpec[] = [EXECUTORS, LEASES];
+export const BUCKETS: readonly BucketSpec[] = [EXECUTORS, DRAINS, LEASES];
 
 /** The store that the shares are taken from unless the operator names another size. */
 export const DEFAULT_STORE_BYTES = 8 * 1024 * MIB;

@@ -14,7 +14,8 @@ export const executor = verb({
       import("../../executor/main.ts"),
       import("../../kit/signals.ts"),
     ]);
-    await runExecutor(configFrom(environment), onSignals());
+    const config = configFrom(environment);
+    await runExecutor(config, onSignals(config.drainMs));
     return EXIT.ok;
   },
 });

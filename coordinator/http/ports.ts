@@ -1,4 +1,5 @@
 /** What the HTTP side needs of the rest. */
+import type { KV } from "@nats-io/kv";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import type { BuildSummary, EnvironmentSummary } from "../../protocol/summary.ts";
@@ -14,6 +15,8 @@ export interface HttpParts {
   readonly history: History;
   readonly lanes: Lanes;
   readonly executors: Executors;
+  /** What executors are asked for from outside. */
+  readonly drains: KV;
   /** Where stages are sent. */
   readonly pool: string;
   readonly log: Logger;

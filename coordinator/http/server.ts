@@ -11,6 +11,7 @@ import { deploymentRoutes } from "./deployments.ts";
 import { environmentRoutes } from "./environments.ts";
 import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
+import { executorRoutes } from "./executors.ts";
 import { logRoutes } from "./logs.ts";
 import type { HttpParts } from "./ports.ts";
 
@@ -69,6 +70,7 @@ export async function serveHttp(
   buildRoutes(app, parts);
   environmentRoutes(app, parts);
   deploymentRoutes(app, parts);
+  executorRoutes(app, parts);
   eventRoutes(app, parts);
   logRoutes(app, parts);
   if (hasPage) await app.register(fastifyStatic, { root: WEB });

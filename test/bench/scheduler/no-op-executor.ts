@@ -7,6 +7,7 @@
 import { randomUUID } from "node:crypto";
 import type { AttemptEnd } from "../../../executor/attempt.ts";
 import type { Claimant } from "../../../executor/claim.ts";
+import { Gate } from "../../../executor/gate.ts";
 import type { Holding } from "../../../executor/holding.ts";
 import { PresenceBeat } from "../../../executor/presence.ts";
 import { serveSlot, type WorkerTools } from "../../../executor/worker.ts";
@@ -15,10 +16,12 @@ import { connectJet } from "../../../kit/jetstream.ts";
 import { makeLogger } from "../../../kit/log.ts";
 import { onSignals, tellParent } from "../../../kit/signals.ts";
 import { ensureConsumers, openBucket } from "../../../kit/topology.ts";
+import { packageVersion } from "../../../kit/version.ts";
 import type { StageResult } from "../../../protocol/events.ts";
 import { planOf } from "../../../protocol/pipeline/plan.ts";
 import { bareResult } from "../../../protocol/stage.ts";
 import { EXECUTORS, executorConsumer } from "../../../protocol/streams.ts";
+import { PROTOCOL_VERSION } from "../../../protocol/versions.ts";
 import type { CheckedSource, Push } from "../../../protocol/work.ts";
 
 const PLANS_AT_ONCE = 2;
@@ -42,12 +45,21 @@ tellParent({ ready: String(executors) });
 await Promise.all(running.map(({ ended }) => ended));
 
 function runOne(id: string): { readonly ready: Promise<unknown>; readonly ended: Promise<void> } {
-  const self = { id, host: "bench", version: "0.1.0", pool: "default", slots };
-  const starting = PresenceBeat.start(presences, self, log);
+  const self = { id, host: "bench", version: packageVersion(), protocol: PROTOCOL_VERSION, pool: "default", slots };
+  const gate = new Gate();
+  const around = { whyShut: () => gate.why, look: () => Promise.resolve() };
+  const starting = PresenceBeat.start(presences, self, around, log);
   async function serve(): Promise<void> {
     await using presence = await starting;
     const claimant: Claimant = { jet, presences, self: id, holdsToken: (token) => presence.holdsToken(token) };
-    const tools = (consumer: WorkerTools["consumer"]): WorkerTools => ({ consumer, claimant, presence, run: end, log });
+    const tools = (consumer: WorkerTools["consumer"]): WorkerTools => ({
+      consumer,
+      claimant,
+      presence,
+      gate,
+      run: end,
+      log,
+    });
     const serveOne = (consumer: (typeof consumers)["plan"]): Promise<void> =>
       serveSlot(
         NO_SLOT,

@@ -3,5 +3,6 @@ import { configFrom } from "../../../executor/config.ts";
 import { runExecutor } from "../../../executor/main.ts";
 import { onSignals } from "../../../kit/signals.ts";
 
-await runExecutor(configFrom(process.env), onSignals());
+const config = configFrom(process.env);
+await runExecutor(config, onSignals(config.drainMs));
 process.exit(0);

@@ -22,7 +22,8 @@ const NEEDED: WaitingSummary["approval"] = {
 };
 
 function executor(changes: Partial<Presence> = {}): Presence {
-  const is = { id: "e", host: "h", version: "1", pool: "default", slots: 2, busy: 0, draining: false };
+  const at = { id: "e", host: "h", version: "1", protocol: 2, pool: "default" };
+  const is = { ...at, slots: 2, busy: 0, draining: false, why: "" };
   return { ...is, sinceMs: 0, tokens: [], ...changes };
 }
 
