@@ -17,7 +17,10 @@ export const deployment = z.looseObject({
   environment: z.string(),
   round: z.number(),
 });
-export const health = z.looseObject({ status: z.string() });
+export const health = z.looseObject({
+  status: z.string(),
+  store: z.looseObject({ ok: z.boolean(), says: z.string() }).optional(),
+});
 
 /** Events of a log stream. */
 export const logBytes = z.looseObject({ offset: z.number(), text: z.base64() });

@@ -6,6 +6,10 @@ import type { QueueConfig } from "./intake/sqs.ts";
 /** Everything an operator may choose, read once at start. */
 export interface Config {
   readonly natsUrl: string;
+  /** Monitoring ports of its servers, which tell how it writes to disk. */
+  readonly natsMonitorUrls: readonly string[];
+  /** A loss of power may lose what was acknowledged. */
+  readonly allowLazySync: boolean;
   /** Size of the store that the streams share. */
   readonly storeBytes: number;
   readonly replicas: number;
@@ -28,6 +32,15 @@ const LOOPBACK = /^(127\.[0-9.]+|localhost|\[?::1\]?)$/;
 
 const environment = z.object({
   TOROID_NATS_URL: text.default("nats://127.0.0.1:4222"),
+  TOROID_NATS_MONITOR_URL: z
+    .string()
+    .transform((urls) => urls.split(",").map((url) => url.trim()))
+    .refine(
+      (urls) => urls.every((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? "")),
+      "must be an http or https URL, or several with commas",
+    )
+    .optional(),
+  TOROID_ALLOW_LAZY_SYNC: z.enum(["0", "1"], { error: "must be 0 or 1" }).default("0"),
   TOROID_STORE_BYTES: wholeNumber(Number.MAX_SAFE_INTEGER).optional(),
   TOROID_REPLICAS: z.enum(["1", "3", "5"], { error: "must be 1, 3 or 5" }).default("1"),
   TOROID_POOL: text.max(64, "must have 64 characters at most").default("default"),
@@ -65,6 +78,8 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
   const e = read.data;
   return {
     natsUrl: e.TOROID_NATS_URL,
+    natsMonitorUrls: e.TOROID_NATS_MONITOR_URL ?? [],
+    allowLazySync: e.TOROID_ALLOW_LAZY_SYNC === "1",
     storeBytes: e.TOROID_STORE_BYTES ?? DEFAULT_STORE_BYTES,
     replicas: Number(e.TOROID_REPLICAS),
     pool: e.TOROID_POOL,

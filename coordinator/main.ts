@@ -1,14 +1,16 @@
 /** Composition root of the coordinator: the only place where its parts meet. */
 import { randomUUID } from "node:crypto";
-import { connectJet } from "../kit/jetstream.ts";
+import { connectJet, type Jet } from "../kit/jetstream.ts";
 import { Lease } from "../kit/lease.ts";
 import { makeLogger } from "../kit/log.ts";
 import { aborted, type Signals } from "../kit/signals.ts";
+import { examineSync, type StoreSync } from "../kit/store-sync.ts";
 import { ensureTopology, openBucket } from "../kit/topology.ts";
 import { sentenceOf } from "../protocol/errors.ts";
 import { DRAINS, LEASES, REACTORS } from "../protocol/streams.ts";
 import { accept } from "./accept.ts";
 import type { Config } from "./config.ts";
+import { judgeSync } from "./durability.ts";
 import { makeEffects } from "./effects.ts";
 import { serveHttp } from "./http/server.ts";
 import { openQueue, receiveFromQueue } from "./intake/sqs.ts";
@@ -30,6 +32,8 @@ export async function runCoordinator(
 ): Promise<void> {
   const log = makeLogger("coordinator");
   await using jet = await connectJet({ url: config.natsUrl, name: "toroid-coordinator" });
+  const durability = judgeSync(await syncOf(jet, config), config.allowLazySync);
+  if (!durability.ok) log.warn({ why: durability.says }, "a loss of power may lose builds");
   await ensureTopology(jet, REACTORS, { storeBytes: config.storeBytes, replicas: config.replicas });
 
   const actors = makeMailboxes(jet, log);
@@ -47,7 +51,7 @@ export async function runCoordinator(
   await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
   using queue = config.queue === null ? null : await openQueue(config.queue);
   await using http = await serveHttp(
-    { jet, actors, history, lanes, executors, drains, pool: config.pool, log, stop: signals.stop },
+    { jet, actors, history, lanes, executors, drains, pool: config.pool, durability, log, stop: signals.stop },
     config.http,
   );
 
@@ -69,4 +73,9 @@ export async function runCoordinator(
   ended.catch((error: unknown) => log.fatal({ err: error, why: sentenceOf(error) }, "coordinator cannot go on"));
   await Promise.race([ended, aborted(signals.hard)]);
   log.info("coordinator stopped");
+}
+
+async function syncOf(jet: Jet, { natsMonitorUrls }: Config): Promise<StoreSync> {
+  if (natsMonitorUrls.length > 0) return examineSync(jet, natsMonitorUrls);
+  return { kind: "unknown", why: "no monitoring port is named" };
 }

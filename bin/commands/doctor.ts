@@ -49,7 +49,14 @@ async function server({ api }: Context): Promise<readonly Finding[]> {
   const coordinator = api();
   const ask = async (path: string): Promise<string> => (await coordinator.get(path, health)).status;
   const alive = await probe("coordinator", async () => `${await ask("healthz")} at ${coordinator.url}`);
-  return alive.ok ? [alive, await probe("its parts", () => ask("readyz"))] : [alive];
+  if (!alive.ok) return [alive];
+  const stored: Finding[] = [];
+  const parts = await probe("its parts", async () => {
+    const { status, store } = await coordinator.get("readyz", health);
+    if (store !== undefined) stored.push({ what: "its store", ok: store.ok, says: store.says, exit: EXIT.server });
+    return status;
+  });
+  return [alive, parts, ...stored];
 }
 
 async function probe(what: string, ask: () => Promise<string>): Promise<Finding> {

@@ -55,6 +55,7 @@ export async function startSystem(o: SystemOptions): Promise<System> {
       host: "127.0.0.1",
       port: o.ports.nats,
       syncAlways: true,
+      monitorPort: 0,
       maxFileBytes: STORE_BYTES,
     }),
   );
@@ -68,7 +69,7 @@ export async function startSystem(o: SystemOptions): Promise<System> {
     AWS_ACCESS_KEY_ID: QUEUE_CREDENTIALS.accessKeyId,
     AWS_SECRET_ACCESS_KEY: QUEUE_CREDENTIALS.secretAccessKey,
   };
-  const shared = { TOROID_NATS_URL: nats.url };
+  const shared = { TOROID_NATS_URL: nats.url, TOROID_NATS_MONITOR_URL: nats.monitorUrl ?? "" };
 
   const coordinator = undo.use(
     startPart("coordinator", o.dir, {

@@ -3,6 +3,7 @@ import type { KV } from "@nats-io/kv";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import type { BuildSummary, EnvironmentSummary } from "../../protocol/summary.ts";
+import type { Durability } from "../durability.ts";
 import type { Mailboxes } from "../mailboxes.ts";
 import type { Executors } from "../projections/executors.ts";
 import type { History } from "../projections/history.ts";
@@ -19,6 +20,8 @@ export interface HttpParts {
   readonly drains: KV;
   /** Where stages are sent. */
   readonly pool: string;
+  /** What a loss of power would lose. */
+  readonly durability: Durability;
   readonly log: Logger;
   /** Streams to clients end when this aborts. */
   readonly stop: AbortSignal;

@@ -65,7 +65,7 @@ export async function serveHttp(
   app.get("/healthz", () => ({ status: "ok" }));
   app.get("/readyz", async (_request, reply) => {
     const ready = await answers(parts.jet);
-    return reply.status(ready ? 200 : 503).send({ status: ready ? "ok" : "NATS is away" });
+    return reply.status(ready ? 200 : 503).send({ status: ready ? "ok" : "NATS is away", store: parts.durability });
   });
   buildRoutes(app, parts);
   environmentRoutes(app, parts);

@@ -101,6 +101,7 @@ export class Rig implements AsyncDisposable {
       TOROID_NATS_URL: this.nats.url,
       TOROID_STORE_BYTES: String(256 * 1024 * 1024),
       TOROID_HTTP_PORT: "0",
+      TOROID_ALLOW_LAZY_SYNC: "1",
       TOROID_QUEUE_URL: this.queue.queueUrl,
       TOROID_DEAD_LETTER_URL: this.queue.deadLetterUrl,
       TOROID_QUEUE_ENDPOINT: this.queue.endpoint,

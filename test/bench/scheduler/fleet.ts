@@ -157,6 +157,7 @@ export async function startCoordinator(nats: NatsServer): Promise<Daemon> {
     TOROID_NATS_URL: nats.url,
     TOROID_STORE_BYTES: String(STORE_BYTES / 2),
     TOROID_HTTP_PORT: "0",
+    TOROID_ALLOW_LAZY_SYNC: "1",
   });
   await daemon.url;
   return daemon;

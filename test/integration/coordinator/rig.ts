@@ -93,7 +93,12 @@ export async function startCoordinator(
   natsUrl: string,
   variables: Record<string, string> = {},
 ): Promise<RunningCoordinator> {
-  const given = { TOROID_NATS_URL: natsUrl, TOROID_HTTP_PORT: "0", TOROID_STORE_BYTES: String(STORE_BYTES) };
+  const given = {
+    TOROID_NATS_URL: natsUrl,
+    TOROID_HTTP_PORT: "0",
+    TOROID_STORE_BYTES: String(STORE_BYTES),
+    TOROID_ALLOW_LAZY_SYNC: "1",
+  };
   const config = configFrom({ ...given, ...variables });
   const stop = new AbortController();
   const hard = new AbortController();

@@ -264,6 +264,17 @@ describe("doctor", { concurrency: 2 }, () => {
     assert.match(out, /^ok {2}node .*\nok {2}coordinator {2}ok at http:.*\nok {2}its parts {4}ok\n$/);
   });
 
+  test("says what a loss of power would lose, and exits with 6", async () => {
+    const store = { ok: false, says: "it is not known whether NATS syncs" };
+    await using server = await FakeCoordinator.start({
+      "GET /healthz": { json: { status: "ok" } },
+      "GET /readyz": { json: { status: "ok", store } },
+    });
+    const { exit, out } = await toroid(["doctor", "--server", server.url]);
+    assert.equal(exit, 6);
+    assert.match(out, /ok {4}its parts {4}ok\nFAIL {2}its store {4}it is not known whether NATS syncs\n$/);
+  });
+
   test("finds one that waits for something, and exits with 6", async () => {
     await using server = await FakeCoordinator.start({
       "GET /healthz": { json: { status: "ok" } },

@@ -7,6 +7,8 @@ import { DEFAULT_STORE_BYTES } from "../../../protocol/streams.ts";
 test("nothing has to be set", () => {
   assert.deepEqual(configFrom({}), {
     natsUrl: "nats://127.0.0.1:4222",
+    natsMonitorUrls: [],
+    allowLazySync: false,
     storeBytes: DEFAULT_STORE_BYTES,
     replicas: 1,
     pool: "default",
@@ -41,11 +43,18 @@ test("what is set is used", () => {
   assert.deepEqual([config.storeBytes, config.replicas, config.pool], [1_000_000, 3, "arm"]);
 });
 
+test("monitoring ports are one or several", () => {
+  const { natsMonitorUrls } = configFrom({ TOROID_NATS_MONITOR_URL: "http://a:8222, http://b:8222/" });
+  assert.deepEqual(natsMonitorUrls, ["http://a:8222", "http://b:8222/"]);
+});
+
 const WRONG: readonly (readonly [string, string, RegExp])[] = [
   ["TOROID_HTTP_PORT", "70000", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
   ["TOROID_HTTP_PORT", "-1", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
   ["TOROID_HTTP_PORT", "http", /^TOROID_HTTP_PORT must be a whole number/],
   ["TOROID_HTTP_HOST", "0.0.0.0", /^TOROID_HTTP_HOST must be a loopback address .*: this version knows no sign-in/],
+  ["TOROID_NATS_MONITOR_URL", "http://a:8222,b", /^TOROID_NATS_MONITOR_URL must be an http or https URL/],
+  ["TOROID_ALLOW_LAZY_SYNC", "yes", /^TOROID_ALLOW_LAZY_SYNC must be 0 or 1$/],
   ["TOROID_REPLICAS", "2", /^TOROID_REPLICAS must be 1, 3 or 5$/],
   ["TOROID_QUEUE_URL", "pushes", /^TOROID_QUEUE_URL must be the http or https URL that SQS returned$/],
   ["TOROID_QUEUE_URL", "file:///etc/passwd", /^TOROID_QUEUE_URL must be the http or https URL/],
