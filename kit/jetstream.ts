@@ -87,7 +87,8 @@ export async function connectJet(options: {
         () => nc.close(),
         () => undefined,
       );
-      await Promise.race([nc.drain(), closed]);
+      const drained = nc.drain().catch(() => nc.close());
+      await Promise.race([drained, closed]);
       late.abort();
     },
   };
