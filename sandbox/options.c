@@ -248,6 +248,8 @@ static const struct option OPTIONS[] = {
     {"--args", NUMBER, AT(args_fd), NULL, 0, INT32_MAX, "FD", "read more of these options from FD, each ended by NUL"},
     {"--slot", NUMBER, AT(slot), NULL, 0, MAX_SLOTS - 1, "N", "for clients of serve: whose uids and network"},
     {"--output", PATH, AT(output), NULL, 0, 0, "FIFO", "for clients of serve: where stdout and stderr go"},
+    {"--lease-ms", NUMBER, AT(lease_ms), NULL, 1, DAY_MS, "N",
+     "for clients of serve: end it at once when the client has said nothing for this time"},
 };
 /* What a client of `serve` may ask for; the rest is the host's to say. */
 static const char *const FOR_CLIENTS[] = {
@@ -255,9 +257,9 @@ static const char *const FOR_CLIENTS[] = {
     "--env",          "--cwd",         "--hostname",    "--user",         "--network",      "--slot",
     "--memory-bytes", "--pids",        "--cpu-milli",   "--wall-ms",      "--grace-ms",     "--output",
     "--allow-host",   "--cpu-weight",  "--io-read-bps", "--io-write-bps", "--io-read-iops", "--io-write-iops",
-    "--disk-bytes",   "--disk-inodes", "--silence-ms",  "--output-bytes", "--allow-suid",
+    "--disk-bytes",   "--disk-inodes", "--silence-ms",  "--output-bytes", "--allow-suid",   "--lease-ms",
 };
-static const char *const ONLY_FOR_CLIENTS[] = {"--slot", "--output"};
+static const char *const ONLY_FOR_CLIENTS[] = {"--slot", "--output", "--lease-ms"};
 
 #define HAS(names, name) has_name(names, sizeof(names) / sizeof(names)[0], name)
 

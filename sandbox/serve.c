@@ -174,6 +174,7 @@ void tell_ready(const struct serve *serve, int fd) {
   json_raw(&json, "pool", serve->has_pool ? "true" : "false");
   json_string(&json, "poolMessage", serve->has_pool ? NULL : serve->why_no_pool);
   json_raw(&json, "mayShareNetwork", serve->may_share_network ? "true" : "false");
+  json_raw(&json, "leases", "true");
   json_string(&json, "store", serve->images.count == 0 ? NULL : serve->images.at[0].path);
   json_send(&json, fd);
 }

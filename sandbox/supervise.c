@@ -222,11 +222,12 @@ static void begin_end(struct run *run, enum reason reason, bool at_once) {
   run->kill_at = now + run->plan.grace_ms * 1000;
 }
 
-/* A client of `serve` says how its run is to end; when it is gone, nobody waits for it any more. */
+/* A client of `serve` says that it lives, or how its run is to end; when it is gone, nobody waits for it any more. */
 static void hear_client(struct run *run, bool *is_there) {
   char words[16];
   ssize_t got = recv(run->client, words, sizeof words, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got > 0) run->renewed_at = now_us();
   for (ssize_t i = 0; i < got; i++) {
     if (words[i] == 'T' || words[i] == 'K') begin_end(run, REASON_CANCELLED, words[i] == 'K');
   }
@@ -321,6 +322,12 @@ static uint64_t silence_ends(const struct run *run) {
   return counts ? run->relay.heard_at + run->plan.silence_ms * 1000 : NEVER;
 }
 
+/* A client that is stopped can neither end its run nor hang up. */
+static uint64_t lease_ends(const struct run *run) {
+  bool counts = run->plan.lease_ms != 0 && run->client >= 0 && run->reason != REASON_LEASE;
+  return counts ? run->renewed_at + run->plan.lease_ms * 1000 : NEVER;
+}
+
 static void watch(struct run *run) {
   uint64_t wall = run->plan.wall_ms == 0 ? NEVER : run->began + run->plan.wall_ms * 1000;
   if (run->orphan) begin_end(run, REASON_CANCELLED, true);
@@ -339,7 +346,8 @@ static void watch(struct run *run) {
                                               {.fd = run->parent_fd, .events = POLLIN},
                                               {.fd = client_is_there ? run->client : -1, .events = POLLIN}};
     relay_watch(&run->relay, on + OTHERS);
-    if (poll(on, OTHERS + MAX_STREAMS, poll_timeout(earlier(earlier(run->kill_at, wall), silence))) < 0) continue;
+    uint64_t next = earlier(earlier(run->kill_at, wall), earlier(silence, lease_ends(run)));
+    if (poll(on, OTHERS + MAX_STREAMS, poll_timeout(next)) < 0) continue;
     relay_pass(&run->relay, on + OTHERS);
     if (on[0].revents != 0) hear_init(run);
     if (on[1].revents != 0) hear_signals(run);
@@ -352,6 +360,7 @@ static void watch(struct run *run) {
     /* what was there to hear has been heard by now */
     if (run->relay.is_over && run->reason == REASON_NONE && !run->over) begin_end(run, REASON_OUTPUT, false);
     if (now_us() >= silence_ends(run) && !run->over) begin_end(run, REASON_SILENCE, false);
+    if (now_us() >= lease_ends(run) && !run->over) begin_end(run, REASON_LEASE, true);
   }
 }
 
@@ -366,8 +375,10 @@ static int fill_standard_descriptors(void) {
 
 int run_command(const struct plan *plan, int client) {
   static struct run run;
+  uint64_t now = now_us();
   run = (struct run){.plan = *plan,
-                     .began = now_us(),
+                     .began = now,
+                     .renewed_at = now,
                      .init_fd = -1,
                      .mounts_fd = -1,
                      .socket = -1,

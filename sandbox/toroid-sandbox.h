@@ -103,6 +103,7 @@ struct plan {
   bool disk_in_memory;
   bool cgroup_inside;                /* it is shown its cgroup, to divide it */
   uint64_t output_bytes, silence_ms; /* 0: no limit */
+  uint64_t lease_ms;                 /* the client has to say that it lives within that time; 0: it need not */
   uint64_t allow_weak;               /* bits: what the host may lack */
   uint64_t status_fd, args_fd;       /* NO_FD: none */
   char resolver[4096];               /* what /etc/resolv.conf inside is to say */
@@ -569,7 +570,7 @@ int message_receive(int socket, struct message *message, int *fds, size_t *count
 
 /* ---- one run, as the supervisor sees it: supervise.c; told by verdict.c ---- */
 
-enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED, REASON_OUTPUT, REASON_SILENCE };
+enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED, REASON_OUTPUT, REASON_SILENCE, REASON_LEASE };
 
 struct run {
   struct plan plan;
@@ -586,11 +587,12 @@ struct run {
   struct failure failure; /* of ours, or of pid 1 while it set up */
   int failure_code;       /* 0: EXIT_OURS */
   uint64_t uid_base, began, started_at, ended_at, kill_at;
+  uint64_t renewed_at; /* when the client was heard of last */
   uint64_t lacks; /* what of the host ended it: bits as in `weak` */
   bool has_scratch, orphan, interrupted, may_run, started, over, has_status, undead;
   int status_fd, uids_fd, init_fd, socket, signal_fd, parent_fd;
   int mounts_fd; /* pid 1's mount namespace, held past its end; -1: not */
-  int client;    /* of `serve`: T and K end the run, so does its end; -1: there is none */
+  int client;    /* of `serve`: T and K end the run, so does its end, or silence; -1: there is none */
   pid_t init;
   int status, init_status; /* of the command, of pid 1 */
   enum reason reason;      /* why we ended it, if we did */

@@ -58,6 +58,7 @@ static const char *reason_of(const struct run *run, int status) {
   if (run->reason == REASON_TIMEOUT) return "timeout";
   if (run->reason == REASON_CANCELLED) return "cancelled";
   if (run->reason == REASON_SILENCE) return "silence";
+  if (run->reason == REASON_LEASE) return "lease";
   /* also when it had ended before that could be seen */
   if (run->reason == REASON_OUTPUT || run->relay.is_over) return "output";
   if (did_exec_fail(run)) return "exit";
@@ -100,6 +101,9 @@ static void sentence_of(const struct run *run, const char *reason, int status, c
     snprintf(into, room, "it was ended after %llu ms, the time it was given", (unsigned long long)plan->wall_ms);
   else if (strcmp(reason, "silence") == 0)
     snprintf(into, room, "it was ended after it had printed nothing for %llu ms", (unsigned long long)plan->silence_ms);
+  else if (strcmp(reason, "lease") == 0)
+    snprintf(into, room, "it was ended because who asked for it had said nothing for %llu ms",
+             (unsigned long long)plan->lease_ms);
   else if (strcmp(reason, "output") == 0)
     snprintf(into, room, "it printed more than its %llu bytes", (unsigned long long)plan->output_bytes);
   else if (strcmp(reason, "cancelled") == 0)

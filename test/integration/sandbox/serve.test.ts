@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { execa } from "execa";
 import { NEEDS } from "../../abuse/rig.ts";
-import { isAlive } from "../../support/child.ts";
+import { isAlive, script } from "../../support/child.ts";
 import { needs } from "../../support/skips.ts";
 import { until } from "../../support/until.ts";
 import { type Asking, CLIENT, requestOf, ServeRig } from "./serve-rig.ts";
@@ -39,6 +39,7 @@ describe("a client of serve", () => {
       pool: false,
       poolMessage: "serve was started without --net",
       mayShareNetwork: false,
+      leases: true,
       store: rig().images,
     });
     assert.deepEqual((await rig().ask("hello")).events, [rig().ready]);
@@ -151,6 +152,46 @@ describe("a client of serve", () => {
     left.socket.destroy();
     await until("the run to be over", () => !isAlive(pid));
     await until("its scratch to be gone, kept or not", async () => !(await rig().scratches()).includes("h"));
+  });
+
+  test("ends its run by saying nothing for as long as it was given, and by no word before that", T, async (t) => {
+    if (!needs(t, NEEDS)) return;
+    const LEASE = ["--lease-ms", "1500", "--grace-ms", "60000"];
+    const kept = rig().open(...rig().runWords("renewed", "trap '' TERM; sleep 3; exit 7", LEASE, 0));
+    const beats = setInterval(() => kept.socket.write("R"), 100);
+    const forgotten = rig().open(...rig().runWords("lease", "trap '' TERM; sleep 1000", LEASE, 1));
+    const pid = Number((await forgotten.heard("started"))["pid"]);
+    const { said } = await forgotten.answer;
+    assert.deepEqual([said["reason"], said["signal"]], ["lease", 9]);
+    assert.equal(said["message"], "it was ended because who asked for it had said nothing for 1500 ms");
+    assert.equal(isAlive(pid), false);
+    assert.deepEqual([(await kept.answer).said["reason"], (await kept.answer).said["code"]], ["exit", 7]);
+    clearInterval(beats);
+  });
+
+  test("ends its run although it is stopped itself, and finds it ended when it goes on", T, async (t) => {
+    if (!needs(t, NEEDS)) return;
+    const program = join(rig().dir, "client.mjs");
+    await writeFile(
+      program,
+      `import { connect } from "node:net";
+       const words = JSON.parse(process.argv[3]).map((word) => word + "\\0").join("");
+       const head = Buffer.alloc(4);
+       head.writeUInt32LE(words.length);
+       const socket = connect(process.argv[2], () => socket.write(Buffer.concat([head, Buffer.from(words)])));
+       socket.on("data", (data) => process.stdout.write(data));
+       setInterval(() => socket.write("R"), 50).unref();
+       socket.on("close", () => process.exit(0));`,
+    );
+    const words = rig().runWords("stopped", "sleep 1000", ["--lease-ms", "1000"]);
+    await using client = script(program, [rig().socket, JSON.stringify(words)]);
+    let pid = 0;
+    while (pid === 0) pid = Number(/"event":"started","pid":(\d+)/.exec((await client.line()) ?? "")?.[1] ?? 0);
+    client.kill("SIGSTOP");
+    await until("the run to be over", () => !isAlive(pid));
+    client.kill("SIGCONT");
+    assert.match((await client.line()) ?? "", /"reason":"lease"/);
+    assert.equal((await client.exited).code, 0);
   });
 
   test("has one run in a slot at a time", T, async (t) => {
