@@ -27,6 +27,7 @@ import { Gate } from "./gate.ts";
 import { lookupAt } from "./hosts.ts";
 import { ImageStore } from "./images/store.ts";
 import { unpackByServe } from "./images/unpack.ts";
+import { Leash } from "./leash.ts";
 import { sweep } from "./leftovers.ts";
 import { NETWORK_HOST, networkOf } from "./network.ts";
 import { Orders } from "./orders.ts";
@@ -54,7 +55,8 @@ export async function runExecutor(
   const { client, ready, dirs, slots: count } = cleanup.use(await openSandbox(config, log));
   await sweep(dirs, client, log);
   const network = networkOf(config, ready, log);
-  const slots = await makeSlots(client, { count, dir: dirs.slots, network });
+  const leash = new Leash();
+  const slots = await makeSlots(client, { count, dir: dirs.slots, network, leash: ready.leases ? leash : null });
   const proven = await provenSandbox(config, slots[0], join(dirs.workspaces, "probe"));
   const weak = network === "host" ? [...proven, NETWORK_HOST] : proven;
   const stop = AbortSignal.any([signals.stop, client.lost]);
@@ -70,7 +72,8 @@ export async function runExecutor(
   const self = { id, host: hostname(), ...versions, pool: config.pool, slots: count };
   const gate = new Gate();
   const orders = new Orders(() => openBucket(jet, DRAINS), id, gate, log);
-  const around = { whyShut: () => gate.why, look: () => orders.look() };
+  const renewed = (agoMs: number): void => leash.renewed(agoMs);
+  const around = { whyShut: () => gate.why, look: () => orders.look(), renewed };
   const presence = cleanup.use(await PresenceBeat.start(presences, self, around, log));
   void watchCancels(jet, presence, log);
 

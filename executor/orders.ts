@@ -28,7 +28,7 @@ export class Orders {
       order = await this.#read();
       this.#isMissing = false;
     } catch (err) {
-      if (!this.#isMissing) this.#log.warn({ err }, "orders for this executor cannot be read");
+      if (!this.#isMissing) this.#log.info({ err }, "orders for this executor cannot be read");
       this.#isMissing = true;
       return;
     }

@@ -12,7 +12,7 @@ import type { Holding } from "./holding.ts";
 
 export const BEAT_MS = PRESENCE_TTL_MS / 4;
 /** Past this without a renewal our attempts may soon be another's. */
-const LET_GO_MS = (PRESENCE_TTL_MS * 2) / 3;
+export const LET_GO_MS = (PRESENCE_TTL_MS * 2) / 3;
 const WATCH_MS = 100;
 const GOING = "it was told to stop";
 const COURTESY_MS = 1_000;
@@ -38,6 +38,8 @@ export interface Surroundings {
   readonly whyShut: () => string | null;
   /** Called with each beat that reached the store. */
   readonly look: () => Promise<void>;
+  /** Called with each renewal, with how long ago it was asked for. */
+  readonly renewed: (agoMs: number) => void;
 }
 
 export class PresenceBeat implements AsyncDisposable {
@@ -133,6 +135,7 @@ export class PresenceBeat implements AsyncDisposable {
     };
     await this.#kv.put(this.#self.id, encode(said));
     this.#renewedAtMs = beganAtMs;
+    this.#around.renewed(performance.now() - beganAtMs);
   }
 
   /** By a clock of our own, since a renewal that hangs says nothing. */

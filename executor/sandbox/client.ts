@@ -1,8 +1,9 @@
 /** Asks the sandbox's `serve`, which alone has privilege: one connection for each request, no process started. */
 import { connect } from "node:net";
 import { sentenceOf, ToroidError } from "../../protocol/errors.ts";
+import type { Leash } from "../leash.ts";
 import { SILENT, type Verdict, verdictOf } from "../workspace/verdict.ts";
-import { type Answer, answerOf, KILL, type Ready, requestBytes, TERM } from "./request.ts";
+import { type Answer, answerOf, KILL, RENEW, type Ready, requestBytes, TERM } from "./request.ts";
 
 export interface ServedRun {
   /** `run` and what comes after it. */
@@ -13,6 +14,8 @@ export interface ServedRun {
   readonly cancelled: AbortSignal;
   /** Ends everything at once. */
   readonly abandoned: AbortSignal;
+  /** Tells it that we live, if it was asked to listen. */
+  readonly leash: Leash | null;
 }
 
 export class SandboxClient {
@@ -73,6 +76,7 @@ export class SandboxClient {
     const asking = this.#ask(o.words, o.taken);
     const cancel = (): void => asking.say(TERM);
     const atOnce = (): void => asking.say(KILL);
+    const letGo = o.leash?.onRenewed(() => asking.say(RENEW));
     listen(o.cancelled, cancel);
     listen(o.abandoned, atOnce);
     try {
@@ -82,6 +86,7 @@ export class SandboxClient {
       return { ...SILENT, message: sentenceOf(error) };
     } finally {
       o.taken();
+      letGo?.();
       o.cancelled.removeEventListener("abort", cancel);
       o.abandoned.removeEventListener("abort", atOnce);
     }

@@ -5,6 +5,8 @@ import { ToroidError } from "../../protocol/errors.ts";
 /** What a running build is told by its client, a byte each. */
 export const TERM = "T";
 export const KILL = "K";
+/** Any byte says that the client lives. */
+export const RENEW = "R";
 
 const answer = z.discriminatedUnion("event", [
   z.looseObject({ event: z.literal("done"), adopted: z.number().default(0), removed: z.number().default(0) }),
@@ -15,6 +17,8 @@ const answer = z.discriminatedUnion("event", [
     pool: z.boolean(),
     poolMessage: z.string().nullable(),
     mayShareNetwork: z.boolean(),
+    /** Runs can be told to end when their client is silent. */
+    leases: z.boolean().default(false),
     /** Where unpacked images are; null: none can be. */
     store: z.string().nullable(),
   }),

@@ -53,6 +53,13 @@ export function rulingOf(verdict: Verdict, at: Circumstances): Ruling {
         message: "the sandbox was ended from outside",
         retryable: true,
       };
+    case "lease":
+      return {
+        kind: "errored",
+        code: "TOR_SANDBOX_SETUP",
+        message: "the executor stood still, and the sandbox was ended before another executor could begin",
+        retryable: true,
+      };
     case "timeout":
       return {
         ...ended,

@@ -47,7 +47,7 @@ await Promise.all(running.map(({ ended }) => ended));
 function runOne(id: string): { readonly ready: Promise<unknown>; readonly ended: Promise<void> } {
   const self = { id, host: "bench", version: packageVersion(), protocol: PROTOCOL_VERSION, pool: "default", slots };
   const gate = new Gate();
-  const around = { whyShut: () => gate.why, look: () => Promise.resolve() };
+  const around = { whyShut: () => gate.why, look: () => Promise.resolve(), renewed: () => undefined };
   const starting = PresenceBeat.start(presences, self, around, log);
   async function serve(): Promise<void> {
     await using presence = await starting;
