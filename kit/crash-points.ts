@@ -10,9 +10,15 @@ export const CRASH_POINTS = [
 ] as const;
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 
-const armed = process.env["TOROID_CRASH_AT"];
+const [armed, nth = "1"] = process.env["TOROID_CRASH_AT"]?.split(":") ?? [];
+let left = Number(nth);
 
-/** Dies as a lost machine would: no finally, no flush. Does nothing unless TOROID_CRASH_AT names this point. */
+/**
+ * Dies as a lost machine would: no finally, no flush. Does nothing unless TOROID_CRASH_AT names this point; with
+ * `NAME:3` it does so when it comes here for the third time.
+ */
 export function crashPoint(name: CrashPoint): void {
-  if (armed === name) process.kill(process.pid, "SIGKILL");
+  if (armed !== name) return;
+  left -= 1;
+  if (left === 0) process.kill(process.pid, "SIGKILL");
 }

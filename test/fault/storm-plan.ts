@@ -1,4 +1,5 @@
 /** What becomes of each workspace of a storm, from a seed: the same each time. */
+import { randomFrom } from "../support/random.ts";
 
 /** How a workspace comes to its end. `itself`: its command ends; else somebody ends it, at some moment. */
 export type End = "itself" | "supervisor" | "init" | "caller" | "cancel";
@@ -18,7 +19,8 @@ const VIOLENT = ["supervisor", "init", "caller", "cancel"] as const satisfies re
 const LATEST = 1.5;
 
 export function fates(seed: number, count: number): readonly Fate[] {
-  const random = mulberry32(seed);
+  const chance = randomFrom(seed);
+  const random = (): number => chance.next();
   return Array.from({ length: count }, (_, number) => {
     const [violence, kind, after, endless, network] = [random(), random(), random(), random(), random()];
     const end = violence < 1 / 3 ? (VIOLENT[Math.floor(kind * VIOLENT.length)] ?? "cancel") : "itself";
@@ -31,15 +33,4 @@ export function fates(seed: number, count: number): readonly Fate[] {
       network: network < 1 / 3 ? "full" : "none",
     };
   });
-}
-
-/** A small generator with a good spread; what it is called in the literature. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -14,7 +14,10 @@ export class TcpProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   #deaf = false;
+  #closed = false;
+  #held = false;
   #cutAfter: ((sent: Buffer) => boolean) | null = null;
+  #cutBefore: ((sent: Buffer) => boolean) | null = null;
   #cuts = 0;
 
   private constructor(server: Server) {
@@ -37,7 +40,7 @@ export class TcpProxy implements AsyncDisposable {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  /** How often a link was cut by {@link cutAfter}. */
+  /** How often a link was cut by {@link cutAfter} or {@link cutBefore}. */
   get cuts(): number {
     return this.#cuts;
   }
@@ -50,6 +53,25 @@ export class TcpProxy implements AsyncDisposable {
   /** The opposite of {@link deafen}. What was swallowed stays lost. */
   heal(): void {
     this.#deaf = false;
+  }
+
+  /** Nothing gets through either way, and nothing breaks: what is said arrives after {@link reopen}, however late. */
+  hold(): void {
+    this.#held = true;
+    this.#each((socket) => socket.pause());
+  }
+
+  /** Breaks every link, and whoever comes again is turned away. */
+  shut(): void {
+    this.#closed = true;
+    this.cut();
+  }
+
+  /** The opposite of {@link hold} and {@link shut}. */
+  reopen(): void {
+    this.#held = false;
+    this.#closed = false;
+    this.#each((socket) => socket.resume());
   }
 
   /** Breaks every link, as a network does. Clients may come again. */
@@ -68,12 +90,25 @@ export class TcpProxy implements AsyncDisposable {
     this.#cutAfter = matches;
   }
 
+  /** Once: when a client sends something that `matches`, the link breaks before the server has any of it. */
+  cutBefore(matches: (sent: Buffer) => boolean): void {
+    this.#cutBefore = matches;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.cut();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
+  #each(act: (socket: Socket) => void): void {
+    for (const { client, server } of this.#links) for (const socket of [client, server]) act(socket);
+  }
+
   #link(client: Socket, host: string, port: number): void {
+    if (this.#closed) {
+      client.destroy();
+      return;
+    }
     const server = connect({ host, port });
     const link = { client, server };
     this.#links.add(link);
@@ -89,6 +124,12 @@ export class TcpProxy implements AsyncDisposable {
       socket.on("close", end);
     }
     client.on("data", (sent: Buffer) => {
+      if (this.#cutBefore?.(sent) === true) {
+        this.#cutBefore = null;
+        this.#cuts += 1;
+        end();
+        return;
+      }
       if (this.#cutAfter?.(sent) === true) {
         this.#cutAfter = null;
         this.#cuts += 1;
@@ -101,5 +142,6 @@ export class TcpProxy implements AsyncDisposable {
     server.on("data", (answer) => {
       if (!silenced && !this.#deaf) client.write(answer);
     });
+    if (this.#held) for (const socket of [client, server]) socket.pause();
   }
 }

@@ -7,8 +7,9 @@ import { applyToStage, bareResult, holds, NO_STAGE, ruleClaim, type Stage } from
 import { RUN } from "../../../../protocol/streams.ts";
 import { stageRunSubject } from "../../../../protocol/subjects.ts";
 import type { Work } from "../../../../protocol/work.ts";
+import type { Random } from "../../../support/random.ts";
 import { ARTIFACT, source } from "../samples.ts";
-import { Life, type Random, type Scheduler } from "./scheduler.ts";
+import { Life, type Scheduler } from "./scheduler.ts";
 import type { Store } from "./store.ts";
 
 /** How often things go wrong; all 0 when the world is to come to rest. */

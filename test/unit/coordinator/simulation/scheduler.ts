@@ -1,31 +1,6 @@
 /** Decides who goes next, from a seed: the same seed is the same run. */
 
-export interface Random {
-  /** A whole number from 0 to below `below`. */
-  below(below: number): number;
-  chance(probability: number): boolean;
-  pick<T>(from: readonly T[]): T;
-}
-
-/** mulberry32 */
-export function randomFrom(seed: number): Random {
-  let state = seed >>> 0;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-  const below = (limit: number): number => Math.floor(next() * limit);
-  return {
-    below,
-    chance: (probability) => next() < probability,
-    pick: <T>(from: readonly T[]): T => {
-      if (from.length === 0) throw new Error("nothing to pick from");
-      return from[below(from.length)] as T;
-    },
-  };
-}
+import type { Random } from "../../../support/random.ts";
 
 /** A process that may die: between two of its steps, without a word. */
 export class Life {

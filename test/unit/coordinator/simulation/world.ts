@@ -24,9 +24,10 @@ import {
   parseRunSubject,
   pushSubject,
 } from "../../../../protocol/subjects.ts";
+import { type Random, randomFrom } from "../../../support/random.ts";
 import { commitOf, push } from "../samples.ts";
 import { Executors, type Trouble } from "./executors.ts";
-import { Life, type Random, randomFrom, Scheduler } from "./scheduler.ts";
+import { Life, Scheduler } from "./scheduler.ts";
 import { type Delivery, Store } from "./store.ts";
 
 const SETTINGS = { pool: "default" };
