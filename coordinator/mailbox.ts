@@ -7,6 +7,7 @@ import { z } from "zod";
 import { crashPoint } from "../kit/crash-points.ts";
 import { append, type Jet, readLast, readSubject, type Stored } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
+import { SizedCache } from "../kit/sized-cache.ts";
 import { decode } from "../protocol/codec.ts";
 import { dispositionOf, ToroidError } from "../protocol/errors.ts";
 import { versionOf } from "../protocol/versions.ts";
@@ -38,8 +39,11 @@ export interface Mailbox<Id, State, Command> {
  * while we read; but crowds end, so losing more than this means that we are wrong.
  */
 const MAX_RACES = 1_000;
-/** Actors kept in memory by one mailbox unless they say another number; the rest is read again when needed. */
-const CACHE_ENTRIES = 10_000;
+/**
+ * What one mailbox keeps in memory, by the size of the events in it, which take several times as much when decoded. It
+ * is enough for thousands of stages; the rest is read again when needed.
+ */
+const MEMORY_BYTES = 6 * 1024 * 1024;
 
 export function makeMailbox<Id, State, Event extends EventHead, Command>(
   jet: Jet,
@@ -47,20 +51,16 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
   log: Logger,
   clock: () => number = Date.now,
 ): Mailbox<Id, State, Command> {
-  const cache = new Map<string, Loaded<State>>();
+  const cache = new SizedCache<Loaded<State>>(MEMORY_BYTES);
+  const nobody: Loaded<State> = { state: actor.initial, seq: 0 };
   /** The end of the last command told to each actor; resolves whatever became of it. */
   const tails = new Map<string, Promise<void>>();
   const carried = actor.snapshot === undefined ? null : z.looseObject({ event: actor.schema, state: actor.snapshot });
 
-  const most = actor.remembered ?? CACHE_ENTRIES;
-
-  function remember(subject: string, loaded: Loaded<State>): void {
-    cache.delete(subject);
-    cache.set(subject, loaded);
-    if (cache.size > most) {
-      const oldest = cache.keys().next().value;
-      if (oldest !== undefined) cache.delete(oldest);
-    }
+  /** `bytes`: size of the messages that were added; of one that carries the state, it is all that there is. */
+  function remember(subject: string, loaded: Loaded<State>, bytes: number): void {
+    const size = carried === null ? cache.sizeOf(subject) + bytes : bytes;
+    cache.set(subject, loaded, actor.sizeOf?.(loaded.state) ?? size);
   }
 
   function fold(from: Loaded<State>, stored: readonly Stored[]): Loaded<State> {
@@ -80,16 +80,21 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
   }
 
   async function read(subject: string): Promise<Loaded<State>> {
-    const known = cache.get(subject) ?? { state: actor.initial, seq: 0 };
-    const loaded =
-      carried === null
-        ? fold(
-            known,
-            await readSubject(jet, actor.stream, subject, known.seq === 0 ? await before(subject) : known.seq),
-          )
-        : await readNewest(subject, known);
-    remember(subject, loaded);
+    const known = cache.get(subject) ?? nobody;
+    const stored = await (carried === null ? readSince(subject, known.seq) : readNewest(subject, known.seq));
+    const loaded = fold(known, stored);
+    const bytes = stored.reduce((sum, { data }) => sum + data.byteLength, 0);
+    if (bytes > 0) remember(subject, loaded, bytes);
     return loaded;
+  }
+
+  async function readSince(subject: string, seq: number): Promise<readonly Stored[]> {
+    return readSubject(jet, actor.stream, subject, seq === 0 ? await before(subject) : seq);
+  }
+
+  async function readNewest(subject: string, seq: number): Promise<readonly Stored[]> {
+    const last = await readLast(jet, actor.stream, subject);
+    return last === null || last.seq <= seq ? [] : [last];
   }
 
   /** After which sequence to begin with a log of which nothing is known. */
@@ -97,11 +102,6 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
     if (actor.since === undefined) return 0;
     const last = await readLast(jet, actor.stream, subject);
     return last === null ? 0 : Math.max(0, actor.since(decode(actor.schema, last.data)) - 1);
-  }
-
-  async function readNewest(subject: string, known: Loaded<State>): Promise<Loaded<State>> {
-    const last = await readLast(jet, actor.stream, subject);
-    return last === null || last.seq <= known.seq ? known : fold(known, [last]);
   }
 
   /**
@@ -123,7 +123,7 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
 
   async function tellInTurn(subject: string, command: Command): Promise<Loaded<State> & { readonly changed: boolean }> {
     // What makes an actor needs no look whether it is there: the append says so.
-    const unmade = actor.makes?.(command) === true ? { state: actor.initial, seq: 0 } : undefined;
+    const unmade = actor.makes?.(command) === true ? nobody : undefined;
     let current = cache.get(subject) ?? unmade ?? (await read(subject));
     for (let race = 1; race <= MAX_RACES; race += 1) {
       const head: EventHead = { id: randomUUID(), atMs: clock() };
@@ -143,7 +143,7 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
       const done = await append(jet, actor.stream, subject, message, current.seq);
       if (done.kind === "appended") {
         const loaded = { state: actor.apply(current.state, event, done.seq), seq: done.seq };
-        remember(subject, loaded);
+        remember(subject, loaded, done.bytes);
         crashPoint("coordinator-after-append");
         return { ...loaded, changed: true };
       }
@@ -169,11 +169,11 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
 
     observe(id, seq, previousSeq, bytes) {
       const subject = actor.subjectOf(id);
-      const known = cache.get(subject) ?? (previousSeq === 0 ? { state: actor.initial, seq: 0 } : undefined);
+      const known = cache.get(subject) ?? (previousSeq === 0 ? nobody : undefined);
       if (known === undefined || known.seq >= seq) return;
       if (carried === null && known.seq !== previousSeq) return;
       try {
-        remember(subject, { state: step(known.state, bytes, seq), seq });
+        remember(subject, { state: step(known.state, bytes, seq), seq }, bytes.byteLength);
       } catch (error) {
         if (dispositionOf(error) === "bug") throw error;
         cache.delete(subject);

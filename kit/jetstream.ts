@@ -206,7 +206,9 @@ function isNotFound(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === 404;
 }
 
-export type Appended = { readonly kind: "appended"; readonly seq: number } | { readonly kind: "conflict" };
+export type Appended =
+  | { readonly kind: "appended"; readonly seq: number /** How large it is. */; readonly bytes: number }
+  | { readonly kind: "conflict" };
 
 /**
  * Appends one event where `expectedSeq` is still the last sequence of the subject (0: it has no message). It is stored
@@ -235,7 +237,7 @@ export async function append(
       if (uncertain !== null) {
         const since = await readSubject(jet, stream, subject, expectedSeq);
         const mine = since.find((one) => one.eventId === event.id);
-        if (mine !== undefined) return { kind: "appended", seq: mine.seq };
+        if (mine !== undefined) return { kind: "appended", seq: mine.seq, bytes: data.byteLength };
         if (since.length > 0) return { kind: "conflict" };
       }
       const ack = await jet.js.publish(subject, data, {
@@ -243,7 +245,7 @@ export async function append(
         expect: { streamName: stream, lastSubjectSequence: expectedSeq },
         retries: 0,
       });
-      return { kind: "appended", seq: ack.seq };
+      return { kind: "appended", seq: ack.seq, bytes: data.byteLength };
     } catch (error) {
       if (isWrongSequence(error) && uncertain === null) return { kind: "conflict" };
       if (isFull(error)) throw fullError(stream, error);

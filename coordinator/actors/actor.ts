@@ -33,8 +33,8 @@ export interface Actor<Id, State, Event extends EventHead, Command> {
    * more, and may be gone. 0: all of it.
    */
   since?(newest: Event): number;
-  /** How many a coordinator keeps in memory, when not as many as of others. */
-  readonly remembered?: number;
+  /** How much of it is to be remembered, in bytes as they are stored, when its events add up to more than that. */
+  sizeOf?(state: State): number;
   subjectOf(id: Id): string;
   /** Is the command most likely the first that this actor hears? Only saves a read. */
   makes?(command: Command): boolean;

@@ -30,6 +30,8 @@ export interface Accept {
  * most; the bound is what keeps a repository of a million builds as quick to load as one of a thousand.
  */
 export const ACCEPTED_KEPT = 2_000;
+/** What is left in the state of one event, a key and two numbers. */
+const REMEMBERED_BYTES = 50;
 /** More of one branch are never waiting at once, unless hardly anything was planned since. */
 const PUSHES_KEPT = 64;
 /** Branches of which pushes are remembered: those that were pushed to last. */
@@ -68,8 +70,7 @@ export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
   subjectOf: pushSubject,
 
   since: ({ since }) => since,
-  // Each remembers thousands of keys.
-  remembered: 128,
+  sizeOf: ({ accepted, pushes }) => (accepted.size + pushes.size) * REMEMBERED_BYTES,
 
   apply(state, event, seq) {
     // The map is shared by successive states on purpose: copying it would make a fold quadratic.

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { type Appended, append, type Jet, readLast } from "../../kit/jetstream.ts";
+import { SizedCache } from "../../kit/sized-cache.ts";
 import { decode } from "../../protocol/codec.ts";
 import { ToroidError } from "../../protocol/errors.ts";
 import type { BuildId, StageId } from "../../protocol/ids.ts";
@@ -33,15 +34,15 @@ interface Known {
   readonly seq: number;
 }
 
-/** Summaries kept in memory; the rest is read again when needed. */
-const CACHE_ENTRIES = 1_000;
+/** Summaries kept in memory, by their size when stored; the rest is read again when needed. */
+const MEMORY_BYTES = 4 * 1024 * 1024;
 
 export function makeSummaryWriter(jet: Jet, actors: Mailboxes): SummaryWriter {
   /** Batches that are not being written yet, by subject. */
   const next = new Map<string, Batch>();
   /** The end of the last write of each subject; resolves whatever became of it. */
   const tails = new Map<string, Promise<void>>();
-  const cache = new Map<string, Known>();
+  const cache = new SizedCache<Known>(MEMORY_BYTES);
 
   function batchOf(id: BuildId): Batch {
     const subject = summarySubject(id);
@@ -77,7 +78,7 @@ export function makeSummaryWriter(jet: Jet, actors: Mailboxes): SummaryWriter {
         return put(withoutOutputs(after));
       });
       if (done.kind === "appended") {
-        remember(subject, { summary: after, seq: done.seq });
+        cache.set(subject, { summary: after, seq: done.seq }, done.bytes);
         return;
       }
       known = await read(subject);
@@ -101,13 +102,6 @@ export function makeSummaryWriter(jet: Jet, actors: Mailboxes): SummaryWriter {
   async function read(subject: string): Promise<Known> {
     const last = await readLast(jet, BUILD.name, subject);
     return last === null ? { summary: null, seq: 0 } : { summary: decode(buildSummary, last.data), seq: last.seq };
-  }
-
-  function remember(subject: string, known: Known): void {
-    cache.set(subject, known);
-    if (cache.size <= CACHE_ENTRIES) return;
-    const oldest = cache.keys().next().value;
-    if (oldest !== undefined) cache.delete(oldest);
   }
 
   return {
