@@ -38,6 +38,13 @@ static bool is_same(const char *one, const char *other) {
   return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/* The root of all has no type. What a cgroup namespace shows as the root has the one that it has outside. */
+static bool is_root_of_namespace(const char *mount) {
+  char type[PATH_MAX];
+  snprintf(type, sizeof type, "%s/cgroup.type", mount);
+  return access(type, F_OK) == 0;
+}
+
 /* Where we are, as a path below the mount; false where that cannot be said. */
 static bool own_cgroup(char *into, size_t room) {
   char text[8192];
@@ -46,8 +53,8 @@ static bool own_cgroup(char *into, size_t room) {
   for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
     *end = '\0';
     if (strncmp(line, "0::/", 4) != 0) continue;
-    /* outside of our cgroup namespace, or the root of all */
-    if (strncmp(line, "0::/..", 6) == 0 || line[4] == '\0') return false;
+    if (strncmp(line, "0::/..", 6) == 0) return false; /* outside of our cgroup namespace */
+    if (line[4] == '\0') return is_root_of_namespace(mount) && snprintf(into, room, "%s", mount) < (int)room;
     return snprintf(into, room, "%s%s", mount, line + 3) < (int)room;
   }
   return false;

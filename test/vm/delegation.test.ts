@@ -8,7 +8,7 @@ const UNIT = `UNIT=$CGROUPS/system/toroid.service
   mkdir -p -m 700 /var/tmp/serve; mkdir -p /run/serve
   serve() {
     : > $JOB/ready
-    sh -c 'echo $$ > "$0/cgroup.procs"; sleep 1000 & exec toroid-sandbox serve "$@"' $UNIT --socket /run/serve/socket \
+    sh -c 'echo $$ > "$0/cgroup.procs"; sleep 1000 & exec $AS toroid-sandbox serve "$@"' $UNIT --socket /run/serve/socket \
       --client-uid 1000 --state /var/tmp/serve --slots 1 --allow-weak image-host "$@" > $JOB/ready 2> $JOB/serve.err &
     SERVE=$!
     until [ -s $JOB/ready ] || [ -s $JOB/serve.err ]; do sleep 0.02; done
@@ -85,6 +85,42 @@ describe("a serve in a cgroup that a service manager made for it", () => {
     assert.equal(done.stdout, "0\n", done.stderr);
     assert.match(done.run("named").created?.cgroup ?? "", /toroid\.service\/toroid-/);
     assert.deepEqual(summary(done.run("named")).slice(1), [0, null, "exit"]);
+  });
+});
+
+describe("a serve in a container", () => {
+  let machine: Machine;
+  before(async () => {
+    machine = await Machine.boot();
+  }, BOOT);
+  afterEach(() => machine.assertClean());
+  after(() => machine[Symbol.asyncDispose]());
+
+  test("divides the container's cgroup, which it sees as the root of all, when that is named", SLOW, async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`${UNIT}
+      AS="load contained"; export AS
+      serve --cgroup /sys/fs/cgroup
+      asked bomb --memory-bytes 67108864 --pids 50 -- load memory 200
+      wc -l < $UNIT/cgroup.procs; cat $UNIT/cgroup.subtree_control; ls -d $UNIT/*/
+      down`);
+    assert.deepEqual(
+      done.stdout.trim().split("\n"),
+      ["0", "cpu io memory pids", "/sys/fs/cgroup/system/toroid.service/supervisor/"],
+      done.stderr,
+    );
+    const { created, exit } = done.run("bomb");
+    assert.match(created?.cgroup ?? "", /^\/sys\/fs\/cgroup\/toroid-[0-9a-f]{16}$/);
+    assert.deepEqual([created?.limits, exit?.reason], [{ memoryBytes: "enforced", pids: "enforced" }, "oom"]);
+  });
+
+  test("leaves the container's cgroup alone when nobody names it", SLOW, async (t) => {
+    if (!machine.ready(t)) return;
+    const done = await machine.sh(`${UNIT}
+      AS="load contained"; export AS
+      serve; [ $(wc -l < $UNIT/cgroup.procs) -ge 2 ] && echo there; ls -d $UNIT/supervisor 2> /dev/null
+      down`);
+    assert.equal(done.stdout, "there\n", done.stderr);
   });
 });
 

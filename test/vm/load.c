@@ -13,6 +13,7 @@
  *   load quota DIR PROJECT        what a project has in the file system of DIR, and its limits, in bytes and files
  *   load project FILE PROJECT     gives a file to another project
  *   load delegate DIR             marks a cgroup as a service manager does one that it gives away
+ *   load contained COMMAND...     runs it as a container's engine does: its cgroup is the root of all that it sees
  *   load ask SOCKET UID WORD...   asks a `serve`, as that user, and prints what it says
  *   load called NAME ...          one of these under a name */
 #include <linux/dqblk_xfs.h>
@@ -22,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -36,6 +39,14 @@
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+
+static int contained(char **command) {
+  if (unshare(CLONE_NEWCGROUP | CLONE_NEWNS) != 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+      umount2("/sys/fs/cgroup", MNT_DETACH) != 0 || mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, NULL) != 0)
+    return 125;
+  execvp(command[0], command);
+  return 127;
+}
 
 static long number(char **argv, int argc, int at, long otherwise) { return at < argc ? atol(argv[at]) : otherwise; }
 
@@ -232,6 +243,7 @@ int main(int argc, char **argv) {
   if (strcmp(what, "spin") == 0) return spin(first, second);
   if (strcmp(what, "bomb") == 0) return bomb();
   if (strcmp(what, "delegate") == 0 && argc == 3) return -setxattr(argv[2], "trusted.delegate", "1", 1, 0);
+  if (strcmp(what, "contained") == 0 && argc > 2) return contained(argv + 2);
   if (strcmp(what, "ask") == 0 && argc > 4) return ask(argv, argc);
   if (strcmp(what, "files") == 0) return files(first);
   if (strcmp(what, "fallocate") == 0) return set_aside(first);
