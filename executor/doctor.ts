@@ -183,24 +183,29 @@ function existing(path: string): string {
   return existsSync(path) ? path : existing(dirname(path));
 }
 
+export interface ProbePlace {
+  /** Where an attempt's directory could be. */
+  readonly workspace: string;
+  /** `host` or a directory. */
+  readonly image: string;
+}
+
 /**
  * Runs `true` in a real workspace with every limit: what the verdict calls weak is what this host cannot do. A host
  * without quota is no reason not to start: a stage that asks for it is told.
- *
- * @param workspace where an attempt's directory could be
  */
-export async function probeSandbox(slot: Slot, workspace: string): Promise<Verdict> {
-  const verdict = await probe(slot, workspace, PROBE_DISK_BYTES);
+export async function probeSandbox(slot: Slot, at: ProbePlace): Promise<Verdict> {
+  const verdict = await probe(slot, at, PROBE_DISK_BYTES);
   if (!verdict.lacks.includes(NO_DISK_LIMIT)) return verdict;
-  const without = await probe(slot, workspace, null);
+  const without = await probe(slot, at, null);
   return { ...without, weak: [...without.weak, NO_DISK_LIMIT] };
 }
 
-async function probe(slot: Slot, workspace: string, diskBytes: number | null): Promise<Verdict> {
+async function probe(slot: Slot, { workspace, image }: ProbePlace, diskBytes: number | null): Promise<Verdict> {
   const never = new AbortController().signal;
   const source = join(workspace, "src");
   const options = runOptions({
-    image: "host",
+    image,
     binds: [{ source, target: "/workspace", readOnly: false }],
     variables: {},
     cwd: "/",

@@ -22,7 +22,7 @@ import { Background } from "./background.ts";
 import { Checkouts } from "./checkout.ts";
 import type { Claimant } from "./claim.ts";
 import type { Config } from "./config.ts";
-import { probeSandbox } from "./doctor.ts";
+import { type ProbePlace, probeSandbox } from "./doctor.ts";
 import { Gate } from "./gate.ts";
 import { lookupAt } from "./hosts.ts";
 import { ImageStore } from "./images/store.ts";
@@ -57,7 +57,14 @@ export async function runExecutor(
   const network = networkOf(config, ready, log);
   const leash = new Leash();
   const slots = await makeSlots(client, { count, dir: dirs.slots, network, leash: ready.leases ? leash : null });
-  const proven = await provenSandbox(config, slots[0], join(dirs.workspaces, "probe"));
+  const images = new ImageStore({
+    defaultImage: config.defaultImage,
+    imagesDir: config.imagesDir,
+    cache: { dir: ready.store, unpack: unpackByServe(client, dirs.slots) },
+  });
+  // Unpacked now, where it is an archive, and not before the first stage.
+  const { root: image } = await images.resolve({ kind: "default" }, dirs.workspaces, signals.stop);
+  const proven = await provenSandbox(config, slots[0], { workspace: join(dirs.workspaces, "probe"), image });
   const weak = network === "host" ? [...proven, NETWORK_HOST] : proven;
   const stop = AbortSignal.any([signals.stop, client.lost]);
 
@@ -81,11 +88,7 @@ export async function runExecutor(
   const attempt: AttemptTools = {
     jet,
     checkouts: new Checkouts(config.git, dirs.mirrors),
-    images: new ImageStore({
-      defaultImage: config.defaultImage,
-      imagesDir: config.imagesDir,
-      cache: { dir: ready.store, unpack: unpackByServe(client, dirs.slots) },
-    }),
+    images,
     artifacts: new Artifacts(config.artifactsDir, dirs.artifactCache, (path) => client.remove(path)),
     lookup: lookupAt(config.network.dns),
     sandbox: {
@@ -123,17 +126,17 @@ export async function runExecutor(
 }
 
 /**
- * What this host cannot hold builds to, by running one that does nothing.
+ * What this host cannot hold builds to, by running one that does nothing in the image of those that name none.
  *
  * @throws {ToroidError} TOR_SANDBOX_SETUP
  */
 async function provenSandbox(
   { allowWeak }: Config,
   slot: Slot | undefined,
-  workspace: string,
+  at: ProbePlace,
 ): Promise<readonly string[]> {
   if (slot === undefined) throw new ToroidError("TOR_INTERNAL", "there is no slot");
-  const verdict = await probeSandbox(slot, workspace);
+  const verdict = await probeSandbox(slot, at);
   if (verdict.reason === "exit" && verdict.code === 0) return verdict.weak;
   if (verdict.lacks.length > 0) {
     const [names, all] = [verdict.lacks.join(", "), [...allowWeak, ...verdict.lacks].join(",")];

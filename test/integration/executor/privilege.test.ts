@@ -169,6 +169,18 @@ describe("an executor's privilege", () => {
     );
   });
 
+  test("is tried in a workspace of its default image, before it takes work", T, async (t) => {
+    if (!needs(t, NEEDS)) return;
+    await assert.rejects(
+      running("none", { TOROID_DEFAULT_IMAGE: "nothing" }).ended,
+      /the image nothing cannot be used/,
+    );
+    const empty = join(rig.dir.path, "empty-image");
+    await mkdir(empty, { mode: 0o755 });
+    const ended = running("empty", { TOROID_DEFAULT_IMAGE: empty }).ended;
+    await assert.rejects(ended, /no workspace can be made on this host: .*\/bin\/sh/);
+  });
+
   test("takes over what an older executor left as root's", T, async (t) => {
     if (!needs(t, NEEDS)) return;
     const state = join(rig.dir.path, "older");
