@@ -15,6 +15,7 @@ import { resume } from "./commands/resume.ts";
 import { retry } from "./commands/retry.ts";
 import { rollback } from "./commands/rollback.ts";
 import { run } from "./commands/run.ts";
+import { sample } from "./commands/sample.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
 import { trigger } from "./commands/trigger.ts";
@@ -41,5 +42,6 @@ export const VERBS: readonly Verb[] = [
   executors,
   drain,
   notify,
+  sample,
   doctor,
 ];

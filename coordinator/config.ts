@@ -52,14 +52,20 @@ const environment = z.object({
     .optional(),
   TOROID_QUEUE_ENDPOINT: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
   AWS_REGION: text.optional(),
-  TOROID_HTTP_HOST: text
-    .refine(
-      (host) => LOOPBACK.test(host),
-      "must be a loopback address (127.0.0.1, ::1, localhost): this version knows no sign-in, so put a proxy that does in front of it",
-    )
-    .default("127.0.0.1"),
+  TOROID_HTTP_HOST: text.default("127.0.0.1"),
+  TOROID_HTTP_TRUST_NETWORK: z.enum(["0", "1"], { error: "must be 0 or 1" }).default("0"),
   TOROID_HTTP_PORT: wholeNumber(65_535).default(7433),
 });
+
+const openEnvironment = environment.refine(
+  (e) => e.TOROID_HTTP_TRUST_NETWORK === "1" || LOOPBACK.test(e.TOROID_HTTP_HOST),
+  {
+    path: ["TOROID_HTTP_HOST"],
+    error:
+      "must be a loopback address (127.0.0.1, ::1, localhost): this version knows no sign-in, so put a proxy that does in front of it; in a network where everybody may do everything, as in a container whose port is published on loopback, TOROID_HTTP_TRUST_NETWORK=1 allows any address",
+    when: () => true,
+  },
+);
 
 /**
  * Reads the configuration from environment variables. A variable that is set to nothing counts as not set.
@@ -70,7 +76,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
   const given = Object.fromEntries(
     Object.entries(variables).filter(([, value]) => value !== undefined && value !== ""),
   );
-  const read = environment.safeParse(given);
+  const read = openEnvironment.safeParse(given);
   if (!read.success) {
     const sentences = read.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`);
     throw new ToroidError("TOR_CONFIG_INVALID", sentences.join("; "));

@@ -346,3 +346,9 @@ describe("any command", { concurrency: 2 }, () => {
     assert.match(err, /"nowhere" is not the URL of a coordinator/);
   });
 });
+
+test("sample says which variable names the queue, and asks for a directory", async () => {
+  assert.match((await toroid(["sample"])).err, /missing required argument 'directory'|name a directory/);
+  const { exit, err } = await toroid(["sample", "/nowhere"]);
+  assert.deepEqual([exit, err.includes("TOROID_QUEUE_URL is not set")], [2, true], err);
+});

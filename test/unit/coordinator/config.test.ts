@@ -48,6 +48,12 @@ test("monitoring ports are one or several", () => {
   assert.deepEqual(natsMonitorUrls, ["http://a:8222", "http://b:8222/"]);
 });
 
+test("any address is listened on where the network is said to be trusted", () => {
+  const config = configFrom({ TOROID_HTTP_HOST: "0.0.0.0", TOROID_HTTP_TRUST_NETWORK: "1" });
+  assert.deepEqual(config.http, { host: "0.0.0.0", port: 7433 });
+  assert.equal(configFrom({ TOROID_HTTP_TRUST_NETWORK: "1" }).http.host, "127.0.0.1");
+});
+
 const WRONG: readonly (readonly [string, string, RegExp])[] = [
   ["TOROID_HTTP_PORT", "70000", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
   ["TOROID_HTTP_PORT", "-1", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
@@ -55,6 +61,7 @@ const WRONG: readonly (readonly [string, string, RegExp])[] = [
   ["TOROID_HTTP_HOST", "0.0.0.0", /^TOROID_HTTP_HOST must be a loopback address .*: this version knows no sign-in/],
   ["TOROID_NATS_MONITOR_URL", "http://a:8222,b", /^TOROID_NATS_MONITOR_URL must be an http or https URL/],
   ["TOROID_ALLOW_LAZY_SYNC", "yes", /^TOROID_ALLOW_LAZY_SYNC must be 0 or 1$/],
+  ["TOROID_HTTP_TRUST_NETWORK", "yes", /^TOROID_HTTP_TRUST_NETWORK must be 0 or 1$/],
   ["TOROID_REPLICAS", "2", /^TOROID_REPLICAS must be 1, 3 or 5$/],
   ["TOROID_QUEUE_URL", "pushes", /^TOROID_QUEUE_URL must be the http or https URL that SQS returned$/],
   ["TOROID_QUEUE_URL", "file:///etc/passwd", /^TOROID_QUEUE_URL must be the http or https URL/],
@@ -73,7 +80,7 @@ for (const [name, value, sentence] of WRONG) {
 
 test("everything that is wrong is said at once", () => {
   assert.throws(
-    () => configFrom({ TOROID_HTTP_PORT: "x", TOROID_REPLICAS: "x" }),
-    /TOROID_REPLICAS must be 1, 3 or 5; TOROID_HTTP_PORT must be a whole number/,
+    () => configFrom({ TOROID_HTTP_PORT: "x", TOROID_REPLICAS: "x", TOROID_HTTP_HOST: "0.0.0.0" }),
+    /TOROID_REPLICAS must be 1, 3 or 5; TOROID_HTTP_PORT must be a whole number .*; TOROID_HTTP_HOST must be a loopback/,
   );
 });
