@@ -1,5 +1,6 @@
 /** Carries out what `reactions.ts` lists. Each effect is safe to repeat. */
 import { createHash } from "node:crypto";
+import type { Handled } from "../kit/consume.ts";
 import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { announce } from "../protocol/announcements.ts";
@@ -16,17 +17,27 @@ import { admitNext } from "./admission.ts";
 import { dispatch } from "./dead-commands.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
-import { makeSummaryWriter } from "./projections/summary-writer.ts";
+import { makeSummaryWriter, type Pace, restAfter } from "./projections/summary-writer.ts";
 import { setTimer } from "./projections/timers.ts";
 import type { Effect, Settings } from "./reactions.ts";
 
 export interface Effects {
-  /** Resolves when all are done; rejects when one could not be, so that the event is delivered again. */
-  perform(effects: readonly Effect[], told: readonly Told[], eventId: string): Promise<void>;
+  /**
+   * Resolves when actors are told and commands are out, which later events may rely on; `rest` of what it answers, when
+   * summaries and people are told too. Either rejects when something could not be done, so that the event is delivered
+   * again.
+   */
+  perform(effects: readonly Effect[], told: readonly Told[], eventId: string): Promise<Handled>;
 }
 
-export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log: Logger): Effects {
-  const summaries = makeSummaryWriter(jet, actors);
+export function makeEffects(
+  jet: Jet,
+  actors: Mailboxes,
+  settings: Settings,
+  log: Logger,
+  pace: Pace = restAfter,
+): Effects {
+  const summaries = makeSummaryWriter(jet, actors, pace);
 
   async function perform(effect: Effect, eventId: string): Promise<void> {
     switch (effect.kind) {
@@ -158,11 +169,13 @@ export function makeEffects(jet: Jet, actors: Mailboxes, settings: Settings, log
         for (const together of runsOf(effects.filter(isTell)))
           await Promise.all(together.map((effect) => perform(effect, eventId)));
       };
-      await Promise.all([
-        inOrder(),
-        ...effects.filter((effect) => !isTell(effect)).map((effect) => perform(effect, eventId)),
-        ...told.map(publish),
-      ]);
+      const isShown = (effect: Effect): boolean => effect.kind.startsWith("summarize-");
+      const shown = effects.filter(isShown).map((effect) => perform(effect, eventId));
+      const rest = Promise.all([...shown, ...told.map(publish)]);
+      rest.catch(() => undefined); // whoever acknowledges hears of it
+      const others = effects.filter((effect) => !isTell(effect) && !isShown(effect));
+      await Promise.all([inOrder(), ...others.map((effect) => perform(effect, eventId))]);
+      return { rest };
     },
   };
 }

@@ -1,13 +1,20 @@
 /** Delivers every event of the logs to its reactions, once at least, and acknowledges when their effects are done. */
 import type { JsMsg } from "@nats-io/jetstream";
 import { z } from "zod";
-import { consume } from "../kit/consume.ts";
+import { consume, type Handle, type Handled } from "../kit/consume.ts";
 import { crashPoint } from "../kit/crash-points.ts";
 import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { decode } from "../protocol/codec.ts";
 import { buildEvent, laneEvent, pushEvent, stageEvent } from "../protocol/events.ts";
-import { type ConsumerSpec, DEAD_REACTOR, LANE_REACTOR, PUSH_REACTOR, RUN_REACTOR } from "../protocol/streams.ts";
+import {
+  type ConsumerSpec,
+  DEAD_REACTOR,
+  LANE_REACTOR,
+  PUSH_REACTOR,
+  REACTOR_IN_HAND,
+  RUN_REACTOR,
+} from "../protocol/streams.ts";
 import { parseLaneSubject, parsePushSubject, parseRunSubject } from "../protocol/subjects.ts";
 import { bury } from "./dead-commands.ts";
 import type { Effects } from "./effects.ts";
@@ -20,6 +27,7 @@ const laneMessage = z.looseObject({ event: laneEvent });
 
 const OPTIONS = {
   parallel: 128,
+  inHand: REACTOR_IN_HAND,
   heartbeatMs: 3_000,
   retryDelayMs: 500,
   keyOf: (message: JsMsg): string => message.subject,
@@ -38,42 +46,47 @@ export async function runReactor(
   { jet, actors, effects, settings, log }: ReactorParts,
   stop: AbortSignal,
 ): Promise<void> {
-  async function onPush(message: JsMsg): Promise<void> {
+  async function onPush(message: JsMsg): Promise<Handled> {
     const event = decode(pushEvent, message.data);
     const repository = parsePushSubject(message.subject);
     actors.repository.observe(repository, message.seq, previousSeq(message), message.data);
-    await effects.perform(reactToPush(repository, event), [], event.id);
+    return effects.perform(reactToPush(repository, event), [], event.id);
   }
 
-  async function onRun(message: JsMsg): Promise<void> {
+  async function onRun(message: JsMsg): Promise<Handled> {
+    const handled = await perform(message);
+    crashPoint("coordinator-after-effects");
+    return handled;
+  }
+
+  async function perform(message: JsMsg): Promise<Handled> {
     const subject = parseRunSubject(message.subject);
     if (subject.kind === "build") {
       const event = decode(buildEvent, message.data);
       actors.build.observe(subject.id, message.seq, previousSeq(message), message.data);
       const { state } = await actors.build.load(subject.id, message.seq);
-      await effects.perform(reactToBuild(subject.id, state, event, settings), tellOfBuild(subject.id, event), event.id);
-    } else {
-      const event = decode(stageEvent, message.data);
-      actors.stage.observe(subject.id, message.seq, previousSeq(message), message.data);
-      const { state } = await actors.stage.load(subject.id, message.seq);
-      await effects.perform(
-        reactToStage(subject.id, state, event, message.seq),
-        tellOfStage(subject.id, state, event),
+      return effects.perform(
+        reactToBuild(subject.id, state, event, settings),
+        tellOfBuild(subject.id, event),
         event.id,
       );
     }
-    crashPoint("coordinator-after-effects");
+    const event = decode(stageEvent, message.data);
+    actors.stage.observe(subject.id, message.seq, previousSeq(message), message.data);
+    const { state } = await actors.stage.load(subject.id, message.seq);
+    const told = tellOfStage(subject.id, state, event);
+    return effects.perform(reactToStage(subject.id, state, event, message.seq), told, event.id);
   }
 
-  async function onLane(message: JsMsg): Promise<void> {
+  async function onLane(message: JsMsg): Promise<Handled> {
     const { event } = decode(laneMessage, message.data);
     const id = parseLaneSubject(message.subject);
     actors.environment.observe(id, message.seq, null, message.data);
     const { state } = await actors.environment.load(id, message.seq);
-    await effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);
+    return effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);
   }
 
-  async function run(spec: ConsumerSpec, handle: (message: JsMsg) => Promise<void>): Promise<void> {
+  async function run(spec: ConsumerSpec, handle: Handle): Promise<void> {
     const consumer = await jet.js.consumers.get(spec.stream, spec.name);
     await consume(consumer, handle, { ...OPTIONS, turn: jet.turn }, stop, log);
   }
@@ -82,7 +95,7 @@ export async function runReactor(
     run(PUSH_REACTOR, onPush),
     run(RUN_REACTOR, onRun),
     run(LANE_REACTOR, onLane),
-    run(DEAD_REACTOR, (message) => bury(jet, actors, message.data, log)),
+    run(DEAD_REACTOR, async (message) => ({ rest: bury(jet, actors, message.data, log) })),
   ]);
 }
 

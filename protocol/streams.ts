@@ -194,8 +194,10 @@ export const TIMER: StreamSpec = {
 
 export const STREAMS: readonly StreamSpec[] = [PUSH, RUN, LANE, COMMAND, BUILD, LOG, EVENTS, TIMER, DEAD];
 
+/** Events that one coordinator has in hand at most; hardly any of them for longer than people's view of them lags. */
+export const REACTOR_IN_HAND = 4_000;
 /** Coordinators share these: whichever is free reacts to the next event. */
-const REACTOR = { ackWaitMs: 10 * SECOND_MS, maxAckPending: 1_000, maxDeliver: -1 } as const;
+const REACTOR = { ackWaitMs: 10 * SECOND_MS, maxAckPending: 8 * REACTOR_IN_HAND, maxDeliver: -1 } as const;
 
 export const PUSH_REACTOR: ConsumerSpec = { stream: PUSH.name, name: "reactor", filter: "toroid.push.*", ...REACTOR };
 export const RUN_REACTOR: ConsumerSpec = { stream: RUN.name, name: "reactor", filter: "toroid.run.>", ...REACTOR };

@@ -10,7 +10,9 @@ export function eventRoutes(app: FastifyInstance, parts: HttpParts): void {
   const tell = (event: string, data: unknown): void => {
     for (const client of clients) if (!client.send(event, data)) clients.delete(client);
   };
-  history.onChange((build) => tell("build", explain.build(build)));
+  history.onChange((read) => {
+    if (clients.size > 0) tell("build", explain.build(read()));
+  });
   lanes.onChange((environment) => tell("environment", explain.environment(environment)));
 
   app.get("/api/v1/events", (_request, reply) => {

@@ -16,20 +16,20 @@ export interface History {
   build(id: BuildId): Promise<BuildSummary | null>;
   /** Up to `limit` builds of one repository, newest first, from below number `before`. */
   page(repository: string, before: number, limit: number): Promise<readonly BuildSummary[]>;
-  onChange(listener: (build: BuildSummary) => void): void;
+  /** Hears of every change from now on; `read` answers the build as it is then, for who wants to know. */
+  onChange(listener: (read: () => BuildSummary) => void): void;
 }
 
 /** Follows the streams until `stop`. Resolves when the newest build of every repository is known. */
 export async function followHistory(jet: Jet, stop: AbortSignal, log: Logger): Promise<History> {
   const newest = new Map<string, number>();
-  const listeners: ((build: BuildSummary) => void)[] = [];
+  const listeners: ((read: () => BuildSummary) => void)[] = [];
   await follow(jet, PUSH.name, DeliverPolicy.LastPerSubject, stop, log, (subject, data) => {
     const repository = parsePushSubject(subject);
     newest.set(repository, Math.max(newest.get(repository) ?? 0, decode(pushEvent, data).number));
   });
   await follow(jet, BUILD.name, DeliverPolicy.New, stop, log, (_subject, data) => {
-    const changed = decode(buildSummary, data);
-    for (const listener of listeners) listener(changed);
+    for (const listener of listeners) listener(() => decode(buildSummary, data));
   });
 
   async function build(id: BuildId): Promise<BuildSummary | null> {

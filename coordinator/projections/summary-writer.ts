@@ -1,9 +1,10 @@
 /**
  * Keeps TOROID_BUILD in step with the logs, by compare-and-set like everything else. What is to be said of one build
- * while a write of it is under way is said in one next write: a build of 256 stages would else be written a thousand
- * times, each time whole.
+ * while a write of it is under way, or was a moment ago, is said in one next write: a build of 256 stages would else be
+ * written a thousand times, each time whole.
  */
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Appended, append, type Jet, readLast } from "../../kit/jetstream.ts";
 import { SizedCache } from "../../kit/sized-cache.ts";
 import { decode } from "../../protocol/codec.ts";
@@ -19,6 +20,18 @@ import { withBuild, withoutOutputs, withStage } from "./summaries.ts";
 export interface SummaryWriter {
   build(id: BuildId): Promise<void>;
   stage(id: StageId): Promise<void>;
+}
+
+/** Resolves when what was written within `tookMs` may be written again. */
+export type Pace = (tookMs: number) => Promise<unknown>;
+
+/** Of one build's time, this part goes into telling people of it; less when there is much to do, since all takes longer. */
+const SHARE = 1 / 20;
+/** Nobody looks at a build that is older than this, however busy all are. */
+const LONGEST_REST_MS = 1_000;
+
+export async function restAfter(tookMs: number): Promise<void> {
+  await sleep(Math.min(tookMs / SHARE, LONGEST_REST_MS));
 }
 
 /** What one write is to take up. */
@@ -37,27 +50,27 @@ interface Known {
 /** Summaries kept in memory, by their size when stored; the rest is read again when needed. */
 const MEMORY_BYTES = 4 * 1024 * 1024;
 
-export function makeSummaryWriter(jet: Jet, actors: Mailboxes): SummaryWriter {
+export function makeSummaryWriter(jet: Jet, actors: Mailboxes, pace: Pace): SummaryWriter {
   /** Batches that are not being written yet, by subject. */
   const next = new Map<string, Batch>();
-  /** The end of the last write of each subject; resolves whatever became of it. */
-  const tails = new Map<string, Promise<void>>();
+  /** The end of the last write of each subject, and of the rest after it; resolves whatever became of it. */
+  const tails = new Map<string, Promise<unknown>>();
   const cache = new SizedCache<Known>(MEMORY_BYTES);
 
   function batchOf(id: BuildId): Batch {
     const subject = summarySubject(id);
     const open = next.get(subject);
     if (open !== undefined) return open;
+    let beganAtMs = 0;
     const written = (tails.get(subject) ?? Promise.resolve()).then(() => {
       next.delete(subject);
+      beganAtMs = performance.now();
       return write(subject, batch);
     });
     const batch: Batch = { id, stages: new Map(), build: false, written };
     next.set(subject, batch);
-    const tail = written.then(
-      () => undefined,
-      () => undefined,
-    );
+    const rest = (): Promise<unknown> => pace(performance.now() - beganAtMs);
+    const tail = written.then(rest, rest);
     tails.set(subject, tail);
     void tail.then(() => {
       if (tails.get(subject) === tail) tails.delete(subject);

@@ -31,9 +31,15 @@ import { Life, Scheduler } from "./scheduler.ts";
 import { type Delivery, Store } from "./store.ts";
 
 const SETTINGS = { pool: "default" };
+/** Real time does not pass here. */
+const AT_ONCE = (): Promise<void> => Promise.resolve();
 const SILENT = makeLogger("simulation", "silent");
 /** More than any run needs that comes to rest. */
 const MOST_STEPS = 400_000;
+
+async function performed(effects: Effects, ...what: Parameters<Effects["perform"]>): Promise<void> {
+  await (await effects.perform(...what)).rest;
+}
 
 export interface Shape {
   readonly pushes: number;
@@ -171,7 +177,8 @@ export class World {
     this.#born += 1;
     const life = new Life(`${name} ${this.#born}`);
     const actors = this.store.mailboxes(life, this.#scheduler);
-    return { life, actors, effects: makeEffects(this.store.jet(life, this.#scheduler), actors, SETTINGS, SILENT) };
+    const jet = this.store.jet(life, this.#scheduler);
+    return { life, actors, effects: makeEffects(jet, actors, SETTINGS, SILENT, AT_ONCE) };
   }
 
   /** Any event that waits, whatever came before it, to a coordinator that may die of it. */
@@ -265,21 +272,21 @@ export class World {
 /** As `coordinator/reactor.ts`. */
 async function react({ stream, subject, seq, event }: Delivery, actors: Mailboxes, effects: Effects): Promise<void> {
   if (stream === PUSH.name) {
-    await effects.perform(reactToPush(parsePushSubject(subject), event as PushEvent), [], event.id);
+    await performed(effects, reactToPush(parsePushSubject(subject), event as PushEvent), [], event.id);
     return;
   }
   if (stream === LANE.name) {
     const id = parseLaneSubject(subject);
     const { state } = await actors.environment.load(id, seq);
-    await effects.perform(reactToLane(id, state, event as LaneEvent, seq), [], event.id);
+    await performed(effects, reactToLane(id, state, event as LaneEvent, seq), [], event.id);
     return;
   }
   const run = parseRunSubject(subject);
   if (run.kind === "build") {
     const { state } = await actors.build.load(run.id, seq);
-    await effects.perform(reactToBuild(run.id, state, event as BuildEvent, SETTINGS), [], event.id);
+    await performed(effects, reactToBuild(run.id, state, event as BuildEvent, SETTINGS), [], event.id);
   } else {
     const { state } = await actors.stage.load(run.id, seq);
-    await effects.perform(reactToStage(run.id, state, event as StageEvent, seq), [], event.id);
+    await performed(effects, reactToStage(run.id, state, event as StageEvent, seq), [], event.id);
   }
 }
