@@ -13,6 +13,10 @@ export interface Config {
   /** Size of the store that the streams share. */
   readonly storeBytes: number;
   readonly replicas: number;
+  /** How long a build is kept after its end; null: for ever. */
+  readonly keepBuildsMs: number | null;
+  /** How long build output is kept. */
+  readonly keepLogsMs: number;
   /** Pool of executors that stages go to. */
   readonly pool: string;
   /** null: builds come by the API only. */
@@ -28,6 +32,8 @@ const wholeNumber = (most: number) =>
     .transform(Number)
     .refine((n) => n <= most, `must be a whole number from 0 to ${most}`);
 
+const DAY_MS = 24 * 60 * 60 * 1_000;
+const MOST_DAYS = 36_500;
 const LOOPBACK = /^(127\.[0-9.]+|localhost|\[?::1\]?)$/;
 
 const environment = z.object({
@@ -43,6 +49,10 @@ const environment = z.object({
   TOROID_ALLOW_LAZY_SYNC: z.enum(["0", "1"], { error: "must be 0 or 1" }).default("0"),
   TOROID_STORE_BYTES: wholeNumber(Number.MAX_SAFE_INTEGER).optional(),
   TOROID_REPLICAS: z.enum(["1", "3", "5"], { error: "must be 1, 3 or 5" }).default("1"),
+  TOROID_KEEP_BUILDS_DAYS: wholeNumber(MOST_DAYS).default(90),
+  TOROID_KEEP_LOGS_DAYS: wholeNumber(MOST_DAYS)
+    .refine((days) => days > 0, "must be 1 day at least")
+    .default(30),
   TOROID_POOL: text.max(64, "must have 64 characters at most").default("default"),
   TOROID_QUEUE_URL: z
     .url({ protocol: /^https?$/, error: "must be the http or https URL that SQS returned" })
@@ -88,6 +98,8 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     allowLazySync: e.TOROID_ALLOW_LAZY_SYNC === "1",
     storeBytes: e.TOROID_STORE_BYTES ?? DEFAULT_STORE_BYTES,
     replicas: Number(e.TOROID_REPLICAS),
+    keepBuildsMs: e.TOROID_KEEP_BUILDS_DAYS === 0 ? null : e.TOROID_KEEP_BUILDS_DAYS * DAY_MS,
+    keepLogsMs: e.TOROID_KEEP_LOGS_DAYS * DAY_MS,
     pool: e.TOROID_POOL,
     queue:
       e.TOROID_QUEUE_URL === undefined

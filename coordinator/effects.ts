@@ -14,6 +14,7 @@ import { accept } from "./accept.ts";
 import { supersededWhy } from "./actors/build/verdict.ts";
 import { workOf } from "./actors/build/work.ts";
 import { admitNext } from "./admission.ts";
+import { removeLogs } from "./archive/remove.ts";
 import { dispatch } from "./dead-commands.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
@@ -68,6 +69,11 @@ export function makeEffects(
         return supersedeOlder(effect);
       case "trigger":
         return trigger(effect, eventId);
+      case "remove-logs":
+        await removeLogs(jet, effect.id, effect.rounds);
+        // Nobody asks for it soon, and others are asked for.
+        actors.build.forget(effect.id);
+        return undefined;
       case "summarize-build":
         return summaries.build(effect.id);
       case "summarize-stage":
@@ -197,7 +203,7 @@ function runsOf(effects: readonly Effect[]): readonly (readonly Effect[])[] {
 
 /** For good: what lost a race, or came too early, is tried again. */
 function isRefusal(error: unknown): boolean {
-  return error instanceof ToroidError && (error.code === "TOR_NOT_FOUND" || error.code === "TOR_REFUSED");
+  return error instanceof ToroidError && ["TOR_NOT_FOUND", "TOR_REFUSED", "TOR_ARCHIVED"].includes(error.code);
 }
 
 /** Of all that is written here, only what stages left for others can grow past the size of a message. */

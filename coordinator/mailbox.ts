@@ -30,6 +30,8 @@ export interface Mailbox<Id, State, Command> {
    * @throws {ToroidError} the actor's refusal, or TOR_CONFLICT after losing too many races.
    */
   tell(id: Id, command: Command): Promise<Loaded<State> & { readonly changed: boolean }>;
+  /** Lets go of what it remembers of an actor that nobody will ask about soon. */
+  forget(id: Id): void;
   /** Takes in an event that was delivered, when it is the next one; saves a read. */
   observe(id: Id, seq: number, previousSeq: number | null, bytes: Uint8Array): void;
 }
@@ -161,6 +163,10 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
     },
 
     known: (id) => cache.get(actor.subjectOf(id)),
+
+    forget: (id) => {
+      cache.delete(actor.subjectOf(id));
+    },
 
     tell(id, command) {
       const subject = actor.subjectOf(id);

@@ -8,8 +8,9 @@ import { aborted, type Signals } from "../kit/signals.ts";
 import { examineSync, type StoreSync } from "../kit/store-sync.ts";
 import { ensureTopology, openBucket } from "../kit/topology.ts";
 import { sentenceOf } from "../protocol/errors.ts";
-import { DRAINS, LEASES, REACTORS } from "../protocol/streams.ts";
+import { ARCHIVE, DRAINS, LEASES, REACTORS } from "../protocol/streams.ts";
 import { accept } from "./accept.ts";
+import { runArchiver } from "./archive/archiver.ts";
 import type { Config } from "./config.ts";
 import { judgeSync } from "./durability.ts";
 import { makeEffects } from "./effects.ts";
@@ -41,7 +42,8 @@ export async function runCoordinator(
   await using jet = await connectJet({ url: config.natsUrl, name: "toroid-coordinator" });
   const durability = judgeSync(await syncOf(jet, config), config.allowLazySync);
   if (!durability.ok) log.warn({ why: durability.says }, "a loss of power may lose builds");
-  await ensureTopology(jet, REACTORS, { storeBytes: config.storeBytes, replicas: config.replicas });
+  const { storeBytes, replicas, keepBuildsMs, keepLogsMs } = config;
+  await ensureTopology(jet, REACTORS, { storeBytes, replicas, keepLogsMs });
 
   const actors = makeMailboxes(jet, log);
   const settings = { pool: config.pool };
@@ -55,6 +57,7 @@ export async function runCoordinator(
   ]);
   const leases = await openBucket(jet, LEASES);
   const drains = await openBucket(jet, DRAINS);
+  const cursors = await openBucket(jet, ARCHIVE);
   await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
   using queue = config.queue === null ? null : await openQueue(config.queue);
   await using http = await serveHttp(
@@ -65,6 +68,7 @@ export async function runCoordinator(
   const running = [
     runReactor({ jet, actors, effects, settings, log }, signals.stop),
     runTimers({ actors, lanes, timers, lease, log }, signals.stop),
+    runArchiver({ jet, actors, history, lanes, lease, cursors, keepBuildsMs, log }, signals.stop),
   ];
   if (queue === null) log.warn("no queue is configured (TOROID_QUEUE_URL): builds come by the API only");
   else {

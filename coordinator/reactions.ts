@@ -64,6 +64,8 @@ export type Effect =
     }
   /** Older pushes of the same branch give way to this one. */
   | { readonly kind: "supersede-older"; readonly id: BuildId; readonly ref: string }
+  /** Removes the logs in TOROID_RUN of a build that is archived; `rounds`: those that it knows of. */
+  | { readonly kind: "remove-logs"; readonly id: BuildId; readonly rounds: readonly StageId[] }
   | { readonly kind: "summarize-build"; readonly id: BuildId }
   | { readonly kind: "summarize-stage"; readonly id: StageId };
 
@@ -100,9 +102,21 @@ export function reactToBuild(id: BuildId, build: Build, event: BuildEvent, setti
       return [...cancelSuperseded(id, build), summarize];
     case "finished":
       return [summarize];
+    case "archived":
+      return [summarize, { kind: "remove-logs", id, rounds: roundsWithLogs(id, build) }];
     default:
       return assertNever(event, "build event");
   }
+}
+
+/** Every round of its stages that ever had a log. */
+function roundsWithLogs(id: BuildId, build: Build): readonly StageId[] {
+  const plans = Array.from({ length: build.planning }, (_, at) => ({ stage: PLAN_STAGE, round: at + 1 }));
+  const planned = roundsOf(build).map(({ stage, round }) => ({ stage: stage.name, round }));
+  const known = new Map<string, StageId>();
+  for (const { stage, round } of [...plans, ...planned, ...build.settled])
+    known.set(`${stage} ${round}`, { ...id, stage, round });
+  return [...known.values()];
 }
 
 /** A push may end older ones of its branch, if its file says so. */

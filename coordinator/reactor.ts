@@ -16,6 +16,7 @@ import {
   RUN_REACTOR,
 } from "../protocol/streams.ts";
 import { parseLaneSubject, parsePushSubject, parseRunSubject } from "../protocol/subjects.ts";
+import { archivedSeq, buildOfLaneEvent, isLate } from "./archive/late.ts";
 import { bury } from "./dead-commands.ts";
 import type { Effects } from "./effects.ts";
 import type { Mailboxes } from "./mailboxes.ts";
@@ -39,11 +40,13 @@ export interface ReactorParts {
   readonly effects: Effects;
   readonly settings: Settings;
   readonly log: Logger;
+  /** What is late is told by it. */
+  readonly clock?: () => number;
 }
 
 /** Runs until `stop`, then resolves when nothing is in hand. */
 export async function runReactor(
-  { jet, actors, effects, settings, log }: ReactorParts,
+  { jet, actors, effects, settings, log, clock = Date.now }: ReactorParts,
   stop: AbortSignal,
 ): Promise<void> {
   async function onPush(message: JsMsg): Promise<Handled> {
@@ -61,6 +64,10 @@ export async function runReactor(
 
   async function perform(message: JsMsg): Promise<Handled> {
     const subject = parseRunSubject(message.subject);
+    if (isLate(message.time.getTime(), clock()) && ((await archivedSeq(jet, subject.id)) ?? 0) > message.seq) {
+      log.info({ subject: message.subject, seq: message.seq }, "an event of a build that is archived came late");
+      return;
+    }
     if (subject.kind === "build") {
       const event = decode(buildEvent, message.data);
       actors.build.observe(subject.id, message.seq, previousSeq(message), message.data);
@@ -81,6 +88,9 @@ export async function runReactor(
   async function onLane(message: JsMsg): Promise<Handled> {
     const { event } = decode(laneMessage, message.data);
     const id = parseLaneSubject(message.subject);
+    const build = isLate(message.time.getTime(), clock()) ? buildOfLaneEvent(id.repository, event) : null;
+    // What the lane itself still had to do is done at the next look at all lanes.
+    if (build !== null && (await archivedSeq(jet, build)) !== null) return;
     actors.environment.observe(id, message.seq, null, message.data);
     const { state } = await actors.environment.load(id, message.seq);
     return effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);

@@ -16,6 +16,7 @@ import {
   BUCKETS,
   type BucketSpec,
   type ConsumerSpec,
+  LOG,
   maxBytesOf,
   STREAMS,
   type StreamSpec,
@@ -29,6 +30,8 @@ export interface TopologyOptions {
   /** The store that streams share; see `maxBytesOf`. */
   readonly storeBytes: number;
   readonly replicas: number;
+  /** How long build output is kept; as long as its stream says when left out. */
+  readonly keepLogsMs?: number;
 }
 
 /**
@@ -75,7 +78,7 @@ function streamConfig(spec: StreamSpec, o: TopologyOptions): Partial<StreamConfi
     max_bytes: maxBytesOf(spec, o.storeBytes),
     max_msgs: spec.maxMessages,
     max_msgs_per_subject: spec.maxMessagesPerSubject,
-    max_age: spec.maxAgeMs * NANOS_PER_MS,
+    max_age: ((spec.name === LOG.name ? o.keepLogsMs : undefined) ?? spec.maxAgeMs) * NANOS_PER_MS,
     max_msg_size: spec.maxMessageBytes,
     max_consumers: spec.maxConsumers,
     allow_direct: spec.allowDirect,

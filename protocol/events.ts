@@ -135,6 +135,8 @@ export const buildEvent = z.discriminatedUnion("type", [
   /** A newer push of its branch ends its build stages. */
   z.looseObject({ type: z.literal("superseded"), id: z.string(), atMs, by: round }),
   z.looseObject({ type: z.literal("finished"), id: z.string(), atMs, outcome: buildOutcome, message: z.string() }),
+  /** It ended long ago: its logs in TOROID_RUN are removed but for this, which keeps anything from beginning them anew. */
+  z.looseObject({ type: z.literal("archived"), id: z.string(), atMs }),
 ]);
 export type BuildEvent = z.infer<typeof buildEvent>;
 

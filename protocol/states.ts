@@ -30,12 +30,22 @@ export const STAGE_TRANSITIONS: Readonly<Record<StageStatus, Partial<Record<Stag
   finished: {},
 };
 
-/** The life of a build. `finished` is left again when somebody asks for another environment of it, or tries it again. */
-export type BuildStatus = "absent" | "planning" | "running" | "finished";
+/**
+ * The life of a build. `finished` is left again when somebody asks for another environment of it, or tries it again.
+ * Only what is finished is archived; but of the log before `archived` there is any part left while it is removed, the
+ * newest first, and in the end none.
+ */
+export type BuildStatus = "absent" | "planning" | "running" | "finished" | "archived";
 
 export const BUILD_TRANSITIONS: Readonly<Record<BuildStatus, Partial<Record<BuildEvent["type"], BuildStatus>>>> = {
-  absent: { created: "planning" },
-  planning: { planned: "running", cancelRequested: "planning", superseded: "planning", finished: "finished" },
+  absent: { created: "planning", archived: "archived" },
+  planning: {
+    planned: "running",
+    cancelRequested: "planning",
+    superseded: "planning",
+    finished: "finished",
+    archived: "archived",
+  },
   running: {
     requested: "running",
     retried: "running",
@@ -43,8 +53,10 @@ export const BUILD_TRANSITIONS: Readonly<Record<BuildStatus, Partial<Record<Buil
     cancelRequested: "running",
     superseded: "running",
     finished: "finished",
+    archived: "archived",
   },
-  finished: { requested: "running", retried: "running", replanned: "planning" },
+  finished: { requested: "running", retried: "running", replanned: "planning", archived: "archived" },
+  archived: {},
 };
 
 /** @throws {ToroidError} TOR_TRANSITION_ILLEGAL when `event` cannot happen in `from`. */

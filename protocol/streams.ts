@@ -253,7 +253,16 @@ export const LEASES: BucketSpec = {
   share: 0.001,
 };
 
-export const BUCKETS: readonly BucketSpec[] = [EXECUTORS, DRAINS, LEASES];
+/** How far the builds of each repository are archived; what is lost of it is found again. */
+export const ARCHIVE: BucketSpec = {
+  name: "toroid_archive",
+  description: "how far each repository's builds are archived",
+  history: 1,
+  ttlMs: 0,
+  share: 0.001,
+};
+
+export const BUCKETS: readonly BucketSpec[] = [EXECUTORS, DRAINS, LEASES, ARCHIVE];
 
 /** The store that the shares are taken from unless the operator names another size. */
 export const DEFAULT_STORE_BYTES = 8 * 1024 * MIB;

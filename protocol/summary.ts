@@ -52,6 +52,8 @@ export const buildSummary = z.looseObject({
   by: z.string(),
   createdAtMs: z.number(),
   finishedAtMs: maybeMs,
+  /** Since when this is all there is of it, but for its output while that is kept; null: there is all. */
+  archivedAtMs: maybeMs.default(null),
   artifact: artifact.nullable(),
   problems: z.array(problem),
   /** The plan stage first, then the build's stages in the plan's order, then later rounds. */

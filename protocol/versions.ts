@@ -8,7 +8,7 @@
  */
 
 /** The newest version that this code understands. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** Types of events that readers of version 1 would not know, or would misunderstand. */
 const SINCE: Readonly<Record<string, number>> = {
@@ -19,6 +19,8 @@ const SINCE: Readonly<Record<string, number>> = {
   superseded: 2,
   retried: 2,
   replanned: 2,
+  // All that is left of a build.
+  archived: 3,
   // A stage may have to be ended for being silent, or an attempt be none of the stage but of its check.
   queued: 2,
   claimed: 2,

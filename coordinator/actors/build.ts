@@ -58,7 +58,9 @@ export type BuildCommand =
   /** Ends a build that has no plan to follow. */
   | { readonly kind: "abandon"; readonly round: number; readonly outcome: BuildOutcome; readonly message: string }
   /** Ends it when everything of the plan has ended. */
-  | { readonly kind: "conclude" };
+  | { readonly kind: "conclude" }
+  /** Leaves nothing but its summary, if it ended by then. */
+  | { readonly kind: "archive"; readonly endedByMs: number };
 
 export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
   noun: "build",
@@ -82,6 +84,7 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
     outcome: null,
     message: "",
     finishedAtMs: null,
+    archivedAtMs: null,
   },
   subjectOf: buildRunSubject,
   makes: (command) => command.kind === "create",
@@ -116,6 +119,8 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         return { ...build, status, supersededBy: event.by };
       case "finished":
         return { ...build, status, outcome: event.outcome, message: event.message, finishedAtMs: event.atMs };
+      case "archived":
+        return { ...build, status, archivedAtMs: event.atMs };
       default:
         return assertNever(event, "build event");
     }
@@ -140,7 +145,7 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         return append({ ...command, type: "settled", ...head });
       case "cancel":
         if (build.status === "absent") return refuse("TOR_NOT_FOUND", "there is no such build");
-        if (build.status === "finished" || build.cancel !== null) return nothing();
+        if (hasEnded(build) || build.cancel !== null) return nothing();
         return append({ type: "cancelRequested", ...head, by: command.by, why: command.why });
       case "supersede":
         return supersede(build, command.by, head);
@@ -154,11 +159,23 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         if (build.status !== "running" || !isComplete(build)) return nothing();
         return append({ type: "finished", ...head, ...verdictOf(build) });
       }
+      case "archive":
+        if (build.status !== "finished" || build.finishedAtMs === null) return nothing();
+        if (build.finishedAtMs > command.endedByMs) return nothing();
+        return append({ type: "archived", ...head });
       default:
         return assertNever(command, "build command");
     }
   },
 };
+
+function hasEnded({ status }: Build): boolean {
+  return status === "finished" || status === "archived";
+}
+
+function archivedSentence(atMs: number): string {
+  return `the build was archived on ${new Date(atMs).toISOString().slice(0, 10)}: its plan and what it built are known no more, so push, or trigger, its commit again`;
+}
 
 /** What was cancelled or given up is over; what is asked for now is not. */
 function reopened(build: Build): Partial<Build> {
@@ -170,6 +187,7 @@ function retry(build: Build, command: Extract<BuildCommand, { kind: "retry" }>, 
   const { key, stage, by, why } = command;
   if (build.retries.includes(key)) return nothing();
   if (build.status === "absent") return refuse("TOR_NOT_FOUND", "there is no such build");
+  if (build.archivedAtMs !== null) return refuse("TOR_ARCHIVED", archivedSentence(build.archivedAtMs));
   if (build.status === "planning")
     return refuse("TOR_CONFLICT", "the build is being planned: ask again when it has ended");
   if (build.status === "running" && build.cancel !== null)
@@ -226,7 +244,7 @@ function promote(build: Build, command: Promote, head: EventHead): Decision<Buil
  */
 function supersede(build: Build, by: number, head: EventHead): Decision<BuildEvent> {
   if (build.status === "absent") return refuse("TOR_CONFLICT", "the build has not been created yet");
-  if (build.status === "finished" || build.cancel !== null || build.supersededBy !== null) return nothing();
+  if (hasEnded(build) || build.cancel !== null || build.supersededBy !== null) return nothing();
   if (!isBranchPush(build.push) || (build.status === "running" && unbuilt(build).length === 0)) return nothing();
   return append({ type: "superseded", ...head, by });
 }
@@ -234,6 +252,7 @@ function supersede(build: Build, by: number, head: EventHead): Decision<BuildEve
 /** The stage of an environment that somebody asks for, or why there is none. */
 function wantedStage(build: Build, environment: string): StagePlan | Refusal {
   if (build.status === "absent") return refusal("TOR_NOT_FOUND", "there is no such build");
+  if (build.archivedAtMs !== null) return refusal("TOR_ARCHIVED", archivedSentence(build.archivedAtMs));
   if (build.plan === null) {
     if (build.status === "finished") return refusal("TOR_REFUSED", "the build ended before it had a plan");
     return refusal("TOR_CONFLICT", "the build has no plan yet: ask again when it has");

@@ -54,6 +54,7 @@ export function tellOfBuild(id: BuildId, event: BuildEvent): readonly Told[] {
     case "superseded":
       return [tell({ subject: "pipelinerun", predicate: "superseded" }, { by: event.by })];
     case "settled":
+    case "archived":
       return [];
     default:
       return assertNever(event, "build event");

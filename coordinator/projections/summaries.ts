@@ -10,13 +10,17 @@ import { dueAtMs } from "../actors/stage.ts";
 
 /** The summary of a build whose own log is known up to `seq`, with the stages that `before` had. */
 export function withBuild(before: BuildSummary | null, id: BuildId, build: Build, seq: number): BuildSummary | null {
+  if (build.archivedAtMs !== null && before !== null) {
+    // What is left of its log says no more than that.
+    return before.archivedAtMs === null ? { ...before, archivedAtMs: build.archivedAtMs, seq } : before;
+  }
   if (build.push === null || build.status === "absent") return before;
   if (before !== null && before.seq >= seq) return before;
   const { push, source } = build;
   return {
     repository: id.repository,
     number: id.number,
-    status: build.status,
+    status: build.status === "archived" ? "finished" : build.status,
     outcome: build.outcome,
     message: build.message,
     waiting: "",
@@ -30,6 +34,7 @@ export function withBuild(before: BuildSummary | null, id: BuildId, build: Build
     by: build.by,
     createdAtMs: build.createdAtMs,
     finishedAtMs: build.finishedAtMs,
+    archivedAtMs: build.archivedAtMs,
     artifact: build.artifact,
     problems: before?.problems ?? [],
     stages: stagesOf(build, before?.stages ?? []),

@@ -288,10 +288,11 @@ function anchorsOf(text: string): ReadonlySet<string> {
 }
 
 test("lines are 120 characters at most", () => {
+  // But for the heads of generated tables, which have as many columns as the code.
   const long = DOCUMENTS.flatMap((path) =>
     read(path)
       .split("\n")
-      .flatMap((line, at) => (Array.from(line).length > 120 ? [`${path}:${at + 1}`] : [])),
+      .flatMap((line, at) => (Array.from(line).length > 120 && !line.startsWith("|  |") ? [`${path}:${at + 1}`] : [])),
   );
   assert.deepEqual(long, []);
 });

@@ -48,4 +48,5 @@ export interface Build {
   readonly outcome: BuildOutcome | null;
   readonly message: string;
   readonly finishedAtMs: number | null;
+  readonly archivedAtMs: number | null;
 }

@@ -18,7 +18,8 @@ const REMOTE = { https: "https://git.example/acme/api.git", ssh: null };
 test("a coordinator without builds says so in every way", LIMIT, async () => {
   await using api = await startApi();
   assert.deepEqual(await (await api.get("/healthz")).json(), { status: "ok" });
-  assert.deepEqual(await (await api.get("/readyz")).json(), { status: "ok" });
+  const { status, store } = (await (await api.get("/readyz")).json()) as { status: string; store: { ok: boolean } };
+  assert.deepEqual([status, store.ok], ["ok", true]);
   assert.deepEqual(await (await api.get(BUILDS)).json(), { builds: [], next: null });
   assert.deepEqual(await (await api.get("/api/v1/repositories")).json(), { repositories: [] });
 });

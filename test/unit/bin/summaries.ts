@@ -47,6 +47,7 @@ export function build(number: number, changes: Partial<BuildSummary> = {}): Buil
     by: "push",
     createdAtMs: 1_760_000_000_000,
     finishedAtMs: 1_760_000_066_000,
+    archivedAtMs: null,
     artifact: null,
     problems: [],
     stages: [stage("_plan"), stage("build"), stage("prod", { environment: "prod", needs: ["build"] })],

@@ -11,6 +11,8 @@ test("nothing has to be set", () => {
     allowLazySync: false,
     storeBytes: DEFAULT_STORE_BYTES,
     replicas: 1,
+    keepBuildsMs: 90 * 86_400_000,
+    keepLogsMs: 30 * 86_400_000,
     pool: "default",
     queue: null,
     http: { host: "127.0.0.1", port: 7433 },
@@ -54,12 +56,19 @@ test("any address is listened on where the network is said to be trusted", () =>
   assert.equal(configFrom({ TOROID_HTTP_TRUST_NETWORK: "1" }).http.host, "127.0.0.1");
 });
 
+test("builds are kept for some days, or for ever", () => {
+  const { keepBuildsMs, keepLogsMs } = configFrom({ TOROID_KEEP_BUILDS_DAYS: "0", TOROID_KEEP_LOGS_DAYS: "7" });
+  assert.deepEqual([keepBuildsMs, keepLogsMs], [null, 7 * 86_400_000]);
+});
+
 const WRONG: readonly (readonly [string, string, RegExp])[] = [
   ["TOROID_HTTP_PORT", "70000", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
   ["TOROID_HTTP_PORT", "-1", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
   ["TOROID_HTTP_PORT", "http", /^TOROID_HTTP_PORT must be a whole number/],
   ["TOROID_HTTP_HOST", "0.0.0.0", /^TOROID_HTTP_HOST must be a loopback address .*: this version knows no sign-in/],
   ["TOROID_NATS_MONITOR_URL", "http://a:8222,b", /^TOROID_NATS_MONITOR_URL must be an http or https URL/],
+  ["TOROID_KEEP_LOGS_DAYS", "0", /^TOROID_KEEP_LOGS_DAYS must be 1 day at least$/],
+  ["TOROID_KEEP_BUILDS_DAYS", "1.5", /^TOROID_KEEP_BUILDS_DAYS must be a whole number from 0 to 36500$/],
   ["TOROID_ALLOW_LAZY_SYNC", "yes", /^TOROID_ALLOW_LAZY_SYNC must be 0 or 1$/],
   ["TOROID_HTTP_TRUST_NETWORK", "yes", /^TOROID_HTTP_TRUST_NETWORK must be 0 or 1$/],
   ["TOROID_REPLICAS", "2", /^TOROID_REPLICAS must be 1, 3 or 5$/],

@@ -47,6 +47,7 @@ function brief(effect: Effect): string {
     case "dispatch":
     case "set-timer":
     case "supersede-older":
+    case "remove-logs":
     case "trigger":
       return effect.kind;
   }

@@ -96,6 +96,7 @@ export class Store {
         }
       },
       known: () => undefined,
+      forget: () => {},
       observe: () => {},
     });
     return {
