@@ -26,6 +26,8 @@ import { reactToBuild, reactToLane, reactToPush, reactToStage, type Settings } f
 /** A lane's message: the event, and the lane before it, which only its mailbox reads. */
 const laneMessage = z.looseObject({ event: laneEvent });
 
+const NOTHING: Handled = { rest: Promise.resolve() };
+
 const OPTIONS = {
   parallel: 128,
   inHand: REACTOR_IN_HAND,
@@ -66,7 +68,7 @@ export async function runReactor(
     const subject = parseRunSubject(message.subject);
     if (isLate(message.time.getTime(), clock()) && ((await archivedSeq(jet, subject.id)) ?? 0) > message.seq) {
       log.info({ subject: message.subject, seq: message.seq }, "an event of a build that is archived came late");
-      return;
+      return NOTHING;
     }
     if (subject.kind === "build") {
       const event = decode(buildEvent, message.data);
@@ -90,7 +92,7 @@ export async function runReactor(
     const id = parseLaneSubject(message.subject);
     const build = isLate(message.time.getTime(), clock()) ? buildOfLaneEvent(id.repository, event) : null;
     // What the lane itself still had to do is done at the next look at all lanes.
-    if (build !== null && (await archivedSeq(jet, build)) !== null) return;
+    if (build !== null && (await archivedSeq(jet, build)) !== null) return NOTHING;
     actors.environment.observe(id, message.seq, null, message.data);
     const { state } = await actors.environment.load(id, message.seq);
     return effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);
