@@ -5,6 +5,7 @@ import { frame } from "../protocol/pipeline/frame.ts";
 import { planOf } from "../protocol/pipeline/plan.ts";
 import type { CheckedSource, Push } from "../protocol/work.ts";
 import { GitFailure } from "./checkout/git.ts";
+import { historyOf } from "./checkout/history.ts";
 import type { Mirror } from "./checkout/mirror.ts";
 import type { Address } from "./checkout/remote.ts";
 import type { Checkouts } from "./checkout.ts";
@@ -21,7 +22,11 @@ export async function planPush(checkouts: Checkouts, push: Push, signal: AbortSi
   const { mirror, address } = checkouts.mirror(push.repository, push.remote);
   const { ref, object } = await objectOf(mirror, address, push, signal);
   await mirror.need(object, ref, address, signal, true);
-  const [head, file] = await Promise.all([readHead(mirror, object, signal), readFile(mirror, object, signal)]);
+  const [head, file, history] = await Promise.all([
+    readHead(mirror, object, signal),
+    readFile(mirror, object, signal),
+    historyOf(mirror, push, { ref, object }, signal),
+  ]);
   const source: CheckedSource = {
     ref,
     branch: ref.startsWith("refs/heads/") ? ref.slice("refs/heads/".length) : null,
@@ -51,6 +56,7 @@ export async function planPush(checkouts: Checkouts, push: Push, signal: AbortSi
       return {
         kind: "plan",
         source,
+        history,
         plan: structuredClone(planned.plan) as Extract<PlannedPush, { kind: "plan" }>["plan"],
       };
     case "skip":

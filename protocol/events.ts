@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { approval, artifact, commitName, plan, push, source, work } from "./work.ts";
+import { approval, artifact, commitName, history, plan, push, shortCommit, source, work } from "./work.ts";
 
 const atMs = z.number();
 const by = z.string();
@@ -57,7 +57,13 @@ export const stageResult = z.looseObject({
   /** Only of the plan stage. */
   planned: z
     .discriminatedUnion("kind", [
-      z.looseObject({ kind: z.literal("plan"), source, plan }),
+      z.looseObject({
+        kind: z.literal("plan"),
+        source,
+        plan,
+        /** Left out by executors of before there was one. */
+        history: history.optional(),
+      }),
       z.looseObject({ kind: z.literal("skip"), source: source.nullable(), reason: z.string() }),
       z.looseObject({
         kind: z.literal("invalid"),
@@ -85,14 +91,24 @@ export const pushEvent = z.discriminatedUnion("type", [
     by,
     /** Sequence of the oldest event that still matters to who reads the log; 0: all do. */
     since: z.number().int().nonnegative().default(0),
+    /** What the forge had said already that its branch became after this push, which came late; the next first. */
+    after: z.array(shortCommit).optional(),
   }),
 ]);
 export type PushEvent = z.infer<typeof pushEvent>;
 
 /** TOROID_RUN, a build's own log. */
 export const buildEvent = z.discriminatedUnion("type", [
-  z.looseObject({ type: z.literal("created"), id: z.string(), atMs, push, by }),
-  z.looseObject({ type: z.literal("planned"), id: z.string(), atMs, source, plan }),
+  z.looseObject({
+    type: z.literal("created"),
+    id: z.string(),
+    atMs,
+    push,
+    by,
+    /** As in `accepted`. */
+    after: z.array(shortCommit).optional(),
+  }),
+  z.looseObject({ type: z.literal("planned"), id: z.string(), atMs, source, plan, history: history.optional() }),
   z.looseObject({
     type: z.literal("requested"),
     id: z.string(),
@@ -193,12 +209,28 @@ export const agreement = z.looseObject({
 });
 export type Agreement = z.infer<typeof agreement>;
 
-/** One place in a lane. */
-export const laneEntry = z.looseObject({
+/** Where a build stands among the others of its repository. */
+export const standing = z.looseObject({
   number: round,
+  commit: commitName,
+  /** Empty for what was stored before it was known. */
+  ref: z.string().default(""),
+  /** What its push moved the ref from. */
+  before: shortCommit.nullable().default(null),
+  /** A push, one that moved its branch back, or a build that somebody asked for. */
+  origin: z.enum(["push", "rewind", "wish"]).default("push"),
+  /** As in the history of its plan. */
+  ancestors: z.array(shortCommit).default([]),
+  tip: shortCommit.nullable().default(null),
+  /** As in `accepted`. */
+  after: z.array(shortCommit).default([]),
+});
+export type Standing = z.infer<typeof standing>;
+
+/** One place in a lane. */
+export const laneEntry = standing.extend({
   stage: stageName,
   round,
-  commit: commitName,
   policy: z.enum(["newest", "every"]),
   /** Somebody asked for this very build here: it may go back behind what is live, and nothing newer supersedes it. */
   asked: z.boolean(),

@@ -54,6 +54,27 @@ export const source = z.looseObject({
 });
 export type CheckedSource = z.infer<typeof source>;
 
+/** A commit's name in a history: twelve digits, which no two commits of a repository share but by design. */
+export const shortCommit = z.string().regex(/^[0-9a-f]{12}$/);
+
+export function shortOf(commit: string): string {
+  return commit.slice(0, 12);
+}
+
+/** The place of a planned commit in its repository's history, as its executor read it. */
+export const history = z.looseObject({
+  /** Commits that it contains: not all, but those that the branch was at lately, the newest first. */
+  ancestors: z.array(shortCommit),
+  /** What its branch had moved on to by then, if that contains it. */
+  tip: shortCommit.nullable(),
+  /** The push moved its branch back to an earlier commit, or may have. */
+  rewinds: z.boolean(),
+});
+export type History = z.infer<typeof history>;
+
+/** What is known when nobody looked. */
+export const NO_HISTORY: History = { ancestors: [], tip: null, rewinds: false };
+
 const image = z.union([
   z.object({ kind: z.literal("default") }),
   z.object({ kind: z.literal("host") }),

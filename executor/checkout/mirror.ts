@@ -123,11 +123,16 @@ export class Mirror {
    * A fetch moves the ref only after the commit is whole.
    */
   async #stands(ref: string, commit: string): Promise<boolean> {
-    checkRef(ref);
-    const at = await readFile(join(this.path, localName(ref)), "utf8").catch(() => "");
-    if (at.trim() !== commit) return false;
+    if ((await this.tip(ref)) !== commit) return false;
     this.#known.add(commit);
     return true;
+  }
+
+  /** Where `ref` was when it was last fetched; null when it never was. */
+  async tip(ref: string): Promise<string | null> {
+    checkRef(ref);
+    const at = await readFile(join(this.path, localName(ref)), "utf8").catch(() => "");
+    return at.trim() || null;
   }
 
   /** Brings `ref` up to date; answers the name by which it is known here. */

@@ -95,6 +95,16 @@ export class GitRepo implements AsyncDisposable {
     return this.head();
   }
 
+  /** Puts `count` commits that change nothing on the current branch, faster than one by one. */
+  async grow(count: number): Promise<void> {
+    let at = await this.head();
+    const tree = await this.head("HEAD^{tree}");
+    for (let made = 0; made < count; made += 1) {
+      at = (await this.git("commit-tree", tree, "-p", at, "-m", `more ${made}`)).trim();
+    }
+    await this.git("reset", "--quiet", "--hard", at);
+  }
+
   /** Switches to a branch; makes it, at `at` or the current commit, when it does not exist. */
   async branch(name: string, at?: string): Promise<void> {
     if (at !== undefined) await this.git("switch", "--quiet", "--force-create", name, at);
