@@ -12,7 +12,8 @@ import type { Stage } from "../protocol/stage.ts";
 import { CANCEL_SIGNAL } from "../protocol/subjects.ts";
 import { accept } from "./accept.ts";
 import { supersededWhy } from "./actors/build/verdict.ts";
-import { workOf } from "./actors/build/work.ts";
+import { standingOf, workOf } from "./actors/build/work.ts";
+import { overtakes } from "./actors/order.ts";
 import { admitNext } from "./admission.ts";
 import { removeLogs } from "./archive/remove.ts";
 import { dispatch } from "./dead-commands.ts";
@@ -147,12 +148,23 @@ export function makeEffects(
     await accept(actors, { kind: "request", key: `queue-${hash}`, request: wanted }, formatStage(by));
   }
 
-  /** The list of what was pushed is read afresh; a build of it that is not created yet is told when it is. */
-  async function supersedeOlder({ id, ref }: Extract<Effect, { kind: "supersede-older" }>): Promise<void> {
-    const { repository, number: by } = id;
+  /**
+   * The list of what was pushed is read afresh; a build of it that is not created yet is told when it is. Of two, the
+   * one that is planned last meets the other as it is: whichever is older hears of it then.
+   */
+  async function supersedeOlder({ id, by }: Extract<Effect, { kind: "supersede-older" }>): Promise<void> {
+    const { repository } = id;
     const { pushes } = (await actors.repository.load(repository)).state;
-    const older = (pushes.get(ref) ?? []).filter((number) => number < by);
-    await Promise.all(older.map((number) => actors.build.tell({ repository, number }, { kind: "supersede", by })));
+    const others = (pushes.get(by.ref) ?? []).map(({ number }) => number).filter((number) => number !== by.number);
+    await Promise.all(
+      others.map(async (number) => {
+        const command = { kind: "supersede", number, by } as const;
+        const { state } = await actors.build.tell({ repository, number }, command);
+        const other = state.plan?.cancelSuperseded === true ? standingOf(number, state) : null;
+        if (other === null || !overtakes(by, other)) return;
+        await actors.build.tell(id, { kind: "supersede", number: by.number, by: other });
+      }),
+    );
   }
 
   async function refused(id: BuildId, eventId: string, error: unknown): Promise<void> {

@@ -16,10 +16,11 @@ import type {
   QueueRequest,
   StageEvent,
   StageResult,
+  Standing,
 } from "../protocol/events.ts";
 import { type BuildId, type EnvironmentId, PLAN_STAGE, type StageId } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
-import { isBranchPush } from "../protocol/work.ts";
+import { isBranchPush, NO_HISTORY } from "../protocol/work.ts";
 import {
   blocked,
   isComplete,
@@ -32,7 +33,7 @@ import {
 } from "./actors/build/rounds.ts";
 import type { Build } from "./actors/build/state.ts";
 import { supersededWhy } from "./actors/build/verdict.ts";
-import { causesOf } from "./actors/build/work.ts";
+import { causesOf, standingOf } from "./actors/build/work.ts";
 import type { BuildCommand } from "./actors/build.ts";
 import { type Lane, type Place, superseded } from "./actors/environment/lane.ts";
 import type { LaneCommand } from "./actors/environment.ts";
@@ -62,8 +63,8 @@ export type Effect =
       readonly by: StageId;
       readonly request: Extract<QueueRequest, { kind: "repository" }>;
     }
-  /** Older pushes of the same branch give way to this one. */
-  | { readonly kind: "supersede-older"; readonly id: BuildId; readonly ref: string }
+  /** Older pushes of the same branch give way to this one, or this one to a newer. */
+  | { readonly kind: "supersede-older"; readonly id: BuildId; readonly by: Standing }
   /** Removes the logs in TOROID_RUN of a build that is archived; `rounds`: those that it knows of. */
   | { readonly kind: "remove-logs"; readonly id: BuildId; readonly rounds: readonly StageId[] }
   | { readonly kind: "summarize-build"; readonly id: BuildId }
@@ -76,7 +77,9 @@ export interface Settings {
 
 export function reactToPush(repository: string, event: PushEvent): readonly Effect[] {
   const id = { repository, number: event.number };
-  return [{ kind: "tell-build", id, command: { kind: "create", push: event.push, by: event.by } }];
+  return [
+    { kind: "tell-build", id, command: { kind: "create", push: event.push, by: event.by, after: event.after ?? [] } },
+  ];
 }
 
 export function reactToBuild(id: BuildId, build: Build, event: BuildEvent, settings: Settings): readonly Effect[] {
@@ -119,10 +122,11 @@ function roundsWithLogs(id: BuildId, build: Build): readonly StageId[] {
   return [...known.values()];
 }
 
-/** A push may end older ones of its branch, if its file says so. */
-function olderOf(id: BuildId, { push, plan }: Build): readonly Effect[] {
-  if (plan?.cancelSuperseded !== true || !isBranchPush(push)) return [];
-  return [{ kind: "supersede-older", id, ref: push.ref }];
+/** A push may end older ones of its branch, if its file says so, and give way to newer ones. */
+function olderOf(id: BuildId, build: Build): readonly Effect[] {
+  const by = standingOf(id.number, build);
+  if (build.plan?.cancelSuperseded !== true || !isBranchPush(build.push) || by === null) return [];
+  return [{ kind: "supersede-older", id, by }];
 }
 
 /** What of a superseded build has not been built is not any more; its environments are the lanes' business. */
@@ -166,13 +170,13 @@ function advance(id: BuildId, build: Build): readonly Effect[] {
 
 /** A round as its lane has to know it; null while it is not known of what commit it is. */
 function entryOf({ number }: BuildId, build: Build, { stage, round, asked }: StageRound): LaneEntry | null {
-  if (build.source === null) return null;
+  const stands = standingOf(number, build);
+  if (build.source === null || stands === null) return null;
   const wish = asked ? wishOf(build, { stage, round }) : null;
   return {
-    number,
+    ...stands,
     stage: stage.name,
     round,
-    commit: build.source.commit,
     policy: stage.queue,
     asked,
     rollback: wish?.how === "rollback",
@@ -289,8 +293,10 @@ function afterPlan(round: number, result: StageResult): BuildCommand {
   if (outcome === "cancelled") return { kind: "abandon", round, outcome: "cancelled", message };
   if (planned === null) return { kind: "abandon", round, outcome: "failed", message };
   switch (planned.kind) {
-    case "plan":
-      return { kind: "plan", round, source: planned.source, plan: planned.plan };
+    case "plan": {
+      const { source, plan, history = NO_HISTORY } = planned;
+      return { kind: "plan", round, source, plan, history };
+    }
     case "skip":
       return { kind: "abandon", round, outcome: "skipped", message: planned.reason };
     case "invalid": {

@@ -1,22 +1,49 @@
 /** A build follows its plan: which stages may start now, what is still missing, and how it ended. */
 
 import { assertNever } from "../../protocol/errors.ts";
-import { type BuildEvent, type BuildOutcome, buildEvent, type StageOutcome } from "../../protocol/events.ts";
+import {
+  type BuildEvent,
+  type BuildOutcome,
+  buildEvent,
+  type StageOutcome,
+  type Standing,
+} from "../../protocol/events.ts";
 import { type BuildId, PLAN_STAGE } from "../../protocol/ids.ts";
 import type { Plan, StagePlan } from "../../protocol/pipeline/plan.ts";
 import { nextBuildStatus } from "../../protocol/states.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { buildRunSubject } from "../../protocol/subjects.ts";
-import { type Artifact, type CheckedSource, isBranchPush, type Push } from "../../protocol/work.ts";
+import {
+  type Artifact,
+  type CheckedSource,
+  type History,
+  isBranchPush,
+  NO_HISTORY,
+  type Push,
+  shortOf,
+} from "../../protocol/work.ts";
 import { type Actor, append, type Decision, type EventHead, nothing, refuse } from "./actor.ts";
 import { retryOf } from "./build/retry.ts";
 import { isComplete, planRound, roundFor, settledOf, unbuilt } from "./build/rounds.ts";
 import type { Build } from "./build/state.ts";
 import { verdictOf } from "./build/verdict.ts";
+import { standingOf } from "./build/work.ts";
+import { comesBefore, isKnownBefore } from "./order.ts";
 
 export type BuildCommand =
-  | { readonly kind: "create"; readonly push: Push; readonly by: string }
-  | { readonly kind: "plan"; readonly round: number; readonly source: CheckedSource; readonly plan: Plan }
+  | {
+      readonly kind: "create";
+      readonly push: Push;
+      readonly by: string;
+      readonly after?: readonly string[];
+    }
+  | {
+      readonly kind: "plan";
+      readonly round: number;
+      readonly source: CheckedSource;
+      readonly plan: Plan;
+      readonly history?: History;
+    }
   | {
       readonly kind: "request";
       readonly key: string;
@@ -45,8 +72,8 @@ export type BuildCommand =
       readonly artifact: Artifact | null;
     }
   | { readonly kind: "cancel"; readonly by: string; readonly why: string }
-  /** A newer push of the same branch wants it out of the way. */
-  | { readonly kind: "supersede"; readonly by: number }
+  /** Another push of the same branch wants it out of the way, if that is the newer one. `number`: its own. */
+  | { readonly kind: "supersede"; readonly number: number; readonly by: Standing }
   /** A stage that ended badly once more, or all of them (null); with what comes after. */
   | {
       readonly kind: "retry";
@@ -69,9 +96,11 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
   initial: {
     status: "absent",
     push: null,
+    after: [],
     by: "",
     createdAtMs: 0,
     source: null,
+    history: null,
     plan: null,
     settled: [],
     requested: [],
@@ -93,9 +122,9 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
     const status = nextBuildStatus(build.status, event.type);
     switch (event.type) {
       case "created":
-        return { ...build, status, push: event.push, by: event.by, createdAtMs: event.atMs };
+        return { ...build, status, push: event.push, after: event.after ?? [], by: event.by, createdAtMs: event.atMs };
       case "planned":
-        return { ...build, status, source: event.source, plan: event.plan };
+        return { ...build, status, source: event.source, plan: event.plan, history: event.history ?? null };
       case "requested": {
         const { key, environment, round, params, by, byScript, how, why } = event;
         const requested = [...build.requested, { key, environment, round, params, by, byScript, how, why }];
@@ -130,10 +159,22 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
     switch (command.kind) {
       case "create":
         if (build.status !== "absent") return nothing();
-        return append({ type: "created", ...head, push: command.push, by: command.by });
+        return append({
+          type: "created",
+          ...head,
+          push: command.push,
+          by: command.by,
+          after: [...(command.after ?? [])],
+        });
       case "plan":
         if (build.status !== "planning" || command.round !== build.planning) return nothing();
-        return append({ type: "planned", ...head, source: command.source, plan: command.plan });
+        return append({
+          type: "planned",
+          ...head,
+          source: command.source,
+          plan: command.plan,
+          history: command.history ?? NO_HISTORY,
+        });
       case "request":
         return request(build, command, head);
       case "promote":
@@ -148,7 +189,7 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         if (hasEnded(build) || build.cancel !== null) return nothing();
         return append({ type: "cancelRequested", ...head, by: command.by, why: command.why });
       case "supersede":
-        return supersede(build, command.by, head);
+        return supersede(build, command, head);
       case "abandon": {
         if (build.status !== "planning" || command.round !== build.planning) return nothing();
         const { outcome, message } = command;
@@ -205,6 +246,7 @@ function retry(build: Build, command: Extract<BuildCommand, { kind: "retry" }>, 
   return append({ type: "retried", ...head, key, rounds: found.rounds.map((one) => ({ ...one })), by, why });
 }
 
+type Supersede = Extract<BuildCommand, { kind: "supersede" }>;
 type Request = Extract<BuildCommand, { kind: "request" }>;
 type Promote = Extract<BuildCommand, { kind: "promote" }>;
 type Refusal = Extract<Decision<BuildEvent>, { kind: "refuse" }>;
@@ -242,11 +284,23 @@ function promote(build: Build, command: Promote, head: EventHead): Decision<Buil
  * Only pushes give way, and only to newer ones: what somebody asked for they want. A build that has built what it could
  * goes on, since lanes see to the order of environments.
  */
-function supersede(build: Build, by: number, head: EventHead): Decision<BuildEvent> {
-  if (build.status === "absent") return refuse("TOR_CONFLICT", "the build has not been created yet");
+function supersede(build: Build, command: Supersede, head: EventHead): Decision<BuildEvent> {
+  const { number, by } = command;
+  if (build.status === "absent") {
+    // Whatever was accepted later looks around for itself.
+    return number > by.number ? nothing() : refuse("TOR_CONFLICT", "the build has not been created yet");
+  }
   if (hasEnded(build) || build.cancel !== null || build.supersededBy !== null) return nothing();
   if (!isBranchPush(build.push) || (build.status === "running" && unbuilt(build).length === 0)) return nothing();
-  return append({ type: "superseded", ...head, by });
+  return isOlder(build, command) ? append({ type: "superseded", ...head, by: by.number }) : nothing();
+}
+
+/** Once it is planned it is known where it stands. Until then only what is certain counts: it looks around itself then. */
+function isOlder(build: Build, { number, by }: Supersede): boolean {
+  const own = standingOf(number, build);
+  if (own === null) return false;
+  if (build.plan !== null) return comesBefore(own, by);
+  return number < by.number ? isKnownBefore(own, by) : own.after.includes(shortOf(by.commit));
 }
 
 /** The stage of an environment that somebody asks for, or why there is none. */

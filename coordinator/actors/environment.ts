@@ -20,9 +20,12 @@ import {
   laneState,
   nextOf,
   type Place,
+  standingIn,
   wasLive,
+  withBoundedHistory,
   without,
 } from "./environment/lane.ts";
+import { afterGoing } from "./order.ts";
 
 export type LaneCommand =
   | { readonly kind: "enter"; readonly entry: LaneEntry }
@@ -53,6 +56,8 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
     hold: null,
     departed: [],
     furthest: 0,
+    went: [],
+    liveStanding: null,
   },
   snapshot: laneState,
   subjectOf: laneSubject,
@@ -72,7 +77,7 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
         return {
           ...without(state, event.entry),
           inFlight: { ...event.entry, fence: seq },
-          furthest: event.entry.asked ? state.furthest : Math.max(state.furthest, event.entry.number),
+          ...(event.entry.asked ? {} : goneBy(state, event.entry)),
         };
       case "left": {
         const stopped =
@@ -84,6 +89,8 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
           inFlight: null,
           live: event.live ?? state.live,
           before: event.live === null ? state.before : beforeThat(state, event.live, event.rollback),
+          liveStanding:
+            event.live === null || state.inFlight === null ? state.liveStanding : standingIn(state.inFlight),
           pause: stopped,
           departed: depart(state, event),
         };
@@ -133,7 +140,12 @@ function enter(state: Lane, entry: LaneEntry, head: EventHead): Decision<LaneEve
   if (knows(state, entry)) return nothing();
   // Somebody agreed to it when it went there first, and going back must not wait for a second person.
   const approval = entry.rollback && wasLive(state, entry.number) ? null : entry.approval;
-  return append({ type: "entered", ...head, entry: { ...entry, approval, enteredAtMs: head.atMs } });
+  const entered = { ...withBoundedHistory(state, entry), approval, enteredAtMs: head.atMs };
+  return append({ type: "entered", ...head, entry: entered });
+}
+
+function goneBy({ furthest, went }: Lane, entry: LaneEntry): Pick<Lane, "furthest" | "went"> {
+  return { furthest: Math.max(furthest, entry.number), went: [...afterGoing(went, standingIn(entry))] };
 }
 
 function holdOf({ entry, atMs }: Extract<LaneEvent, { type: "entered" }>): Hold | null {

@@ -5,17 +5,24 @@
 import { type PushEvent, pushEvent } from "../../protocol/events.ts";
 import { PUSH } from "../../protocol/streams.ts";
 import { pushSubject } from "../../protocol/subjects.ts";
-import { isBranchPush, type Push, type Remote } from "../../protocol/work.ts";
+import { isBranchPush, type Push, type Remote, shortOf } from "../../protocol/work.ts";
 import { type Actor, append, nothing } from "./actor.ts";
 
 export interface Repository {
   readonly lastNumber: number;
   /** Identity of what was accepted → its number and sequence: the newest {@link ACCEPTED_KEPT}, oldest first. */
   readonly accepted: ReadonlyMap<string, { readonly number: number; readonly seq: number }>;
-  /** The newest pushes of each branch, oldest first. */
-  readonly pushes: ReadonlyMap<string, readonly number[]>;
+  /** The newest pushes of each branch, in the order of acceptance. */
+  readonly pushes: ReadonlyMap<string, readonly Pushed[]>;
   readonly remote: Remote | null;
   readonly defaultBranch: string | null;
+}
+
+/** A push of a branch, with short names of what it moved the branch from and to. */
+export interface Pushed {
+  readonly number: number;
+  readonly before: string | null;
+  readonly commit: string;
 }
 
 export interface Accept {
@@ -40,11 +47,12 @@ const BRANCHES_KEPT = 500;
 /** Shared like `accepted`; the same event again changes nothing. */
 function withPush(known: Repository["pushes"], { push, number }: PushEvent): Repository["pushes"] {
   if (!isBranchPush(push)) return known;
-  const pushes = known instanceof Map && known.size > 0 ? known : new Map<string, readonly number[]>();
-  const numbers = pushes.get(push.ref) ?? [];
-  if ((numbers.at(-1) ?? 0) >= number) return pushes;
+  const pushes = known instanceof Map && known.size > 0 ? known : new Map<string, readonly Pushed[]>();
+  const ofRef = pushes.get(push.ref) ?? [];
+  if ((ofRef.at(-1)?.number ?? 0) >= number) return pushes;
+  const before = push.before === null ? null : shortOf(push.before);
   pushes.delete(push.ref);
-  pushes.set(push.ref, [...numbers, number].slice(-PUSHES_KEPT));
+  pushes.set(push.ref, [...ofRef, { number, before, commit: shortOf(push.commit) }].slice(-PUSHES_KEPT));
   dropOldest(pushes, BRANCHES_KEPT);
   return pushes;
 }
@@ -54,6 +62,27 @@ function dropOldest(known: Map<string, unknown>, most: number): void {
     if (known.size <= most) return;
     known.delete(key);
   }
+}
+
+/** So many at most are told of what a branch became after a push that came late. */
+const AFTER_KEPT = 8;
+
+/**
+ * What the forge has said already that the branch became after `push`. One that came back to where the branch had been
+ * is not late: its commit was pushed before, or it says itself that what it moved the branch from came after.
+ */
+function afterOf({ pushes }: Repository, push: Push): readonly string[] {
+  if (!isBranchPush(push)) return [];
+  const known = pushes.get(push.ref) ?? [];
+  const path = [shortOf(push.commit)];
+  if (known.some(({ commit }) => commit === path[0])) return [];
+  while (path.length <= AFTER_KEPT) {
+    const next = known.find(({ before, commit }) => before === path.at(-1) && !path.includes(commit));
+    if (next === undefined) break;
+    path.push(next.commit);
+  }
+  const cameBack = push.before !== null && path.includes(shortOf(push.before));
+  return cameBack ? [] : path.slice(1);
 }
 
 /** The oldest that is remembered of what was accepted. */
@@ -90,6 +119,7 @@ export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
   decide(state, command, head) {
     if (state.accepted.has(command.key)) return nothing();
     const { key, push, by } = command;
-    return append({ type: "accepted", ...head, number: state.lastNumber + 1, key, push, by, since: sinceOf(state) });
+    const [since, after] = [sinceOf(state), [...afterOf(state, push)]];
+    return append({ type: "accepted", ...head, number: state.lastNumber + 1, key, push, by, since, after });
   },
 };

@@ -2,7 +2,7 @@
 import type { BuildOutcome, StageOutcome } from "../../../protocol/events.ts";
 import type { Plan } from "../../../protocol/pipeline/plan.ts";
 import type { BuildStatus } from "../../../protocol/states.ts";
-import type { Artifact, CheckedSource, Push } from "../../../protocol/work.ts";
+import type { Artifact, CheckedSource, History, Push } from "../../../protocol/work.ts";
 
 /** How one round of a stage ended. */
 export interface Settled {
@@ -29,9 +29,12 @@ export interface Requested {
 export interface Build {
   readonly status: BuildStatus;
   readonly push: Push | null;
+  /** What its branch had become after it by the time that it was accepted; empty unless it came late. */
+  readonly after: readonly string[];
   readonly by: string;
   readonly createdAtMs: number;
   readonly source: CheckedSource | null;
+  readonly history: History | null;
   readonly plan: Plan | null;
   readonly settled: readonly Settled[];
   readonly requested: readonly Requested[];
@@ -42,7 +45,7 @@ export interface Build {
   /** The attempt at making the plan that counts. */
   readonly planning: number;
   readonly artifact: Artifact | null;
-  /** Number of the newer push that ends its build stages. */
+  /** Number of the newer push of its branch that ends its build stages. */
   readonly supersededBy: number | null;
   readonly cancel: { readonly by: string; readonly why: string } | null;
   readonly outcome: BuildOutcome | null;

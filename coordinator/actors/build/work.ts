@@ -1,5 +1,6 @@
 /** What is said of a build to others: to executors, and to lanes. Pure. */
-import type { StageContext, Work } from "../../../protocol/work.ts";
+import type { Standing } from "../../../protocol/events.ts";
+import { NO_HISTORY, type StageContext, shortOf, type Work } from "../../../protocol/work.ts";
 import { type StageRound, wishOf } from "./rounds.ts";
 import type { Build } from "./state.ts";
 
@@ -30,4 +31,14 @@ export function workOf(
     previousCommit: lane?.previousCommit ?? null,
   };
   return { kind: "stage", remote: build.push.remote, source: build.source, stage, context };
+}
+
+/** Where build `number` stands among the others, as far as is known; null while its commit is not. */
+export function standingOf(number: number, { push, source, history, after }: Build): Standing | null {
+  const commit = source?.commit ?? push?.commit ?? null;
+  if (push === null || commit === null) return null;
+  const origin = push.commit === null ? "wish" : history?.rewinds === true ? "rewind" : "push";
+  const { ancestors, tip } = history ?? NO_HISTORY;
+  const before = push.before === null ? null : shortOf(push.before);
+  return { number, commit, ref: source?.ref ?? push.ref, before, origin, ancestors, tip, after: [...after] };
 }

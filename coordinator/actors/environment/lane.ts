@@ -1,6 +1,16 @@
 /** A lane as data, and what can be told by looking at it. Pure. */
 import { z } from "zod";
-import { hold, type LaneEntry, type Live, laneEntry, live, pause } from "../../../protocol/events.ts";
+import {
+  hold,
+  type LaneEntry,
+  type Live,
+  laneEntry,
+  live,
+  pause,
+  type Standing,
+  standing,
+} from "../../../protocol/events.ts";
+import { contains, inOrder, isKnownBefore, overtakes } from "../order.ts";
 
 /** Each message on its subject carries one. */
 export const laneState = z.looseObject({
@@ -14,8 +24,12 @@ export const laneState = z.looseObject({
   hold: hold.nullable().default(null),
   /** The last to have gone, newest last: a repeated `enter` of one of them is a repeat and nothing else. */
   departed: z.array(z.string()),
-  /** The newest build that the lane let go by itself; an older one does not follow it. */
+  /** The highest number that the lane let go by itself. */
   furthest: z.number().int().default(0),
+  /** What it let go by itself, the last first, but for what those contain: nothing goes that comes before them. */
+  went: z.array(standing).default([]),
+  /** Where what is live stands. */
+  liveStanding: standing.nullable().default(null),
 });
 export type Lane = z.infer<typeof laneState>;
 
@@ -53,15 +67,31 @@ export function depart(lane: Lane, place: Place): string[] {
   return [...lane.departed, placeKey(place)].slice(-DEPARTED_KEPT);
 }
 
-/**
- * In order of arrival, but for push order, which is build order: numbers are given in the order of acceptance. Not a
- * sort: push order among some and arrival among others make no order of all. A rollback goes before everything else.
- */
+/** In order of arrival, but for pushes, which go in their own order. A rollback goes before everything else. */
 export function inserted(waiting: readonly LaneEntry[], entry: LaneEntry): LaneEntry[] {
   if (entry.rollback)
     return [...waiting.filter((one) => one.rollback), entry, ...waiting.filter((one) => !one.rollback)];
-  const newer = waiting.findIndex((one) => !entry.asked && !one.asked && one.number > entry.number);
-  return newer === -1 ? [...waiting, entry] : waiting.toSpliced(newer, 0, entry);
+  if (entry.asked) return [...waiting, entry];
+  const pushes = inOrder([...waiting.filter((one) => !one.asked), entry]);
+  const next = pushes[pushes.indexOf(entry) + 1];
+  const at = next === undefined ? waiting.length : waiting.indexOf(next);
+  // Among themselves the others may have changed places, too: each takes the next place that a push had.
+  const rest = pushes.values();
+  return waiting.toSpliced(at, 0, entry).map((one) => (one.asked ? one : (rest.next().value ?? one)));
+}
+
+/** A lane is written whole with each event, so the more wait, the less is kept of what each of them contains. */
+const ANCESTORS_OF_ALL = 4_096;
+const ANCESTORS_OF_ONE = 16;
+
+export function withBoundedHistory(lane: Lane, entry: LaneEntry): LaneEntry {
+  const most = Math.max(ANCESTORS_OF_ONE, Math.floor(ANCESTORS_OF_ALL / (lane.waiting.length + 1)));
+  return entry.ancestors.length <= most ? entry : { ...entry, ancestors: entry.ancestors.slice(0, most) };
+}
+
+export function standingIn(entry: LaneEntry): Standing {
+  const { number, commit, ref, before, origin, ancestors, tip, after } = entry;
+  return { number, commit, ref, before, origin, ancestors, tip, after };
 }
 
 /** Whom it needed, agreed. */
@@ -88,10 +118,26 @@ export function wasLive({ live: now, before: earlier }: Lane, number: number): b
 /** Why `entry` may not go any more, or null. What somebody asked for may go back. */
 export function staleness(lane: Lane, entry: LaneEntry): string | null {
   if (entry.asked) return null;
-  if (lane.live !== null && lane.live.number > entry.number) {
-    return `#${lane.live.number}, which is newer, is live already`;
+  const { live: now, liveStanding, went, furthest } = lane;
+  if (now !== null) {
+    const standsAt = liveStanding?.number === now.number ? liveStanding : null;
+    if (isPast(entry, standsAt, now.number)) return `${named(now.number, standsAt, entry)}, is live already`;
   }
-  return lane.furthest > entry.number ? `#${lane.furthest}, which is newer, went before it` : null;
+  const past = went.find((one) => overtakes(entry, one));
+  if (past !== undefined) return `${named(past.number, past, entry)}, went before it`;
+  const [last = null] = went;
+  return isPast(entry, last, furthest) ? `${named(furthest, last, entry)}, went before it` : null;
+}
+
+/** Has the lane come further than `entry`, being at `at`, or at a build of this number of which no more is known? */
+function isPast(entry: LaneEntry, at: Standing | null, number: number): boolean {
+  if (at === null) return number > entry.number;
+  return overtakes(entry, at) || (number > entry.number && !isKnownBefore(at, entry));
+}
+
+function named(number: number, at: Standing | null, entry: Standing): string {
+  const isWhole = at !== null && at.number === number && contains(at, entry);
+  return `#${number}, which ${isWhole ? "contains its commit" : "is newer"}`;
 }
 
 /**
@@ -100,13 +146,15 @@ export function staleness(lane: Lane, entry: LaneEntry): string | null {
  */
 export function superseded(lane: Lane): readonly { readonly entry: LaneEntry; readonly why: string }[] {
   const pushed = lane.waiting.filter((one) => !one.asked);
-  return pushed.flatMap((entry) => {
+  return pushed.flatMap((entry, at) => {
     const stale = staleness(lane, entry);
     if (stale !== null) return [{ entry, why: stale }];
     if (entry.policy !== "newest") return [];
-    const newer = pushed.findLast((one) => one.number > entry.number && (isAgreed(one) || !isAgreed(entry)));
+    const newer = pushed.findLast(
+      (one, other) => other > at && one.number !== entry.number && (isAgreed(one) || !isAgreed(entry)),
+    );
     if (newer === undefined) return [];
-    return [{ entry, why: `#${newer.number}, which is newer, waits for the same environment` }];
+    return [{ entry, why: `${named(newer.number, newer, entry)}, waits for the same environment` }];
   });
 }
 

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { PLAN_STAGE } from "../../../protocol/ids.ts";
 import type { BuildSummary } from "../../../protocol/summary.ts";
 import { buildSummary } from "../../../protocol/summary.ts";
+import { shortOf } from "../../../protocol/work.ts";
 import { until } from "../../support/until.ts";
 import { commitOf, planWith, push, REPOSITORY, source, stagePlan, target } from "../../unit/coordinator/samples.ts";
 import { type Api, BUILDS, startApi } from "./api-rig.ts";
@@ -12,12 +13,14 @@ const LIMIT = { timeout: 60_000 };
 const PLAN = { ...planWith(stagePlan("a"), stagePlan("b"), target("prod", ["a", "b"])), cancelSuperseded: true };
 
 async function accept({ actors }: Api, number: number): Promise<void> {
-  const of = push({ commit: commitOf(number) });
+  const of = push({ commit: commitOf(number), before: number === 1 ? null : commitOf(number - 1) });
   await actors.repository.tell(REPOSITORY, { kind: "accept", key: `k${number}`, push: of, by: "queue" });
 }
 
 async function plan({ jet, actors }: Api, number: number): Promise<void> {
-  const planned = { kind: "plan", source: source(number), plan: PLAN } as const;
+  const ancestors = Array.from({ length: number - 1 }, (_, at) => shortOf(commitOf(at + 1)));
+  const history = { ancestors, tip: null, rewinds: false };
+  const planned = { kind: "plan", source: source(number), plan: PLAN, history } as const;
   await runStage(jet, actors, { repository: REPOSITORY, number, stage: PLAN_STAGE, round: 1 }, { planned });
 }
 

@@ -8,7 +8,7 @@ import { type Effect, reactToBuild, reactToLane, reactToPush, reactToStage } fro
 import type { BuildEvent, LaneEvent, StageEvent, StageResult } from "../../../protocol/events.ts";
 import { PLAN_STAGE } from "../../../protocol/ids.ts";
 import { applyToStage, bareResult, NO_STAGE, type Stage } from "../../../protocol/stage.ts";
-import type { Work } from "../../../protocol/work.ts";
+import { NO_HISTORY, type Work } from "../../../protocol/work.ts";
 import {
   ARTIFACT,
   commitOf,
@@ -19,6 +19,7 @@ import {
   REPOSITORY,
   source,
   stagePlan,
+  standing,
   target,
   workFor,
 } from "./samples.ts";
@@ -71,6 +72,7 @@ function ofBuild(...commands: readonly BuildCommand[]): readonly string[] {
 }
 
 const PLANNED: BuildCommand = { kind: "plan", round: 1, source: source(4), plan: PLAN };
+const SUPERSEDE: BuildCommand = { kind: "supersede", number: 4, by: standing(9, [1, 4]) };
 const CANCEL: BuildCommand = { kind: "cancel", by: "ada", why: "no" };
 const RETRY: BuildCommand = { kind: "retry", key: "k", stage: null, by: "ada", why: "" };
 const settle = (stage: string, outcome: "passed" | "failed" | "skipped" = "passed"): BuildCommand => ({
@@ -86,7 +88,7 @@ const settle = (stage: string, outcome: "passed" | "failed" | "skipped" = "passe
 test("a push creates its build", () => {
   const event = { type: "accepted", ...HEAD, number: 4, key: "k", push: push(), by: "queue", since: 0 } as const;
   assert.deepEqual(reactToPush(REPOSITORY, event), [
-    { kind: "tell-build", id: ID, command: { kind: "create", push: push(), by: "queue" } },
+    { kind: "tell-build", id: ID, command: { kind: "create", push: push(), by: "queue", after: [] } },
   ]);
 });
 
@@ -149,19 +151,11 @@ const OF_BUILDS: readonly (readonly [string, readonly BuildCommand[], readonly s
   ],
   [
     "a newer push that supersedes cancels the planning",
-    [{ kind: "supersede", by: 9 }],
+    [SUPERSEDE],
     [`tell-stage ${PLAN_STAGE} cancel`, "summarize-build"],
   ],
-  [
-    "or what is being built, and no environment",
-    [PLANNED, { kind: "supersede", by: 9 }],
-    ["tell-stage build cancel", "summarize-build"],
-  ],
-  [
-    "a plan that comes after it starts nothing",
-    [{ kind: "supersede", by: 9 }, PLANNED],
-    ["tell-stage build cancel", "summarize-build"],
-  ],
+  ["or what is being built, and no environment", [PLANNED, SUPERSEDE], ["tell-stage build cancel", "summarize-build"]],
+  ["a plan that comes after it starts nothing", [SUPERSEDE, PLANNED], ["tell-stage build cancel", "summarize-build"]],
   [
     "a plan that comes after the cancelling starts nothing",
     [CANCEL, PLANNED],
@@ -239,7 +233,7 @@ test("a planned push has older ones of its branch give way, where its file says 
   const planned = build.log[1];
   assert.ok(planned?.type === "planned");
   const [first] = reactToBuild(ID, build.state, planned, SETTINGS);
-  assert.deepEqual(first, { kind: "supersede-older", id: ID, ref: "refs/heads/main" });
+  assert.deepEqual(first, { kind: "supersede-older", id: ID, by: standing(4) });
   for (const changes of [{ ref: "refs/tags/v1" }, { commit: null }]) {
     const other = new Lived(buildActor);
     other.tell({ kind: "create", push: push(changes), by: "ada" });
@@ -402,7 +396,7 @@ const PLANS: readonly (readonly [string, Partial<StageResult>, object])[] = [
   [
     "a plan is handed to the build",
     { planned: { kind: "plan", source: source(), plan: PLAN } },
-    { kind: "plan", round: 1, source: source(), plan: PLAN },
+    { kind: "plan", round: 1, source: source(), plan: PLAN, history: NO_HISTORY },
   ],
   [
     "a push that is to be skipped ends the build so",

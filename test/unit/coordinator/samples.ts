@@ -1,14 +1,14 @@
 /** Data of the right shape, for tests that care about a part of it. */
 import type { Actor, EventHead } from "../../../coordinator/actors/actor.ts";
-import type { LaneEntry } from "../../../protocol/events.ts";
+import type { LaneEntry, Standing } from "../../../protocol/events.ts";
 import type { Plan, StagePlan } from "../../../protocol/pipeline/plan.ts";
-import type { Artifact, CheckedSource, Push, Work } from "../../../protocol/work.ts";
+import { type Artifact, type CheckedSource, type Push, shortOf, type Work } from "../../../protocol/work.ts";
 
 export const REPOSITORY = "acme/api";
 
 /** A commit for each number, so that two are never the same. */
 export function commitOf(number: number): string {
-  return number.toString(16).padStart(40, "0");
+  return number.toString(16).padStart(12, "0").padEnd(40, "0");
 }
 
 export function push(changes: Partial<Push> = {}): Push {
@@ -103,12 +103,26 @@ export function workFor(stage: StagePlan, changes: Partial<Extract<Work, { kind:
 
 export const ARTIFACT: Artifact = { kind: "files", digest: `sha256:${"ab".repeat(32)}`, bytes: 10, files: 1 };
 
-export function laneEntry(number: number, changes: Partial<LaneEntry> = {}): LaneEntry {
+/** Where build `number` stands, having been pushed to main on top of the builds `on`. */
+export function standing(number: number, on: readonly number[] = [], changes: Partial<Standing> = {}): Standing {
   return {
     number,
+    commit: commitOf(number),
+    ref: "refs/heads/main",
+    before: null,
+    origin: "push",
+    ancestors: on.map((one) => shortOf(commitOf(one))),
+    tip: null,
+    after: [],
+    ...changes,
+  };
+}
+
+export function laneEntry(number: number, changes: Partial<LaneEntry> = {}): LaneEntry {
+  return {
+    ...standing(number),
     stage: "prod",
     round: 1,
-    commit: commitOf(number),
     policy: "newest",
     asked: (changes.round ?? 1) > 1,
     rollback: false,

@@ -4,7 +4,7 @@ import type { Build } from "../../../../coordinator/actors/build/state.ts";
 import { type BuildCommand, buildActor } from "../../../../coordinator/actors/build.ts";
 import { withBuild } from "../../../../coordinator/projections/summaries.ts";
 import type { BuildEvent } from "../../../../protocol/events.ts";
-import { Lived, planWith, push, source, stagePlan, target } from "../samples.ts";
+import { Lived, planWith, push, source, stagePlan, standing, target } from "../samples.ts";
 
 const PLAN = planWith(stagePlan("build"), target("prod", ["build"], { automatic: false }));
 const ID = { repository: "acme/api", number: 1 };
@@ -34,7 +34,7 @@ const LATE: readonly BuildCommand[] = [
   { kind: "plan", round: 1, source: source(), plan: PLAN },
   { kind: "settle", stage: "prod", round: 1, outcome: "passed", message: "", outputs: {}, artifact: null },
   { kind: "cancel", by: "ada", why: "no" },
-  { kind: "supersede", by: 2 },
+  { kind: "supersede", number: 1, by: standing(2, [1]) },
   { kind: "abandon", round: 1, outcome: "failed", message: "" },
   { kind: "conclude" },
   { kind: "archive", endedByMs: 10_000 },

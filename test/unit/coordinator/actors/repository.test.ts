@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { ACCEPTED_KEPT, repositoryActor } from "../../../../coordinator/actors/repository.ts";
-import { Lived, push } from "../samples.ts";
+import { type Push, shortOf } from "../../../../protocol/work.ts";
+import { commitOf, Lived, push } from "../samples.ts";
 
 const accept = (key: string, changes = {}) => ({ kind: "accept", key, push: push(changes), by: "queue" }) as const;
 
@@ -68,7 +69,7 @@ test("the pushes of each branch are remembered, a few of them; neither tags nor 
   repository.tell(accept("d", { commit: null }));
   repository.tell(accept("e"));
   assert.deepEqual(
-    [...repository.state.pushes],
+    [...repository.state.pushes].map(([ref, pushes]) => [ref, pushes.map(({ number }) => number)]),
     [
       ["refs/heads/next", [2]],
       ["refs/heads/main", [1, 5]],
@@ -76,7 +77,7 @@ test("the pushes of each branch are remembered, a few of them; neither tags nor 
   );
   for (let at = 0; at < 100; at += 1) repository.tell(accept(`more ${at}`));
   const main = repository.state.pushes.get("refs/heads/main") ?? [];
-  assert.deepEqual([main.length, main.at(-1)], [64, 105]);
+  assert.deepEqual([main.length, main.at(-1)?.number], [64, 105]);
   assert.equal(repositoryActor.initial.pushes.size, 0);
 });
 
@@ -114,4 +115,53 @@ test("branches are remembered for as long as they are among the newest", () => {
   }
   assert.deepEqual([repository.state.pushes.size, repository.state.pushes.has("refs/heads/old")], [500, false]);
   assert.equal(repository.state.pushes.get("refs/heads/main")?.length, 64);
+});
+
+const MAIN_PUSHES = ["a", "b", "c", "d"];
+
+/** Each push moved main on from the one before it; `accepted` in this order. What each was told to come before. */
+function afterEach(accepted: readonly number[], changes: Partial<Push> = {}): readonly (readonly string[])[] {
+  const repository = new Lived(repositoryActor);
+  for (const at of accepted) {
+    const before = at === 0 ? null : commitOf(at);
+    repository.tell(accept(MAIN_PUSHES[at] ?? "", { before, commit: commitOf(at + 1), ...changes }));
+  }
+  return repository.log.map(({ after }) => after ?? []);
+}
+
+test("a push that comes late is told what its branch has become since, as far as that is known", () => {
+  const [, b, c, d] = [1, 2, 3, 4].map((number) => shortOf(commitOf(number)));
+  assert.deepEqual(afterEach([0, 1, 2, 3]), [[], [], [], []]);
+  assert.deepEqual(afterEach([1, 2, 3, 0]), [[], [], [], [b, c, d]]);
+  assert.deepEqual(afterEach([3, 1, 2, 0]), [[], [], [d], [b, c, d]], "b came before c was known");
+  assert.deepEqual(afterEach([1, 0], { ref: "refs/tags/v1" }), [[], []]);
+  assert.deepEqual(afterEach([1, 0], { commit: null }), [[], []]);
+});
+
+test("a commit that its branch came back to is not late", () => {
+  const repository = new Lived(repositoryActor);
+  const [one, two] = [commitOf(1), commitOf(2)];
+  repository.tell(accept("there", { before: null, commit: one }));
+  repository.tell(accept("on", { before: one, commit: two }));
+  repository.tell(accept("back", { before: two, commit: one }));
+  assert.deepEqual(repository.log.at(-1)?.after, []);
+});
+
+test("nor is one that was there before anything was known of its branch", () => {
+  const repository = new Lived(repositoryActor);
+  const [one, two, three] = [commitOf(1), commitOf(2), commitOf(3)];
+  repository.tell(accept("on", { before: one, commit: two }));
+  repository.tell(accept("further", { before: two, commit: three }));
+  repository.tell(accept("back", { before: three, commit: one }));
+  assert.deepEqual(repository.log.at(-1)?.after, []);
+});
+
+test("a branch that goes in circles is followed once round", () => {
+  const repository = new Lived(repositoryActor);
+  const [one, two, three] = [commitOf(1), commitOf(2), commitOf(3)];
+  repository.tell(accept("on", { before: two, commit: three }));
+  repository.tell(accept("back", { before: three, commit: two }));
+  repository.tell(accept("to it", { before: one, commit: two }));
+  repository.tell(accept("late", { before: null, commit: one }));
+  assert.deepEqual(repository.log.at(-1)?.after, [two, three].map(shortOf));
 });
