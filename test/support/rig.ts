@@ -5,7 +5,7 @@ import { QUEUE_CREDENTIALS, QUEUE_REGION } from "../../kit/queue-server.ts";
 import { type BuildSummary, buildSummary, type EnvironmentSummary } from "../../protocol/summary.ts";
 import { NatsServer } from "./nats.ts";
 import { QueueServer } from "./queue.ts";
-import type { Files } from "./repo.ts";
+import type { Files, PushOptions } from "./repo.ts";
 import { GitRepo } from "./repo.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 import { until } from "./until.ts";
@@ -140,13 +140,11 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Puts GitHub's message of a push on the queue: of the newest commit, unless told otherwise. */
-  async push(
-    repo: GitRepo,
-    o: { readonly after?: string; readonly ref?: string; readonly fullName?: string; readonly delivery?: string } = {},
-  ): Promise<string> {
+  async push(repo: GitRepo, o: Partial<PushOptions> & { readonly delivery?: string } = {}): Promise<string> {
     const after = o.after ?? (await repo.head());
     const { ref = "refs/heads/main", fullName = "acme/shop", delivery = randomUUID() } = o;
-    await this.queue.send(await repo.pushPayload({ after, ref, fullName }), {
+    const before = o.before === undefined ? {} : { before: o.before };
+    await this.queue.send(await repo.pushPayload({ after, ref, fullName, ...before }), {
       "X-GitHub-Event": "push",
       "X-GitHub-Delivery": delivery,
     });
