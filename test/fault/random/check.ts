@@ -27,7 +27,11 @@ export function faultsIn({ truth, deeds, pushed }: Evidence): readonly string[] 
     ...[...pushed].flatMap(([repository, keys]) => pushesOf(truth, repository, keys)),
     ...[...truth.builds.values()].flatMap(({ id, entries }) => buildOf(truth, id, entries)),
     ...[...truth.stages.values()].flatMap(({ id, entries }) => stageOf(id, entries)),
-    ...lanesOf(truth).flatMap((lane) => [...laneOf(lane), ...runsOf(truth, lane), ...deedsOf(truth, lane, deeds)]),
+    ...lanesOf(truth).flatMap((lane) => [
+      ...laneOf(truth, lane),
+      ...runsOf(truth, lane),
+      ...deedsOf(truth, lane, deeds),
+    ]),
     ...publishesOf(deeds),
   ];
 }
@@ -120,19 +124,31 @@ function stageOf(id: StageId, entries: readonly Entry<StageEvent>[]): readonly s
   return faults;
 }
 
-/** One after the other, in push order, and nobody is left in it. */
-function laneOf({ id, entries }: LaneLog): readonly string[] {
+/** Each commit's place in the order of the pushes, as the forge has it: by what each moved the branch from. */
+function placesOf(truth: Truth, repository: string): ReadonlyMap<string | null, number> {
+  const pushes = (truth.pushes.get(pushSubject(repository))?.entries ?? []).map(({ event }) => event.push);
+  const nextOf = new Map(pushes.map(({ before, commit }) => [before, commit]));
+  const first = pushes.find(({ before }) => !pushes.some(({ commit }) => commit === before));
+  const places = new Map<string | null, number>();
+  for (let at = first?.commit ?? null; at !== null; at = nextOf.get(at) ?? null) places.set(at, places.size);
+  return places;
+}
+
+/** One after the other, in push order whatever the order of acceptance, and nobody is left in it. */
+function laneOf(truth: Truth, { id, entries }: LaneLog): readonly string[] {
+  const places = placesOf(truth, id.repository);
   const name = `${id.repository} ${id.environment}`;
   const faults: string[] = [];
   let inFlight: number | null = null;
-  let furthest = 0;
+  let furthest = { number: 0, place: -1 };
   for (const { event } of entries) {
     if (event.type === "admitted") {
-      const { number, asked } = event.entry;
+      const { number, commit, asked } = event.entry;
+      const place = places.get(commit) ?? -1;
       if (inFlight !== null) faults.push(`${name} let #${number} go while #${inFlight} was in flight`);
-      if (!asked && number <= furthest) faults.push(`${name} let #${number} go after #${furthest}`);
+      if (!asked && place <= furthest.place) faults.push(`${name} let #${number} go after #${furthest.number}`);
       inFlight = number;
-      furthest = Math.max(furthest, number);
+      if (place > furthest.place) furthest = { number, place };
     }
     if (event.type === "left") {
       if (inFlight !== event.number)

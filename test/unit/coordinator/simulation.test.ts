@@ -43,6 +43,7 @@ const CALM: Shape["trouble"] = {
   coordinatorDies: 0,
   repeats: 0,
   people: 0,
+  late: 0,
 };
 const STORM: Shape["trouble"] = {
   executorDies: 0.15,
@@ -52,6 +53,7 @@ const STORM: Shape["trouble"] = {
   coordinatorDies: 0.12,
   repeats: 0.15,
   people: 0.015,
+  late: 0.3,
 };
 
 async function simulate(seed: number, trouble: Shape["trouble"], pushes = 8): Promise<World> {
@@ -160,7 +162,9 @@ function lanesWereInOrder(world: World, id: World["environments"][number]): void
   assert.deepEqual([state.waiting, state.inFlight], [[], null], `${name} holds something`);
   const log = world.store.log(subject).map(({ seq, event }) => ({ seq, event: event as LaneEvent }));
   let inFlight: string | null = null;
-  const pushed: number[] = [];
+  /** Places of what nobody asked for in the order in which the branch was pushed to. */
+  const places: number[] = [];
+  const commits = world.commits.get(id.repository) ?? [];
   const approved = new Set<string>();
   let live: string | null = null;
   let held = false;
@@ -174,7 +178,7 @@ function lanesWereInOrder(world: World, id: World["environments"][number]): void
       assert.ok(!held || event.entry.rollback, `${name} was held and let #${number} go`);
       assert.equal(inFlight, null, `${name} had two in flight`);
       inFlight = `${event.entry.number}/${event.entry.round}`;
-      if (!event.entry.asked) pushed.push(event.entry.number);
+      if (!event.entry.asked) places.push(commits.indexOf(event.entry.commit));
       checkContext(world, { ...id, ...event.entry }, seq, live);
     }
     if (event.type === "left") {
@@ -184,8 +188,8 @@ function lanesWereInOrder(world: World, id: World["environments"][number]): void
     }
   }
   assert.deepEqual(
-    pushed,
-    pushed.toSorted((a, b) => a - b),
+    places,
+    places.toSorted((a, b) => a - b),
     `${name} went back`,
   );
 }
@@ -214,6 +218,25 @@ test("in a calm world every push reaches every environment it can", { timeout: 6
     laneSubject({ repository: "acme/api", environment: "prod" }),
   ).state;
   assert.equal(live?.number, 1);
+});
+
+test("when messages come late and nothing else happens, the newest commit that got to an environment stays there", {
+  timeout: 120_000,
+}, async () => {
+  for (let seed = 1; seed <= 10; seed += 1) {
+    const world = await simulate(seed, { ...CALM, late: 0.5 }, 10);
+    check(world);
+    for (const id of world.environments) {
+      const { live } = world.store.load(environmentActor, laneSubject(id)).state;
+      const commits = world.commits.get(id.repository) ?? [];
+      const entered = world.store
+        .log(laneSubject(id))
+        .map(({ event }) => event as LaneEvent)
+        .flatMap((event) => (event.type === "entered" ? [commits.indexOf(event.entry.commit)] : []));
+      const newest = entered.length === 0 ? -1 : Math.max(...entered);
+      assert.equal(live === null ? -1 : commits.indexOf(live.commit), newest, `${id.environment} of seed ${seed}`);
+    }
+  }
 });
 
 test("the same seed is the same run", { timeout: 60_000 }, async () => {

@@ -6,9 +6,9 @@ import type { Plan } from "../../../../protocol/pipeline/plan.ts";
 import { applyToStage, bareResult, holds, NO_STAGE, ruleClaim, type Stage } from "../../../../protocol/stage.ts";
 import { RUN } from "../../../../protocol/streams.ts";
 import { stageRunSubject } from "../../../../protocol/subjects.ts";
-import type { Work } from "../../../../protocol/work.ts";
+import { NO_HISTORY, type Push, shortOf, type Work } from "../../../../protocol/work.ts";
 import type { Random } from "../../../support/random.ts";
-import { ARTIFACT, source } from "../samples.ts";
+import { ARTIFACT, commitOf, source } from "../samples.ts";
 import { Life, type Scheduler } from "./scheduler.ts";
 import type { Store } from "./store.ts";
 
@@ -42,16 +42,24 @@ export class Executors {
   readonly #random: Random;
   readonly #trouble: Trouble;
   readonly #plan: (repository: string) => Plan;
+  readonly #commits: (repository: string) => readonly string[];
   readonly #alive = new Map<string, Executor>();
   #born = 0;
   #busy = 0;
 
-  constructor(store: Store, scheduler: Scheduler, trouble: Trouble, plan: (repository: string) => Plan) {
+  constructor(
+    store: Store,
+    scheduler: Scheduler,
+    trouble: Trouble,
+    plan: (repository: string) => Plan,
+    commits: (repository: string) => readonly string[],
+  ) {
     this.#store = store;
     this.#scheduler = scheduler;
     this.#random = scheduler.random;
     this.#trouble = trouble;
     this.#plan = plan;
+    this.#commits = commits;
   }
 
   get isIdle(): boolean {
@@ -96,7 +104,7 @@ export class Executors {
       this.#store.commands.push(command);
     }
     await this.#scheduler.turn(life);
-    if (command.work.kind === "plan") await this.#makePlan(life, command, token);
+    if (command.work.kind === "plan") await this.#makePlan(life, command, command.work.push, token);
     else if (this.#read(command).stage.purpose === "check") await this.#check(life, command, token);
     else await this.#runStage(life, command, token);
     executor.tokens.delete(token);
@@ -158,10 +166,15 @@ export class Executors {
     }
   }
 
-  async #makePlan(life: Life, id: StageId, token: number): Promise<void> {
+  /** As `executor/plan.ts`: of a ref, what its branch is at; with what that contains. */
+  async #makePlan(life: Life, id: StageId, of: Push, token: number): Promise<void> {
+    const commits = this.#commits(id.repository);
+    const commit = of.commit ?? commits.at(-1) ?? commitOf(id.number);
+    const ancestors = commits.slice(0, commits.indexOf(commit)).toReversed().map(shortOf);
+    const at = { ...source(id.number), commit };
     const planned: StageResult["planned"] = this.#random.chance(0.05)
-      ? { kind: "skip", source: source(id.number), reason: "[skip ci]" }
-      : { kind: "plan", source: source(id.number), plan: this.#plan(id.repository) };
+      ? { kind: "skip", source: at, reason: "[skip ci]" }
+      : { kind: "plan", source: at, plan: this.#plan(id.repository), history: { ...NO_HISTORY, ancestors } };
     await this.#conclude(life, id, token, { ...bareResult("passed", ""), planned }, false);
   }
 

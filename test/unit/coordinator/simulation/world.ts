@@ -44,7 +44,7 @@ async function performed(effects: Effects, ...what: Parameters<Effects["perform"
 export interface Shape {
   readonly pushes: number;
   /** Chances, per step or per event. */
-  readonly trouble: Trouble & { coordinatorDies: number; repeats: number; people: number };
+  readonly trouble: Trouble & { coordinatorDies: number; repeats: number; people: number; late: number };
   readonly plans: Readonly<Record<string, Plan>>;
 }
 
@@ -55,6 +55,10 @@ export class World {
   readonly failures: unknown[] = [];
   /** Keys of the pushes that were accepted. */
   readonly pushed: string[] = [];
+  /** The commits of each repository's branch, in the order in which they were pushed. */
+  readonly commits = new Map<string, string[]>();
+  /** Pushes of which the message has not come yet. */
+  readonly #late: Extract<Arrival, { kind: "push" }>[] = [];
   readonly #shape: Shape;
   readonly #random: Random;
   readonly #scheduler: Scheduler;
@@ -72,7 +76,8 @@ export class World {
       if (plan === undefined) throw new Error(`no plan for ${repository}`);
       return plan;
     };
-    this.executors = new Executors(this.store, this.#scheduler, this.#trouble, planOf);
+    const commitsOf = (repository: string): readonly string[] => this.commits.get(repository) ?? [];
+    this.executors = new Executors(this.store, this.#scheduler, this.#trouble, planOf, commitsOf);
   }
 
   get repositories(): readonly string[] {
@@ -96,6 +101,7 @@ export class World {
         this.#arrive(this.#random.pick(this.repositories), `push ${left}`);
         left -= 1;
       }
+      if (this.#random.chance(0.002)) this.#comeLate();
       if (this.#random.chance(this.#trouble.people)) this.#meddle();
       if (this.#random.chance(0.01)) this.#tick();
       await this.#move();
@@ -105,6 +111,7 @@ export class World {
 
   async #rest(): Promise<void> {
     for (const what of Object.keys(this.#trouble)) Object.assign(this.#trouble, { [what]: 0 });
+    while (this.#late.length > 0) this.#comeLate();
     for (;;) {
       if (this.#scheduler.steps > MOST_STEPS) throw new Error("the world does not come to rest");
       if (await this.#move()) continue;
@@ -212,11 +219,24 @@ export class World {
     andThen();
   }
 
-  /** A push comes in, twice at times, as from a queue. */
+  /** Somebody pushes; the message comes now, or when others have overtaken it. */
   #arrive(repository: string, key: string): void {
     this.pushed.push(`${repository} ${key}`);
-    const commit = commitOf(this.pushed.length);
-    const arrival: Arrival = { kind: "push", key, push: push({ repository, commit }) };
+    const commits = this.commits.get(repository) ?? [];
+    const [before = null, commit] = [commits.at(-1), commitOf(this.pushed.length)];
+    this.commits.set(repository, [...commits, commit]);
+    const arrival = { kind: "push", key, push: push({ repository, commit, before }) } as const;
+    if (before !== null && this.#random.chance(this.#trouble.late)) this.#late.push(arrival);
+    else this.#comeIn(arrival);
+  }
+
+  #comeLate(): void {
+    const [arrival] = this.#late.splice(this.#random.below(this.#late.length), 1);
+    if (arrival !== undefined) this.#comeIn(arrival);
+  }
+
+  /** Twice at times, as from a queue. */
+  #comeIn(arrival: Arrival): void {
     for (let times = this.#random.chance(0.5) ? 2 : 1; times > 0; times -= 1) {
       accept(this.#process("intake").actors, arrival, "queue").catch((error: unknown) => this.failures.push(error));
     }
