@@ -27,6 +27,7 @@ import { type Lookup, placesOf } from "./hosts.ts";
 import type { ImageStore } from "./images/store.ts";
 import { LogPublisher } from "./log/publisher.ts";
 import { planPush } from "./plan.ts";
+import type { Spool } from "./spool.ts";
 import { resultOf, runStage, tenths } from "./stage-run.ts";
 import { weakOf } from "./workspace/options.ts";
 import { hostnameOf, type StageWork, variablesOf } from "./workspace/variables.ts";
@@ -41,6 +42,7 @@ export interface AttemptTools {
   readonly sandbox: SandboxSettings;
   readonly workspacesDir: string;
   readonly publicUrl: string | null;
+  readonly spool: Spool;
   readonly background: Background;
 }
 
@@ -65,9 +67,15 @@ export async function runAttempt(h: Holding, slot: Slot | null, t: AttemptTools,
     if (dispositionOf(error) === "bug" && !h.abandoned.aborted) log.error({ err: error }, "attempt hit a bug");
   }
   if (h.whyAbandoned === "stopped") ending = stopped(trail);
+  const event = eventOf(ending);
+  // What was broken off because the store was away has not come to an end.
+  const isEnd = h.whyAbandoned === null || h.whyAbandoned === "stopped" || ending.kind === "finished";
+  if (isEnd) await t.spool.keepEnd(h.id, h.token, event);
   crashPoint("executor-before-finish");
-  const stored = await h.report(eventOf(ending));
+  const stored = await h.report(event);
   crashPoint("executor-after-finish");
+  if (isEnd && !stored && h.whyAbandoned !== "fenced") t.spool.tellEnd(h.token);
+  else if (isEnd) await t.spool.dropEnd(h.token);
   const durationMs = tenths(performance.now() - began);
   if (!stored) {
     log.warn({ durationMs, why: h.whyAbandoned }, "attempt abandoned");
@@ -128,6 +136,10 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     trail.acted = true;
     crashPoint("executor-after-started");
 
+    const subject = logSubject(h.id, h.attempt);
+    const sink = new LogPublisher(t.jet, subject, h.abandoned, () => t.spool.openLog(h.token, subject));
+    await using kept = new AsyncDisposableStack();
+    kept.defer(() => t.spool.closeLog(h.token, sink.isLeft));
     const run = await runStage(
       workspace,
       {
@@ -146,7 +158,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
         cancelled,
         abandoned: h.abandoned,
         environments: context.environments,
-        sink: new LogPublisher(t.jet, logSubject(h.id, h.attempt), h.abandoned),
+        sink,
       },
     );
     trail.acted = run.acted || h.purpose === "check";

@@ -19,6 +19,8 @@ export interface Claimant {
   readonly self: string;
   /** Do we hold this token ourselves? Surer than our own presence entry, which may be older. */
   readonly holdsToken: (token: number) => boolean;
+  /** Were we cut off from the store until a moment ago? */
+  readonly wasCutOff: () => boolean;
 }
 
 export type Claim =
@@ -97,7 +99,8 @@ async function isHeld(c: Claimant, stage: Stage): Promise<boolean> {
   if (stage.executor === null || stage.token === 0) return false;
   if (stage.executor === c.self) return c.holdsToken(stage.token);
   const entry = await c.presences.get(stage.executor);
-  if (entry === null || entry.operation !== "PUT") return false;
+  // Who could not renew because nobody could is given the time to.
+  if (entry === null || entry.operation !== "PUT") return c.wasCutOff();
   if (decode(presence, entry.value).tokens.includes(stage.token)) return true;
   const claim = await c.jet.jsm.direct.getMessage(RUN.name, { seq: stage.token });
   return claim !== null && entry.created.getTime() < claim.time.getTime() + PRESENCE_TTL_MS;

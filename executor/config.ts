@@ -29,6 +29,8 @@ export interface Config {
   readonly allowWeak: readonly string[];
   /** How long it may finish what runs once it is told to stop. */
   readonly drainMs: number;
+  /** What the output of one attempt may take on disk while NATS is away. */
+  readonly spoolBytes: number;
   readonly git: GitConfig;
   readonly network: NetworkConfig;
   /** Where people find the web page; null: builds are not told. */
@@ -107,6 +109,10 @@ const environment = z.object({
     .string()
     .regex(/^(0|[1-9][0-9]{0,5})$/, "must be a number of seconds from 0 to 999999")
     .default("80"),
+  TOROID_SPOOL_BYTES: z
+    .string()
+    .regex(/^[1-9][0-9]{0,14}$/, "must be a number of bytes")
+    .default("67108864"),
   TOROID_GIT_REMOTE: z.enum(["https", "ssh"], { error: "must be `https` or `ssh`" }).default("https"),
   TOROID_GIT_CONFIG: path.optional(),
   TOROID_GIT_SILENCE_SECONDS: z
@@ -172,6 +178,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     cgroup: e.TOROID_CGROUP ?? null,
     allowWeak: e.TOROID_ALLOW_WEAK ?? [],
     drainMs: Number(e.TOROID_DRAIN_SECONDS) * 1_000,
+    spoolBytes: Number(e.TOROID_SPOOL_BYTES),
     git: {
       remote: e.TOROID_GIT_REMOTE,
       allowLocal: e.TOROID_ALLOW_LOCAL_REMOTES === "1",

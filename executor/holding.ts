@@ -14,6 +14,12 @@ import type { Work } from "../protocol/work.ts";
 /** Why an attempt was let go of. `fenced`, `lost`: it is another's now, report nothing. `stopped`: we were told to go. */
 export type AbandonReason = "fenced" | "lost" | "stopped";
 
+const WHY: Readonly<Record<AbandonReason, string>> = {
+  fenced: "another executor has taken it over",
+  lost: "NATS was away, and another executor could have taken it over",
+  stopped: "the executor was told to stop",
+};
+
 export interface Claimed {
   readonly id: StageId;
   readonly work: Work;
@@ -76,7 +82,7 @@ export class Holding {
 
   abandon(why: AbandonReason): void {
     this.#why ??= why;
-    this.#abandon.abort(new ToroidError("TOR_FENCED", `the attempt was ${this.#why}`));
+    this.#abandon.abort(new ToroidError("TOR_FENCED", WHY[this.#why]));
   }
 
   /** Looks whether something was said about it: a cancellation, or a newer claim. Cheap when not. */

@@ -34,6 +34,7 @@ import { Orders } from "./orders.ts";
 import { PresenceBeat } from "./presence.ts";
 import { openSandbox } from "./sandbox.ts";
 import { makeSlots } from "./slots.ts";
+import { Spool } from "./spool.ts";
 import { serveSlot, type WorkerTools } from "./worker.ts";
 import type { Slot } from "./workspace.ts";
 
@@ -79,8 +80,13 @@ export async function runExecutor(
   const self = { id, host: hostname(), ...versions, pool: config.pool, slots: count };
   const gate = new Gate();
   const orders = new Orders(() => openBucket(jet, DRAINS), id, gate, log);
-  const renewed = (agoMs: number): void => leash.renewed(agoMs);
-  const around = { whyShut: () => gate.why, look: () => orders.look(), renewed };
+  const spool = cleanup.use(new Spool(jet, dirs.spool, config.spoolBytes, log));
+  const renewed = (agoMs: number): void => {
+    leash.renewed(agoMs);
+    spool.hurry();
+  };
+  const around = { whyShut: () => gate.why, look: () => orders.look(), renewed, kept: () => spool.tokens };
+  await spool.begin();
   const presence = cleanup.use(await PresenceBeat.start(presences, self, around, log));
   void watchCancels(jet, presence, log);
 
@@ -98,9 +104,16 @@ export async function runExecutor(
     },
     workspacesDir: dirs.workspaces,
     publicUrl: config.publicUrl,
+    spool,
     background,
   };
-  const claimant: Claimant = { jet, presences, self: id, holdsToken: (token) => presence.holdsToken(token) };
+  const claimant: Claimant = {
+    jet,
+    presences,
+    self: id,
+    holdsToken: (token) => presence.holdsToken(token),
+    wasCutOff: () => presence.isBackSinceShortly,
+  };
   const toolsFor = (spec: { readonly stream: string; readonly name: string }): WorkerTools => ({
     consumer: consumerOf(jet, spec.stream, spec.name),
     claimant,

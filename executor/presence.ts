@@ -40,6 +40,8 @@ export interface Surroundings {
   readonly look: () => Promise<void>;
   /** Called with each renewal, with how long ago it was asked for. */
   readonly renewed: (agoMs: number) => void;
+  /** Tokens that are ours although nothing runs for them any more. */
+  readonly kept: () => readonly number[];
 }
 
 export class PresenceBeat implements AsyncDisposable {
@@ -51,6 +53,8 @@ export class PresenceBeat implements AsyncDisposable {
   readonly #sinceMs = Date.now();
   #draining = false;
   #renewedAtMs = performance.now();
+  /** When the last renewal came after a time in which we could have lost what we hold. */
+  #backAtMs = Number.NEGATIVE_INFINITY;
   #beating = false;
   readonly #timers: NodeJS.Timeout[] = [];
 
@@ -77,7 +81,12 @@ export class PresenceBeat implements AsyncDisposable {
   }
 
   holdsToken(token: number): boolean {
-    return this.#held.has(token);
+    return this.#held.has(token) || this.#around.kept().includes(token);
+  }
+
+  /** Were we cut off a moment ago? Then others may have been, too, and have not had the time to say that they live. */
+  get isBackSinceShortly(): boolean {
+    return performance.now() - this.#backAtMs < PRESENCE_TTL_MS;
   }
 
   add(held: Held): void {
@@ -131,9 +140,10 @@ export class PresenceBeat implements AsyncDisposable {
       draining: whyShut !== null,
       why: whyShut ?? "",
       sinceMs: this.#sinceMs,
-      tokens: [...this.#held.keys()],
+      tokens: [...new Set([...this.#held.keys(), ...this.#around.kept()])],
     };
     await this.#kv.put(this.#self.id, encode(said));
+    if (performance.now() - this.#renewedAtMs > LET_GO_MS) this.#backAtMs = performance.now();
     this.#renewedAtMs = beganAtMs;
     this.#around.renewed(performance.now() - beganAtMs);
   }

@@ -137,6 +137,8 @@ class Run {
   }
 
   async end(): Promise<void> {
+    if (this.#o.abandoned.aborted)
+      await this.#log.say(`this attempt ends here: ${sentenceOf(this.#o.abandoned.reason)}`);
     this.#unlogged = await this.#log.end();
   }
 

@@ -14,6 +14,8 @@ export interface StateDirs {
   readonly workspaces: string;
   readonly artifactCache: string;
   readonly slots: string;
+  /** What waits for NATS. */
+  readonly spool: string;
 }
 
 /** What the sandbox's `serve` needs, and nobody but root may touch. */
@@ -48,6 +50,7 @@ export function stateDirs(stateDir: string): StateDirs {
     workspaces: join(stateDir, "workspaces"),
     artifactCache: join(stateDir, "artifact-cache"),
     slots: join(stateDir, "slots"),
+    spool: join(stateDir, "spool"),
   };
 }
 

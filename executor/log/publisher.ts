@@ -1,22 +1,22 @@
-/** Stores a build's log in JetStream: each byte once, in order, through restarts of the server, in bounded memory. */
+/**
+ * Stores a build's log in JetStream: each byte once, in order, through restarts of the server, in bounded memory. While
+ * the store is away what is printed waits in a file; what is still there when the attempt is let go of is left in it.
+ */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { JetStreamApiError } from "@nats-io/jetstream";
-import { type Jet, readLast } from "../../kit/jetstream.ts";
-import { backoffMs } from "../../kit/retry.ts";
+import type { Jet } from "../../kit/jetstream.ts";
+import { aborted } from "../../kit/signals.ts";
 import { encode } from "../../protocol/codec.ts";
 import { sentenceOf, ToroidError } from "../../protocol/errors.ts";
 import { LOG_CHUNK_BYTES, type LogChunk } from "../../protocol/log.ts";
-import { LOG } from "../../protocol/streams.ts";
 import type { LogSink } from "../log-stream.ts";
+import type { ChunkFile } from "../spool/chunk-file.ts";
+import { ChunkStore, isAnswer } from "./chunk-store.ts";
 
 /** How long bytes may wait for company, after the first of them went out at once. */
 const COALESCE_MS = 20;
-/** Past this the build has to wait until the store has caught up. */
+/** Past this the build has to wait until the store, or the disk, has caught up. */
 const MOST_PENDING_BYTES = 4 * LOG_CHUNK_BYTES;
-const PUBLISH_TIMEOUT_MS = 2_000;
-/** A server that says no, and means it. */
-const REFUSALS_MOST = 20;
 
 type Pending =
   | { readonly kind: "bytes"; readonly data: Uint8Array }
@@ -24,33 +24,43 @@ type Pending =
   | { readonly kind: "end"; readonly droppedBytes: number };
 
 /**
- * One message at a time, each naming the sequence of the one before it: a publish whose answer is lost is looked for
- * before it is repeated, and the store refuses what would be a repetition. At the round trips of one region that
- * still carries tens of MiB a second, since a message holds up to 64 KiB.
+ * One message at a time. At the round trips of one region that still carries tens of MiB a second, since a message holds
+ * up to 64 KiB.
  */
 export class LogPublisher implements LogSink {
-  readonly #jet: Jet;
-  readonly #subject: string;
+  readonly #store: ChunkStore;
   readonly #abandoned: AbortSignal;
+  readonly #letGo: Promise<void>;
+  readonly #openFile: () => Promise<ChunkFile>;
   readonly #pending: Pending[] = [];
   #pendingBytes = 0;
   #offset = 0;
-  #lastSeq = 0;
   #publishedAtMs = Number.NEGATIVE_INFINITY;
   #running: Promise<void> | null = null;
   #hurry = new AbortController();
   #failure: string | null = null;
   #drained: (() => void)[] = [];
+  #file: ChunkFile | null = null;
+  /** Takes to the store what waits in the file; while there is one, everything new goes behind that. */
+  #courier: Promise<void> | null = null;
+  #isAway = false;
+  /** Dropped since the log said so last. */
+  #unsaid = 0;
+  #droppedBytes = 0;
 
-  /** @param abandoned when it aborts, what is not stored yet is forgotten */
-  constructor(jet: Jet, subject: string, abandoned: AbortSignal) {
-    this.#jet = jet;
-    this.#subject = subject;
+  /**
+   * @param abandoned when it aborts, nothing more goes to the store
+   * @param openFile for what has to wait
+   */
+  constructor(jet: Jet, subject: string, abandoned: AbortSignal, openFile: () => Promise<ChunkFile>) {
+    this.#store = new ChunkStore(jet, subject);
     this.#abandoned = abandoned;
+    this.#letGo = aborted(abandoned);
+    this.#openFile = openFile;
   }
 
   async bytes(data: Uint8Array): Promise<void> {
-    if (this.#isOver) return;
+    if (this.#failure !== null) return;
     this.#pending.push({ kind: "bytes", data });
     this.#pendingBytes += data.byteLength;
     if (this.#pendingBytes >= LOG_CHUNK_BYTES) this.#hurry.abort();
@@ -66,12 +76,21 @@ export class LogPublisher implements LogSink {
     this.#start();
   }
 
+  /** Resolves when all is stored, or, of an attempt that was let go of, in the file. */
   async end(droppedBytes: number): Promise<string | null> {
     this.#pending.push({ kind: "end", droppedBytes });
     this.#hurry.abort();
     this.#start();
     while (this.#running !== null) await this.#running;
+    while (this.#courier !== null && !this.#abandoned.aborted) await Promise.race([this.#courier, this.#letGo]);
+    await this.#file?.[Symbol.asyncDispose]();
+    if (this.#failure === null && this.#droppedBytes > 0) return droppedNote(this.#droppedBytes);
     return this.#failure;
+  }
+
+  /** Does something wait on disk? After `end`. */
+  get isLeft(): boolean {
+    return this.#failure === null && this.#file?.isEmpty === false;
   }
 
   #start(): void {
@@ -83,25 +102,25 @@ export class LogPublisher implements LogSink {
   /** Never rejects: what cannot be stored is told by `end`. */
   async #run(): Promise<void> {
     try {
-      while (this.#pending.length > 0 && !this.#isOver) {
+      while (this.#pending.length > 0 && this.#failure === null) {
         await this.#gather();
         const chunk = this.#next();
         this.#publishedAtMs = performance.now();
-        await this.#store(chunk);
+        await this.#put(chunk);
         if (this.#pendingBytes <= MOST_PENDING_BYTES) this.#release();
       }
     } catch (error) {
-      this.#failure = `the log could not be stored whole: ${sentenceOf(error)}`;
+      this.#fail(error);
     }
-    if (this.#isOver) {
+    if (this.#failure !== null) {
       this.#pending.length = 0;
       this.#pendingBytes = 0;
     }
     this.#release();
   }
 
-  get #isOver(): boolean {
-    return this.#failure !== null || this.#abandoned.aborted;
+  #fail(error: unknown): void {
+    this.#failure ??= `the log could not be stored whole: ${sentenceOf(error)}`;
   }
 
   #release(): void {
@@ -138,45 +157,80 @@ export class LogPublisher implements LogSink {
       else this.#pending[0] = { kind: "bytes", data: next.data.subarray(part.byteLength) };
     }
     const data = Buffer.concat(parts);
-    const chunk: LogChunk = { kind: "bytes", offset: this.#offset, atMs, data };
-    this.#offset += data.byteLength;
     this.#pendingBytes -= data.byteLength;
-    return chunk;
+    return { kind: "bytes", offset: this.#offset, atMs, data };
   }
 
-  /** Publishes until the store has it, or the attempt is abandoned. */
-  async #store(chunk: LogChunk): Promise<void> {
-    const data = encode(chunk);
-    for (let attempt = 1; !this.#abandoned.aborted; attempt += 1) {
-      try {
-        const ack = await this.#jet.js.publish(this.#subject, data, {
-          expect: { streamName: LOG.name, lastSubjectSequence: this.#lastSeq },
-          timeout: PUBLISH_TIMEOUT_MS,
-          retries: 0,
-        });
-        this.#lastSeq = ack.seq;
-        return;
-      } catch (error) {
-        const found = await this.#lookFor(data).catch(() => "unknown" as const);
-        if (found === "stored") return;
-        if (found === "foreign") {
-          throw new ToroidError("TOR_FENCED", `another executor writes ${this.#subject}`, {}, { cause: error });
-        }
-        if (found === "absent" && error instanceof JetStreamApiError && attempt > REFUSALS_MOST) throw error;
-        await sleep(backoffMs(attempt, 20, 1_000, Math.random()), undefined, { signal: this.#abandoned }).catch(
-          () => undefined,
-        );
-      }
+  /** To the store while it answers and nothing else waits for it, else to the file. */
+  async #put(chunk: LogChunk): Promise<void> {
+    if (this.#courier === null && !this.#abandoned.aborted) {
+      const failed = await Promise.race([this.#store.once(encode(chunk)), this.#letGo]);
+      if (failed === null) return this.#count(chunk);
+      this.#isAway = !isAnswer(failed?.error);
     }
+    await this.#keep(chunk);
   }
 
-  /** Did the publish whose answer we do not have (or do not believe) land? */
-  async #lookFor(data: Uint8Array): Promise<"stored" | "absent" | "foreign"> {
-    const last = await readLast(this.#jet, LOG.name, this.#subject);
-    if ((last?.seq ?? 0) === this.#lastSeq) return "absent";
-    if (last === null || last.seq < this.#lastSeq) return "absent";
-    if (!Buffer.from(last.data).equals(data)) return "foreign";
-    this.#lastSeq = last.seq;
-    return "stored";
+  #count(chunk: LogChunk): void {
+    if (chunk.kind === "bytes") this.#offset += chunk.data.byteLength;
   }
+
+  async #keep(chunk: LogChunk): Promise<void> {
+    const file = await this.#fileOrNull();
+    const size = chunk.kind === "bytes" ? chunk.data.byteLength : 0;
+    // A store that is only slow is waited for, as if there were no file.
+    const isMoving = (): boolean => this.#courier !== null && !this.#isAway && !this.#abandoned.aborted;
+    const fits = (): boolean => file !== null && (size === 0 || file.hasRoomFor(size));
+    while (!fits() && isMoving()) await Promise.race([this.#courier, sleep(COALESCE_MS, undefined, { ref: false })]);
+    const hasRoom = file !== null && fits();
+    if (hasRoom && this.#unsaid > 0) await this.#sayDropped(file);
+    if (hasRoom && (await this.#append(file, { ...chunk, offset: this.#offset }))) return;
+    this.#unsaid += size;
+    this.#droppedBytes += size;
+  }
+
+  /** Before what comes after a gap, the log says that there is one. */
+  async #sayDropped(file: ChunkFile): Promise<void> {
+    const data = Buffer.from(`\ntoroid: ${droppedNote(this.#unsaid)}\n`);
+    if (await this.#append(file, { kind: "bytes", offset: this.#offset, atMs: Date.now(), data })) this.#unsaid = 0;
+  }
+
+  async #append(file: ChunkFile, chunk: LogChunk): Promise<boolean> {
+    const written = file.append(encode(chunk));
+    if (!this.#abandoned.aborted) this.#courier ??= this.#deliver(file);
+    if (!(await written)) return false;
+    this.#count(chunk);
+    return true;
+  }
+
+  async #fileOrNull(): Promise<ChunkFile | null> {
+    try {
+      this.#file ??= await this.#openFile();
+    } catch {
+      // A disk that takes nothing: what is dropped is counted and told.
+    }
+    return this.#file;
+  }
+
+  /** Until nothing waits in the file, or the attempt is let go of. Never rejects. */
+  async #deliver(file: ChunkFile): Promise<void> {
+    try {
+      while (!file.isEmpty && !this.#abandoned.aborted) {
+        const head = await file.head();
+        if (head === null && !file.isEmpty) throw new ToroidError("TOR_INTERNAL", "what waited on disk is damaged");
+        if (head === null) break;
+        const stored = await this.#store.store(head, this.#abandoned, (answers) => {
+          this.#isAway = !answers;
+        });
+        if (stored) file.shift(head);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#courier = null;
+  }
+}
+
+function droppedNote(bytes: number): string {
+  return `${bytes} bytes of output were dropped while NATS was away: there was no more room for them on the executor`;
 }

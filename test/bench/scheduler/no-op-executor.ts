@@ -47,11 +47,17 @@ await Promise.all(running.map(({ ended }) => ended));
 function runOne(id: string): { readonly ready: Promise<unknown>; readonly ended: Promise<void> } {
   const self = { id, host: "bench", version: packageVersion(), protocol: PROTOCOL_VERSION, pool: "default", slots };
   const gate = new Gate();
-  const around = { whyShut: () => gate.why, look: () => Promise.resolve(), renewed: () => undefined };
+  const around = { whyShut: () => gate.why, look: () => Promise.resolve(), renewed: () => undefined, kept: () => [] };
   const starting = PresenceBeat.start(presences, self, around, log);
   async function serve(): Promise<void> {
     await using presence = await starting;
-    const claimant: Claimant = { jet, presences, self: id, holdsToken: (token) => presence.holdsToken(token) };
+    const claimant: Claimant = {
+      jet,
+      presences,
+      self: id,
+      holdsToken: (token) => presence.holdsToken(token),
+      wasCutOff: () => false,
+    };
     const tools = (consumer: WorkerTools["consumer"]): WorkerTools => ({
       consumer,
       claimant,

@@ -182,7 +182,7 @@ test("nothing that comes late of an archived build begins anything anew", LIMIT,
   assert.equal((await fresh.stage.tell(stage, dead)).changed, false);
 
   const presences = await openBucket(api.jet, EXECUTORS);
-  const claimant = { jet: api.jet, presences, self: "late", holdsToken: () => false };
+  const claimant = { jet: api.jet, presences, self: "late", holdsToken: () => false, wasCutOff: () => false };
   const command: Command = { ...stage, queuedSeq, attempt: 1, purpose: "run", work: workFor(stagePlan("build")) };
   for (const isFirst of [true, false]) assert.deepEqual(await claimStage(claimant, command, isFirst), { kind: "over" });
   assert.equal((await api.jet.jsm.streams.info(RUN.name)).state.last_seq, before, "nothing was appended");
