@@ -2,12 +2,15 @@ import { isIPv4 } from "node:net";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { ToroidError } from "../protocol/errors.ts";
+import { labelProblem } from "../protocol/pipeline/text-rules.ts";
 
 /** Everything an operator may choose, read once at start. */
 export interface Config {
   readonly natsUrl: string;
   /** Executors of one pool share its work. */
   readonly pool: string;
+  /** What stages may ask for; the same on all executors of the pool. */
+  readonly labels: string[];
   /** How many stages run at once; null: as many as the machine has processors. */
   readonly slots: number | null;
   /** Mirrors, images and workspaces; one executor at a time. */
@@ -67,6 +70,7 @@ const path = z.string().refine(isAbsolute, "must be an absolute path");
 const text = z.string().min(1, "must not be empty");
 const flag = z.enum(["0", "1"], { error: "must be 0 or 1" });
 const SLOTS_MOST = 256;
+const LABELS_MOST = 32;
 const CONNECTIONS_MOST = 1_000_000;
 
 const words = z.string().transform((value) => value.split(/[\s,]+/).filter((word) => word !== ""));
@@ -83,6 +87,14 @@ function isNetwork(word: string, least: number, most: number): boolean {
 const environment = z.object({
   TOROID_NATS_URL: text.default("nats://127.0.0.1:4222"),
   TOROID_POOL: text.max(64, "must have 64 characters at most").default("default"),
+  TOROID_LABELS: words
+    .refine(
+      (all) => all.length <= LABELS_MOST && all.every((one) => labelProblem(one) === null && !one.includes("$")),
+      {
+        error: `must be labels such as \`gpu\` or \`arch=arm64\`, ${LABELS_MOST} at most, with commas or spaces`,
+      },
+    )
+    .optional(),
   TOROID_SLOTS: z
     .string()
     .regex(/^[1-9][0-9]*$/, `must be a whole number from 1 to ${SLOTS_MOST}`)
@@ -167,6 +179,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
   return {
     natsUrl: e.TOROID_NATS_URL,
     pool: e.TOROID_POOL,
+    labels: [...new Set(e.TOROID_LABELS)].toSorted(),
     slots: e.TOROID_SLOTS ?? null,
     stateDir: e.TOROID_EXECUTOR_STATE,
     defaultImage: e.TOROID_DEFAULT_IMAGE,

@@ -76,8 +76,9 @@ export async function runExecutor(
   const specs = { plan: executorConsumer(config.pool, "plan"), work: executorConsumer(config.pool, "work") };
   await ensureConsumers(jet, [specs.plan, specs.work]);
   const presences = await openBucket(jet, EXECUTORS);
+  const { pool, labels } = config;
   const versions = { version: packageVersion(), protocol: PROTOCOL_VERSION };
-  const self = { id, host: hostname(), ...versions, pool: config.pool, slots: count };
+  const self = { id, host: hostname(), ...versions, pool, labels, slots: count, planSlots: PLANS_AT_ONCE };
   const gate = new Gate();
   const orders = new Orders(() => openBucket(jet, DRAINS), id, gate, log);
   const spool = cleanup.use(new Spool(jet, dirs.spool, config.spoolBytes, log));
@@ -129,10 +130,7 @@ export async function runExecutor(
   ];
   stop.addEventListener("abort", () => void presence.drain(), { once: true });
   client.lost.addEventListener("abort", () => log.error({ err: client.lost.reason }, "sandbox lost"), { once: true });
-  log.info(
-    { executor: id, ...versions, pool: config.pool, slots: count, uid: process.geteuid?.(), weak },
-    "executor ready",
-  );
+  log.info({ executor: id, ...versions, pool, labels, slots: count, uid: process.geteuid?.(), weak }, "executor ready");
   await Promise.all(serving);
   log.info({ executor: id }, "executor drained");
   client.lost.throwIfAborted();

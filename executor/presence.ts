@@ -7,6 +7,7 @@ import type { KV } from "@nats-io/kv";
 import type { Logger } from "../kit/log.ts";
 import { encode } from "../protocol/codec.ts";
 import type { Presence } from "../protocol/commands.ts";
+import { formatStage } from "../protocol/ids.ts";
 import { PRESENCE_TTL_MS } from "../protocol/streams.ts";
 import type { Holding } from "./holding.ts";
 
@@ -29,6 +30,8 @@ export interface Self {
   readonly version: string;
   readonly pool: string;
   readonly slots: number;
+  readonly planSlots: number;
+  readonly labels: string[];
   readonly protocol: number;
 }
 
@@ -137,6 +140,7 @@ export class PresenceBeat implements AsyncDisposable {
     const said: Presence = {
       ...this.#self,
       busy: this.#held.size,
+      runs: [...this.#held.values()].map(({ holding }) => formatStage(holding.id)),
       draining: whyShut !== null,
       why: whyShut ?? "",
       sinceMs: this.#sinceMs,

@@ -36,6 +36,11 @@ export const presence = z.looseObject({
   pool: z.string(),
   slots: z.number().int().nonnegative(),
   busy: z.number().int().nonnegative(),
+  /** How many plans it makes at once, beside the slots. */
+  planSlots: z.number().int().nonnegative().default(4),
+  labels: z.array(z.string()).default([]),
+  /** The stages that it runs, by name. */
+  runs: z.array(z.string()).default([]),
   /** It takes nothing new, and finishes what it has. */
   draining: z.boolean(),
   /** Why it does; empty when it does not. */

@@ -38,17 +38,39 @@ const SINCE: Readonly<Record<string, number>> = {
 /** What an executor has to understand of a command. */
 export const COMMAND_VERSION = 2;
 
+/** A stage that wishes for executors: who does not know of that would send it to any. */
+const WISHES = 3;
+
 /** What a reader has to understand for this event; its type says it, whosever log it is in. */
 export function versionOf(event: object): number {
   if (!("type" in event)) return 1;
-  if (event.type === "finished" && carriesPlan(event)) return SINCE["planned"] ?? 1;
-  return SINCE[String(event.type)] ?? 1;
+  const planned = event.type === "finished" ? valueAt(event, "result", "planned") : null;
+  const stages = [
+    ...listAt(event, "plan", "stages"),
+    ...listAt(planned, "plan", "stages"),
+    valueAt(event, "work", "stage"),
+  ];
+  if (stages.some(isWishing)) return WISHES;
+  // The end of a plan stage is the plan.
+  return SINCE[planned === null ? String(event.type) : "planned"] ?? 1;
 }
 
-/** The end of a plan stage is the plan. */
-function carriesPlan(event: object): boolean {
-  if (!("result" in event) || typeof event.result !== "object" || event.result === null) return false;
-  return "planned" in event.result && event.result.planned !== null;
+function isWishing(stage: unknown): boolean {
+  return valueAt(stage, "runsOn", "pool") !== null || listAt(stage, "runsOn", "labels").length > 0;
+}
+
+function valueAt(from: unknown, ...keys: readonly string[]): unknown {
+  let value = from;
+  for (const key of keys) {
+    if (typeof value !== "object" || value === null) return null;
+    value = Object.entries(value).find(([name]) => name === key)?.[1];
+  }
+  return value ?? null;
+}
+
+function listAt(from: unknown, ...keys: readonly string[]): readonly unknown[] {
+  const value = valueAt(from, ...keys);
+  return Array.isArray(value) ? value : [];
 }
 
 /** The version that a message says it is of; whether it has the shape of one is for its schema to say. */

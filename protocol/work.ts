@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { isRepositoryName } from "./ids.ts";
-import type { Approval, Image, Limits, Phases, Plan, StagePlan } from "./pipeline/plan.ts";
+import type { Approval, Image, Limits, Phases, Plan, RunsOn, StagePlan } from "./pipeline/plan.ts";
 
 /** A commit's or tag's object name: SHA-1 or SHA-256, lower case. */
 export const commitName = z.string().regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/);
@@ -103,6 +103,13 @@ export const approval = z.object({
   expiresMs: count,
 }) satisfies z.ZodType<Approval>;
 
+export const runsOn = z.object({
+  pool: z.string().min(1).nullable(),
+  labels: z.array(z.string().min(1)).readonly(),
+}) satisfies z.ZodType<RunsOn>;
+
+export const priority = z.enum(["high", "normal", "low"]);
+
 export const stagePlan = z.object({
   name: z.string().min(1),
   environment: z.string().min(1).nullable(),
@@ -131,6 +138,8 @@ export const stagePlan = z.object({
   check: z.array(z.string()).readonly().default([]),
   queue: z.enum(["newest", "every"]),
   approval: approval.nullable().default(null),
+  runsOn: runsOn.default({ pool: null, labels: [] }),
+  priority: priority.default("normal"),
 }) satisfies z.ZodType<StagePlan>;
 
 export const plan = z.object({

@@ -13,13 +13,14 @@ export function executorTable(executors: readonly Presence[], nowMs: number): st
     e.id,
     oneLine(e.host, 40),
     oneLine(e.pool, 30),
+    oneLine(e.labels.join(","), 40),
     stateOf(e),
     `${e.busy}/${e.slots}`,
     oneLine(e.version, 20),
     age(e.sinceMs, nowMs),
-    oneLine(e.why, 200),
+    oneLine(e.draining ? e.why : e.runs.join(", "), 200),
   ]);
-  return table([["EXECUTOR", "HOST", "POOL", "STATE", "BUSY", "VERSION", "UP", "WHY"], ...rows]);
+  return table([["EXECUTOR", "HOST", "POOL", "LABELS", "STATE", "BUSY", "VERSION", "UP", "RUNS"], ...rows]);
 }
 
 /** `build-7-1f0c9a3e: draining, 2 of 4 slots busy; drained by ann: new kernel` */

@@ -1,9 +1,10 @@
+import { fillIn } from "./fill-in.ts";
 import { type Finding, wrongValue } from "./finding.ts";
 import type { Image } from "./model.ts";
 import type { Path } from "./problem.ts";
-import { type ImageConfig, imageNameProblem } from "./schema.ts";
-import { didYouMean } from "./suggest.ts";
+import type { ImageConfig } from "./schema.ts";
 import { notYet } from "./support.ts";
+import { imageNameProblem } from "./text-rules.ts";
 
 /**
  * The image that `config` at `path` means, with `${NAME}` filled in from `variables`, or what is wrong with it.
@@ -35,24 +36,4 @@ export function imageOf(
   if (filled.includes("\0") || filled.split("/").includes(".."))
     return { findings: [wrongValue(at, "the path of an image cannot contain `..`")] };
   return { image: { kind, path: filled } };
-}
-
-/** `text` with every `${NAME}` replaced, or a finding for each name that nothing sets. */
-function fillIn(
-  text: string,
-  path: Path,
-  variables: Readonly<Record<string, string>>,
-): string | { readonly findings: readonly Finding[] } {
-  const findings: Finding[] = [];
-  const filled = text.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
-    const value = Object.hasOwn(variables, name) ? variables[name] : undefined;
-    if (value === undefined) findings.push(unset(name, path, Object.keys(variables)));
-    return value ?? "";
-  });
-  return findings.length > 0 ? { findings } : filled;
-}
-
-function unset(name: string, path: Path, names: readonly string[]): Finding {
-  const hint = didYouMean(name, names) ?? "only variables of `matrix` and `env` can stand in an image";
-  return wrongValue(path, `\`\${${name}}\` is not set`, hint);
 }

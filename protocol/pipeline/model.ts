@@ -70,6 +70,17 @@ export interface Retry {
   readonly backoffMs: number;
 }
 
+/** Which executors may run a stage. */
+export interface RunsOn {
+  /** null: any that has the labels; without labels, the one that the operator chose for what wishes nothing. */
+  readonly pool: string | null;
+  /** An executor must have all of them. */
+  readonly labels: readonly string[];
+}
+
+/** What goes first when not all can: environments are `high`, builds what their file says. */
+export type Priority = "high" | "normal" | "low";
+
 export interface StagePlan {
   /** `build`, `build NODE=22`, `stage`, `prod`: unique in the plan. */
   readonly name: string;
@@ -114,6 +125,8 @@ export interface StagePlan {
   readonly queue: "newest" | "every";
   /** null: nobody has to agree. */
   readonly approval: Approval | null;
+  readonly runsOn: RunsOn;
+  readonly priority: Priority;
 }
 
 export interface Plan {

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { DURATION, durationText, parseDuration } from "./duration.ts";
 import { patternProblem } from "./glob.ts";
 import { hostText, MAX_HOSTS, readHost } from "./hosts.ts";
+import { priority, runsOn } from "./runs-on.ts";
 import { parseSize, SIZE } from "./size.ts";
-import { checkoutPathProblem, environmentProblem, printable, variableProblem } from "./text-rules.ts";
+import { checkoutPathProblem, environmentProblem, imageNameProblem, printable, variableProblem } from "./text-rules.ts";
 
 /**
  * Every key of `.toroid.yml`, once. `toroid.schema.json` is generated from it (`npm run schema`).
@@ -131,16 +132,6 @@ const image = z
   .describe(
     "The root file system of the workspace: a name of the executor's image store, `default`, `host`, or a mapping. `${NAME}` is filled in from the matrix and `env`.",
   );
-
-/** Checked again once `${NAME}` is filled in. */
-export function imageNameProblem(name: string): string | null {
-  if (/^[A-Za-z0-9](?:[A-Za-z0-9._-]|\$\{\w+\})*$|^\$\{\w+\}(?:[A-Za-z0-9._-]|\$\{\w+\})*$/.test(name)) return null;
-  if (name.trim() === "") return "the name of an image cannot be empty";
-  if (/^[.~/]/.test(name))
-    return "expected the name of an image, found a path; write `{ directory: … }` or `{ tar: … }`";
-  if (/[/:@]/.test(name)) return "expected the name of an image, found a reference; write `{ oci: … }`";
-  return "expected the name of an image: letters, digits, `.`, `_` and `-`";
-}
 
 const limits = z
   .strictObject(
@@ -297,6 +288,7 @@ const environment = z.strictObject(
     secrets: secretNames.optional(),
     queue: z.enum(["newest", "every"], { error: "`newest` or `every`" }).optional(),
     retry: retry.optional().describe("Over the `retry` of the file, each by itself."),
+    runs_on: runsOn.optional(),
     check: commands
       .optional()
       .describe("Run when the executor was lost half way: exits with 0 when it went, with 1 when it did not."),
@@ -362,6 +354,8 @@ export const schema = z
       limits: limits.optional(),
       network: network.optional(),
       retry: retry.optional(),
+      runs_on: runsOn.optional(),
+      priority: priority.optional(),
       concurrency: z
         .strictObject({ cancel_superseded: yesOrNo.optional() }, { error: "a mapping" })
         .optional()

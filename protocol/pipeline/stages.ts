@@ -2,9 +2,10 @@ import { orderOf, type Position } from "./environments.ts";
 import { type Finding, wrongKey } from "./finding.ts";
 import { imageOf } from "./image.ts";
 import { type Variant, variantName, variantsOf } from "./matrix.ts";
-import type { Approval, Image, Limits, Phases, PublishRefs, Retry, StagePlan } from "./model.ts";
+import type { Approval, Image, Limits, Phases, PublishRefs, Retry, RunsOn, StagePlan } from "./model.ts";
 import type { Parsed } from "./parse.ts";
 import type { Path } from "./problem.ts";
+import { ANYWHERE, type RunsOnConfig, runsOnOf } from "./runs-on.ts";
 import type { Config, EnvironmentConfig, ImageConfig } from "./schema.ts";
 
 const HOUR_MS = 3_600_000;
@@ -19,7 +20,7 @@ const NO_PHASES: Phases = { install: [], script: [], publish: [], after: [] };
  * The stages of a file, build stages first, with every default filled in, and what is wrong between its keys. The
  * stages mean something only when there is nothing wrong.
  *
- * An environment without an image of its own has the file's, as the first build stage has it.
+ * An environment without an image or a `runs_on` of its own has the file's, as the first build stage has it.
  */
 export function stagesOf(parsed: Parsed): {
   readonly stages: readonly StagePlan[];
@@ -40,31 +41,44 @@ export function stagesOf(parsed: Parsed): {
     return { kind: "default" };
   };
 
+  const runsOn = (said: RunsOnConfig | undefined, path: Path, env: Readonly<Record<string, string>>): RunsOn => {
+    const made = runsOnOf(said, path, env);
+    if ("runsOn" in made) return made.runsOn;
+    if (variablesKnown) findings.push(...made.findings);
+    return ANYWHERE;
+  };
+
   const builds = matrix.variants.map((variant) => {
     const env = { ...config.env, ...variant.variables };
-    return buildStage(config, variant, env, image(config.image, ["image"], env));
+    const where = runsOn(config.runs_on, ["runs_on"], env);
+    return buildStage(config, variant, env, image(config.image, ["image"], env), where);
   });
   const needed = builds.map(({ name }) => name);
   const targets = order.positions.map((position) => {
     const said = config.environments?.[position.name] ?? {};
     const env = { ...config.env, ...said.env, ...said.params };
+    const inherited = { ...config.env, ...matrix.variants[0]?.variables, ...said.env, ...said.params };
+    const own = ["environments", position.name];
     const made =
-      said.image !== undefined
-        ? image(said.image, ["environments", position.name, "image"], env)
-        : image(config.image, ["image"], {
-            ...config.env,
-            ...matrix.variants[0]?.variables,
-            ...said.env,
-            ...said.params,
-          });
-    return environmentStage(config, position, said, env, needed, made);
+      said.image !== undefined ? image(said.image, [...own, "image"], env) : image(config.image, ["image"], inherited);
+    const where =
+      said.runs_on !== undefined
+        ? runsOn(said.runs_on, [...own, "runs_on"], env)
+        : runsOn(config.runs_on, ["runs_on"], inherited);
+    return environmentStage(config, position, said, env, needed, made, where);
   });
   if (complete) findings.push(...missing(config));
   findings.push(...contradictions(config));
   return { stages: [...builds, ...targets], findings };
 }
 
-function buildStage(config: Config, variant: Variant, env: Readonly<Record<string, string>>, image: Image): StagePlan {
+function buildStage(
+  config: Config,
+  variant: Variant,
+  env: Readonly<Record<string, string>>,
+  image: Image,
+  runsOn: RunsOn,
+): StagePlan {
   const { install = [], script = [], after = [] } = config;
   return {
     name: variantName(variant),
@@ -88,6 +102,8 @@ function buildStage(config: Config, variant: Variant, env: Readonly<Record<strin
     check: [],
     queue: "newest",
     approval: null,
+    runsOn,
+    priority: config.priority ?? "normal",
   };
 }
 
@@ -98,6 +114,7 @@ function environmentStage(
   env: Readonly<Record<string, string>>,
   builds: readonly string[],
   image: Image,
+  runsOn: RunsOn,
 ): StagePlan {
   const entrypoint = said.run === undefined ? (config.entrypoint ?? null) : null;
   // What begins, and what waits for a request, comes after the builds; the builds are before everything else anyway.
@@ -124,6 +141,8 @@ function environmentStage(
     check: said.check ?? [],
     queue: said.queue ?? "newest",
     approval: approvalOf(said),
+    runsOn,
+    priority: "high",
   };
 }
 

@@ -38,6 +38,33 @@ export function checkoutPathProblem(path: string): string | null {
   return null;
 }
 
+/** What is wrong with the name of an image, or null; asked again once `${NAME}` is filled in. */
+export function imageNameProblem(name: string): string | null {
+  if (/^[A-Za-z0-9](?:[A-Za-z0-9._-]|\$\{\w+\})*$|^\$\{\w+\}(?:[A-Za-z0-9._-]|\$\{\w+\})*$/.test(name)) return null;
+  if (name.trim() === "") return "the name of an image cannot be empty";
+  if (/^[.~/]/.test(name))
+    return "expected the name of an image, found a path; write `{ directory: … }` or `{ tar: … }`";
+  if (/[/:@]/.test(name)) return "expected the name of an image, found a reference; write `{ oci: … }`";
+  return "expected the name of an image: letters, digits, `.`, `_` and `-`";
+}
+
+/** A label of an executor, such as `gpu` or `arch=arm64`; `${NAME}` may stand in it until it is filled in. */
+const LABEL = /^(?:[A-Za-z0-9]|\$\{\w+\})(?:[A-Za-z0-9._=/+-]|\$\{\w+\})*$/;
+
+/** What is wrong with a label, or null. */
+export function labelProblem(label: string): string | null {
+  if (label.length > 48) return "a label can have 48 characters at most";
+  if (LABEL.test(label)) return null;
+  return "expected a label such as `gpu` or `arch=arm64`: letters, digits and `.` `_` `=` `/` `+` `-`";
+}
+
+/** What is wrong with the name of a pool, or null. */
+export function poolProblem(name: string): string | null {
+  if (name.trim() === "") return "the name of a pool cannot be empty";
+  if (name.length > 64) return "the name of a pool can have 64 characters at most";
+  return name === printable(name) ? null : "the name of a pool cannot have control characters";
+}
+
 /** Short and printable, for messages. */
 export function clip(text: string, max = 60): string {
   const flat = printable(text);

@@ -45,7 +45,8 @@ tellParent({ ready: String(executors) });
 await Promise.all(running.map(({ ended }) => ended));
 
 function runOne(id: string): { readonly ready: Promise<unknown>; readonly ended: Promise<void> } {
-  const self = { id, host: "bench", version: packageVersion(), protocol: PROTOCOL_VERSION, pool: "default", slots };
+  const versions = { version: packageVersion(), protocol: PROTOCOL_VERSION };
+  const self = { id, host: "bench", ...versions, pool: "default", labels: [], slots, planSlots: PLANS_AT_ONCE };
   const gate = new Gate();
   const around = { whyShut: () => gate.why, look: () => Promise.resolve(), renewed: () => undefined, kept: () => [] };
   const starting = PresenceBeat.start(presences, self, around, log);

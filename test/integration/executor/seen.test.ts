@@ -12,7 +12,7 @@ import { toroid } from "../../unit/bin/toroid.ts";
 
 function presenceOf(id: string, host: string): Presence {
   const rest = { version: "0.1.0", pool: "default", slots: 2, busy: 1, draining: false, why: "", protocol: 1 };
-  return { id, host, sinceMs: 0, tokens: [], ...rest };
+  return { id, host, planSlots: 4, labels: [], runs: [], sinceMs: 0, tokens: [], ...rest };
 }
 
 test("an executor is seen on its own host, and not once its presence is gone", async () => {

@@ -69,6 +69,8 @@ export function stagePlan(name: string, changes: Partial<StagePlan> = {}): Stage
     check: [],
     queue: "newest",
     approval: null,
+    runsOn: { pool: null, labels: [] },
+    priority: "normal",
     ...changes,
   };
 }

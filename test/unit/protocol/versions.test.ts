@@ -99,6 +99,30 @@ test("a version that is no number is no version", () => {
   assert.deepEqual(decode(z.unknown(), encode({ v: "two" })), { v: "two" });
 });
 
+test("what wishes for executors is not read by who would send it to any", () => {
+  const runsOn = { pool: null, labels: ["gpu"] };
+  const wishing = [{ runsOn: { pool: null, labels: [] } }, { runsOn }];
+  const planned = { kind: "plan", plan: { stages: wishing } };
+  for (const [event, before] of [
+    [
+      { type: "planned", plan: { stages: wishing } },
+      { type: "planned", plan: { stages: wishing.slice(0, 1) } },
+    ],
+    [
+      { type: "finished", result: { planned } },
+      { type: "finished", result: { planned: { kind: "skip" } } },
+    ],
+    [
+      { type: "queued", work: { kind: "stage", stage: { runsOn } } },
+      { type: "queued", work: { kind: "plan" } },
+    ],
+    [{ type: "queued", work: { stage: { runsOn: { pool: "big", labels: [] } } } }, { type: "queued" }],
+  ] as const) {
+    assert.deepEqual([versionOf(event), versionOf(before)], [3, 2]);
+  }
+  assert.equal(versionOf({ type: "finished", result: { planned: null } }), 1);
+});
+
 test("every event that is written says a version that this code knows", () => {
   const types = [pushEvent, buildEvent, stageEvent, laneEvent].flatMap((union) =>
     union.options.flatMap(({ shape }) => [...shape.type.values]),

@@ -50,6 +50,8 @@ test("the smallest library is one build stage with every default filled in", () 
         check: [],
         queue: "newest",
         approval: null,
+        runsOn: { pool: null, labels: [] },
+        priority: "normal",
       },
     ],
   });
