@@ -3,33 +3,18 @@
  * stage that waits for one ends with that as its reason; one that somebody holds gets a command again, so that it can
  * be taken over. What is stranded in the queue is taken away.
  */
-import { deleteSequence, enqueue, type Jet, readSequence } from "../kit/jetstream.ts";
+import { deleteSequence, type Jet, readSequence } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
-import { decode, encode } from "../protocol/codec.ts";
+import { decode } from "../protocol/codec.ts";
 import { type Command, command } from "../protocol/commands.ts";
-import {
-  type Advisory,
-  advisory,
-  type DeadCommand,
-  deadCommandOf,
-  STAGE_HEADER,
-  stageHeader,
-} from "../protocol/dead-command.ts";
+import { type Advisory, advisory, type DeadCommand, deadCommandOf, STAGE_HEADER } from "../protocol/dead-command.ts";
 import { ToroidError } from "../protocol/errors.ts";
 import { formatStage, type StageId } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
-import { COMMAND } from "../protocol/streams.ts";
-import { commandSubject, parseRunSubject, stageRunSubject } from "../protocol/subjects.ts";
-import { COMMAND_VERSION } from "../protocol/versions.ts";
+import { COMMAND, poolOfConsumer } from "../protocol/streams.ts";
+import { parseRunSubject, stageRunSubject } from "../protocol/subjects.ts";
+import { commandFor, sendCommand } from "./dispatch/command.ts";
 import type { Mailboxes } from "./mailboxes.ts";
-
-/** Puts a command into its pool's queue. `key` makes a repeat of the same one do nothing, for a while. */
-export async function dispatch(jet: Jet, pool: string, wanted: Command, key: string): Promise<void> {
-  const header = [STAGE_HEADER, stageHeader(stageRunSubject(wanted), wanted.queuedSeq)] as const;
-  const queue = wanted.work.kind === "plan" ? "plan" : "work";
-  const data = encode({ v: COMMAND_VERSION, ...wanted });
-  await enqueue(jet, commandSubject(pool, queue, wanted.repository), data, { key, header });
-}
 
 /** What follows from an advisory of TOROID_DLQ; safe to repeat. */
 export async function bury(jet: Jet, actors: Mailboxes, data: Uint8Array, log: Logger): Promise<void> {
@@ -58,15 +43,15 @@ async function endOf(jet: Jet, actors: Mailboxes, dead: DeadCommand, said: Advis
   const { state, changed } = await actors.stage.tell(id, { kind: "undeliverable", queuedSeq, why });
   if (changed) log.error({ stage: formatStage(id), why }, "no executor could take a stage");
   const again = commandOf(id, state, queuedSeq);
-  if (again !== null) await dispatch(jet, state.pool, again, `command-${queuedSeq}-after-${said.stream_seq}`);
+  // To the pool that had it before.
+  const pool = poolOfConsumer(said.consumer) ?? state.pool;
+  if (again !== null) await sendCommand(jet, pool, again, `command-${queuedSeq}-after-${said.stream_seq}`);
 }
 
 /** For a stage that somebody holds by that command; null when nobody does. */
-function commandOf({ repository, number, stage, round }: StageId, state: Stage, queuedSeq: number): Command | null {
+function commandOf(id: StageId, state: Stage, queuedSeq: number): Command | null {
   const isHeld = state.status === "claimed" || state.status === "running";
-  if (!isHeld || state.queuedSeq !== queuedSeq || state.work === null) return null;
-  const { attempt, purpose, work } = state;
-  return { repository, number, stage, round, queuedSeq, attempt, purpose, work };
+  return isHeld && state.queuedSeq === queuedSeq ? commandFor(id, state) : null;
 }
 
 /** Which stage a message that was delivered too often is for: its own word, or its header's. Null: none of ours, or gone. */

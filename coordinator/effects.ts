@@ -5,18 +5,18 @@ import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { announce } from "../protocol/announcements.ts";
 import { encode } from "../protocol/codec.ts";
-import type { CancelSignal } from "../protocol/commands.ts";
+import type { CancelSignal, Command } from "../protocol/commands.ts";
 import { assertNever, sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { type BuildId, formatStage } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
 import { CANCEL_SIGNAL } from "../protocol/subjects.ts";
+import type { Work } from "../protocol/work.ts";
 import { accept } from "./accept.ts";
 import { supersededWhy } from "./actors/build/verdict.ts";
 import { standingOf, workOf } from "./actors/build/work.ts";
 import { overtakes } from "./actors/order.ts";
 import { admitNext } from "./admission.ts";
 import { removeLogs } from "./archive/remove.ts";
-import { dispatch } from "./dead-commands.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
 import { makeSummaryWriter, type Pace, restAfter } from "./projections/summary-writer.ts";
@@ -32,9 +32,13 @@ export interface Effects {
   perform(effects: readonly Effect[], told: readonly Told[], eventId: string): Promise<Handled>;
 }
 
+/** Sees to it that a queued stage's command reaches an executor, sooner or later. `pool`: empty for any that can. */
+export type Offer = (pool: string, command: Command) => Promise<void>;
+
 export function makeEffects(
   jet: Jet,
   actors: Mailboxes,
+  offer: Offer,
   settings: Settings,
   log: Logger,
   pace: Pace = restAfter,
@@ -57,7 +61,7 @@ export function makeEffects(
       case "queue-stage":
         return queueStage(effect);
       case "dispatch":
-        return dispatch(jet, effect.pool, effect.command, `command-${effect.command.queuedSeq}`);
+        return offer(effect.pool, effect.command);
       case "signal-cancel": {
         const { repository, number, stage, round } = effect.id;
         const signal: CancelSignal = { repository, number, stage, round };
@@ -111,7 +115,7 @@ export function makeEffects(
       return (await actors.stage.tell(id, close("cancelled", supersededWhy(build.supersededBy)))).state;
     }
     try {
-      return (await actors.stage.tell(id, { kind: "queue", work, pool: settings.pool })).state;
+      return (await actors.stage.tell(id, { kind: "queue", work, pool: poolOf(work, settings) })).state;
     } catch (error) {
       if (!isTooLarge(error)) throw error;
       const why = `what it would have to be told, outputs of earlier stages included, is too much: ${sentenceOf(error)}`;
@@ -196,6 +200,13 @@ export function makeEffects(
       return { rest };
     },
   };
+}
+
+/** Where a stage is sent that names no pool: to the usual one, unless it wishes for labels. */
+function poolOf(work: Work, { pool }: Settings): string {
+  if (work.kind === "plan") return pool;
+  const { runsOn } = work.stage;
+  return runsOn.pool ?? (runsOn.labels.length > 0 ? "" : pool);
 }
 
 /** At most so many stages are queued at once. */

@@ -12,6 +12,7 @@ import { ARCHIVE, DRAINS, LEASES, REACTORS } from "../protocol/streams.ts";
 import { accept } from "./accept.ts";
 import { runArchiver } from "./archive/archiver.ts";
 import type { Config } from "./config.ts";
+import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { judgeSync } from "./durability.ts";
 import { makeEffects } from "./effects.ts";
 import { serveHttp } from "./http/server.ts";
@@ -47,7 +48,6 @@ export async function runCoordinator(
 
   const actors = makeMailboxes(jet, log);
   const settings = { pool: config.pool };
-  const effects = makeEffects(jet, actors, settings, log);
   // Streams to people end first, then what is in hand, then the connection.
   const [lanes, history, timers, executors] = await Promise.all([
     followLanes(jet, signals.stop, log),
@@ -59,14 +59,17 @@ export async function runCoordinator(
   const drains = await openBucket(jet, DRAINS);
   const cursors = await openBucket(jet, ARCHIVE);
   await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
+  const dispatcher = Dispatcher.start({ jet, actors, executors, lease, log }, signals.stop);
+  const effects = makeEffects(jet, actors, dispatcher.offer, settings, log);
   using queue = config.queue === null ? null : await openQueue(config.queue);
   await using http = await serveHttp(
-    { jet, actors, history, lanes, executors, drains, pool: config.pool, durability, log, stop: signals.stop },
+    { jet, actors, history, lanes, executors, drains, dispatcher, durability, log, stop: signals.stop },
     config.http,
   );
 
   const running = [
-    runReactor({ jet, actors, effects, settings, log }, signals.stop),
+    runReactor({ jet, actors, effects, dispatcher, settings, log }, signals.stop),
+    dispatcher.run(signals.stop),
     runTimers({ actors, lanes, timers, lease, log }, signals.stop),
     runArchiver({ jet, actors, history, lanes, lease, cursors, keepBuildsMs, log }, signals.stop),
   ];

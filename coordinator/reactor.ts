@@ -18,6 +18,7 @@ import {
 import { parseLaneSubject, parsePushSubject, parseRunSubject } from "../protocol/subjects.ts";
 import { archivedSeq, buildOfLaneEvent, isLate } from "./archive/late.ts";
 import { bury } from "./dead-commands.ts";
+import type { Dispatcher } from "./dispatch/dispatcher.ts";
 import type { Effects } from "./effects.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import { tellOfBuild, tellOfLane, tellOfStage } from "./projections/events.ts";
@@ -40,6 +41,7 @@ export interface ReactorParts {
   readonly jet: Jet;
   readonly actors: Mailboxes;
   readonly effects: Effects;
+  readonly dispatcher: Pick<Dispatcher, "taken">;
   readonly settings: Settings;
   readonly log: Logger;
   /** What is late is told by it. */
@@ -48,7 +50,7 @@ export interface ReactorParts {
 
 /** Runs until `stop`, then resolves when nothing is in hand. */
 export async function runReactor(
-  { jet, actors, effects, settings, log, clock = Date.now }: ReactorParts,
+  { jet, actors, effects, dispatcher, settings, log, clock = Date.now }: ReactorParts,
   stop: AbortSignal,
 ): Promise<void> {
   async function onPush(message: JsMsg): Promise<Handled> {
@@ -83,6 +85,7 @@ export async function runReactor(
     const event = decode(stageEvent, message.data);
     actors.stage.observe(subject.id, message.seq, previousSeq(message), message.data);
     const { state } = await actors.stage.load(subject.id, message.seq);
+    if (event.type === "claimed" || event.type === "finished") dispatcher.taken(state.queuedSeq);
     const told = tellOfStage(subject.id, state, event);
     return effects.perform(reactToStage(subject.id, state, event, message.seq), told, event.id);
   }

@@ -155,16 +155,19 @@ export async function readLast(jet: Jet, stream: string, subject: string): Promi
   return readOne(jet, stream, { last_by_subj: subject });
 }
 
-/** Puts a message with a header of ours on a work queue; `key` makes a repeat of the same one do nothing, for a while. */
+/**
+ * Puts a message with a header of ours on a work queue, and answers its sequence; `key` makes a repeat of the same one
+ * do nothing, for a while.
+ */
 export async function enqueue(
   jet: Jet,
   subject: string,
   data: Uint8Array,
   o: { readonly key: string; readonly header: readonly [string, string] },
-): Promise<void> {
+): Promise<number> {
   const header = headers();
   header.set(...o.header);
-  await jet.js.publish(subject, data, { msgID: o.key, headers: header });
+  return (await jet.js.publish(subject, data, { msgID: o.key, headers: header })).seq;
 }
 
 /** One message by its sequence, or null when it is not there any more. */

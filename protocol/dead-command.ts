@@ -13,6 +13,7 @@ export interface DeadCommand {
 /** The server's word on a command that it will not deliver any more. The message itself is there only past the limit. */
 export const advisory = z.looseObject({
   type: z.enum(["io.nats.jetstream.advisory.v1.max_deliver", "io.nats.jetstream.advisory.v1.terminated"]),
+  consumer: z.string().default(""),
   stream_seq: z.number().int().positive(),
   deliveries: z.number().int().nonnegative(),
   reason: z.string().optional(),

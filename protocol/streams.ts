@@ -6,7 +6,7 @@
  * `max_file_store`. Each stream has a hard `max_bytes` and an explicit `max_consumers`, because the server's defaults let one of them starve the others.
  */
 
-import { escapeToken } from "./ids.ts";
+import { escapeToken, unescapeToken } from "./ids.ts";
 import type { CommandQueue } from "./subjects.ts";
 import { commandFilter } from "./subjects.ts";
 
@@ -192,7 +192,22 @@ export const TIMER: StreamSpec = {
   allowDirect: true,
 };
 
-export const STREAMS: readonly StreamSpec[] = [PUSH, RUN, LANE, COMMAND, BUILD, LOG, EVENTS, TIMER, DEAD];
+export const WAIT: StreamSpec = {
+  name: "TOROID_WAIT",
+  description: "queued stages whose command is held back until their turn, or until somebody can run them",
+  subjects: ["toroid.wait.>"],
+  retention: "limits",
+  discard: "new",
+  share: 0.005,
+  maxMessages: 200_000,
+  maxMessagesPerSubject: UNBOUNDED,
+  maxAgeMs: 0,
+  maxMessageBytes: UNBOUNDED,
+  maxConsumers: 256,
+  allowDirect: true,
+};
+
+export const STREAMS: readonly StreamSpec[] = [PUSH, RUN, LANE, COMMAND, BUILD, LOG, EVENTS, TIMER, WAIT, DEAD];
 
 /** Events that one coordinator has in hand at most; hardly any of them for longer than people's view of them lags. */
 export const REACTOR_IN_HAND = 4_000;
@@ -224,6 +239,12 @@ export function executorConsumer(pool: string, queue: CommandQueue): ConsumerSpe
     // A command that is looked at while its stage is held counts a delivery each time, once a second.
     maxDeliver: 100_000,
   };
+}
+
+/** The pool that a consumer of {@link executorConsumer} is of; null for one that is none. */
+export function poolOfConsumer(name: string): string | null {
+  const token = /^executors_(.+)_(?:plan|work)$/.exec(name)?.[1];
+  return token === undefined ? null : unescapeToken(token);
 }
 
 /** Executors, by id; a key that is not renewed disappears. */

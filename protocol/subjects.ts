@@ -8,6 +8,7 @@ import {
   stageToken,
   unescapeToken,
 } from "./ids.ts";
+import type { Priority, RunsOn } from "./pipeline/plan.ts";
 
 /** Token of a build's own log beside its stages'; not an escape of any name. */
 const BUILD_TOKEN = "_build";
@@ -58,6 +59,19 @@ export function commandSubject(pool: string, queue: CommandQueue, repository: st
 /** What an executor's consumer of one pool listens to. */
 export function commandFilter(pool: string, queue: CommandQueue): string {
   return `toroid.cmd.${escapeToken(pool)}.${queue}.>`;
+}
+
+/** Token of what names no pool, or no label; not an escape of any name. */
+const ANY_TOKEN = "_any";
+
+/**
+ * `toroid.wait.<queue>.<priority>.<pool>.<labels>.<repo>`: commands that are held back. All of one subject can go to the
+ * same executors, and go in the order in which they came.
+ */
+export function waitSubject(queue: CommandQueue, priority: Priority, wish: RunsOn, repository: string): string {
+  const pool = wish.pool === null ? ANY_TOKEN : escapeToken(wish.pool);
+  const labels = wish.labels.length === 0 ? ANY_TOKEN : escapeToken(wish.labels.join(" "));
+  return `toroid.wait.${queue}.${priority}.${pool}.${labels}.${escapeToken(repository)}`;
 }
 
 /** Core NATS, not stored: tells executors at once that an attempt is to end. They also look at each heartbeat. */

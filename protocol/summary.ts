@@ -15,6 +15,10 @@ export const stageSummary = z.looseObject({
   message: z.string(),
   /** Why it does not run yet, in one sentence; empty when it does. */
   waiting: z.string(),
+  /** Where it was sent; empty for any pool that has the labels. */
+  pool: z.string().default(""),
+  /** What its executor must have. */
+  labels: z.array(z.string()).default([]),
   executor: z.string().nullable(),
   attempt: z.number().int().nonnegative(),
   queuedAtMs: maybeMs,

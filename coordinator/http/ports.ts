@@ -2,7 +2,8 @@
 import type { KV } from "@nats-io/kv";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
-import type { BuildSummary, EnvironmentSummary } from "../../protocol/summary.ts";
+import type { BuildSummary, EnvironmentSummary, StageSummary } from "../../protocol/summary.ts";
+import type { Dispatcher } from "../dispatch/dispatcher.ts";
 import type { Durability } from "../durability.ts";
 import type { Mailboxes } from "../mailboxes.ts";
 import type { Executors } from "../projections/executors.ts";
@@ -18,24 +19,26 @@ export interface HttpParts {
   readonly executors: Executors;
   /** What executors are asked for from outside. */
   readonly drains: KV;
-  /** Where stages are sent. */
-  readonly pool: string;
   /** What a loss of power would lose. */
   readonly durability: Durability;
+  readonly dispatcher: Pick<Dispatcher, "before">;
   readonly log: Logger;
   /** Streams to clients end when this aborts. */
   readonly stop: AbortSignal;
 }
 
 /** Makes builds and environments say why they wait, by how everything is now. */
-export function explainer({ lanes, executors, pool }: Pick<HttpParts, "lanes" | "executors" | "pool">): {
+export function explainer({ lanes, executors, dispatcher }: Pick<HttpParts, "lanes" | "executors" | "dispatcher">): {
   readonly build: (build: BuildSummary) => BuildSummary;
   readonly environment: (environment: EnvironmentSummary) => EnvironmentSummary;
 } {
   return {
     build: (build) => {
       const environments = build.status === "finished" ? [] : lanes.list(build.repository);
-      return explainBuild(build, { environments, executors: executors.alive(Date.now()), pool });
+      const { repository, number } = build;
+      const before = ({ name, round }: StageSummary): number | null =>
+        dispatcher.before({ repository, number, stage: name, round });
+      return explainBuild(build, { environments, executors: executors.alive(Date.now()), before });
     },
     environment: explainEnvironment,
   };

@@ -1,14 +1,16 @@
 /** Why something waits, in one sentence a person can act on. Pure; made when somebody asks, since it changes by itself. */
 import type { Presence } from "../../protocol/commands.ts";
 import { PLAN_STAGE } from "../../protocol/ids.ts";
+import type { RunsOn } from "../../protocol/pipeline/plan.ts";
 import { listed } from "../../protocol/pipeline/suggest.ts";
 import type { BuildSummary, EnvironmentSummary, StageSummary, WaitingSummary } from "../../protocol/summary.ts";
+import { poolsFor, poolsOf, whyNowhere } from "../dispatch/route.ts";
 
 export interface Surroundings {
   readonly environments: readonly EnvironmentSummary[];
   readonly executors: readonly Presence[];
-  /** Where stages are sent. */
-  readonly pool: string;
+  /** How many are held back before a queued stage, about; null when it is not held back itself. */
+  readonly before: (stage: StageSummary) => number | null;
 }
 
 /** The build with why each of its stages waits, and why it does as a whole. */
@@ -33,7 +35,7 @@ function whyStage(build: BuildSummary, stage: StageSummary, around: Surroundings
     case "waiting":
       return whyNotBegun(build, stage, around);
     case "queued":
-      return whyQueued(around);
+      return whyQueued(stage, around);
     case "retrying":
       return stage.waiting;
     default:
@@ -58,12 +60,24 @@ function newest(build: BuildSummary, name: string): StageSummary | undefined {
   return build.stages.filter((one) => one.name === name).toSorted((a, b) => b.round - a.round)[0];
 }
 
-function whyQueued({ executors, pool }: Surroundings): string {
-  const ours = executors.filter((one) => one.pool === pool && !one.draining);
-  if (ours.length === 0) return `no executor of pool ${pool} is there: start one, or compare TOROID_POOL`;
+function whyQueued(stage: StageSummary, { executors, before }: Surroundings): string {
+  const wish: RunsOn = { pool: stage.pool === "" ? null : stage.pool, labels: stage.labels };
+  const pools = poolsOf(executors);
+  const names = poolsFor(wish, pools);
+  if (names.length === 0) return whyNowhere(wish, pools);
+  const ours = pools.filter(({ name }) => names.includes(name));
+  const of = `${names.length === 1 ? "pool" : "pools"} ${names.join(", ")}`;
+  if (ours.length === 0) return `no executor of ${of} is there: start one, or compare TOROID_POOL`;
   const slots = ours.reduce((sum, one) => sum + one.slots, 0);
-  const busy = ours.reduce((sum, one) => sum + Math.min(one.busy, one.slots), 0);
-  if (busy >= slots) return `all ${slots} slots of pool ${pool} are busy`;
+  const busy = ours.reduce((sum, one) => sum + one.busy, 0);
+  const ahead = before(stage);
+  if (ahead !== null) {
+    const others = ahead === 0 ? "it is next" : `${ahead} ${ahead === 1 ? "stage is" : "stages are"} before it`;
+    return `it waits for a free executor of ${of}: ${others}, ${busy} of ${slots} slots are busy`;
+  }
+  // Plans are made beside the slots.
+  if (busy >= slots && stage.name !== PLAN_STAGE)
+    return `all ${slots} slots of ${of} are busy, and it is among the next`;
   return "an executor is about to take it";
 }
 

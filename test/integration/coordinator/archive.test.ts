@@ -22,7 +22,7 @@ import { buildSummary } from "../../../protocol/summary.ts";
 import { until } from "../../support/until.ts";
 import { commitOf, push, REPOSITORY, stagePlan, target, workFor } from "../../unit/coordinator/samples.ts";
 import { type Api, BUILDS, refusal, startApi, startBuild } from "./api-rig.ts";
-import { eventsOn, quiet, runStage, startRig } from "./rig.ts";
+import { dispatchAtOnce, eventsOn, quiet, runStage, startRig } from "./rig.ts";
 
 const LIMIT = { timeout: 120_000 };
 const NOW = { keepMs: 0, halvings: 0 };
@@ -154,8 +154,10 @@ test("a coordinator that died while it removed a build leaves the rest to the ne
   assert.equal(read.state.status, "finished", "whoever looks in between sees something that is over");
 
   const stop = new AbortController();
-  const effects = makeEffects(api.jet, actors, { pool: "default" }, quiet);
-  const running = runReactor({ jet: api.jet, actors, effects, settings: { pool: "default" }, log: quiet }, stop.signal);
+  const { offer, dispatcher } = dispatchAtOnce(api.jet);
+  const settings = { pool: "default" };
+  const effects = makeEffects(api.jet, actors, offer, settings, quiet);
+  const running = runReactor({ jet: api.jet, actors, effects, dispatcher, settings, log: quiet }, stop.signal);
   await until("the rest to be removed", async () => (await logsOf(api.jet, 1)).join() === "_build");
   stop.abort();
   await running;
@@ -200,10 +202,11 @@ test("events that a coordinator gets long after their build was archived are pas
   assert.equal(done.changed, true);
 
   const stop = new AbortController();
-  const effects = makeEffects(jet, actors, { pool: "default" }, quiet);
-  const clock = (): number => Date.now() + 3_600_000;
+  const { offer, dispatcher } = dispatchAtOnce(jet);
   const settings = { pool: "default" };
-  const running = runReactor({ jet, actors, effects, settings, log: quiet, clock }, stop.signal);
+  const effects = makeEffects(jet, actors, offer, settings, quiet);
+  const clock = (): number => Date.now() + 3_600_000;
+  const running = runReactor({ jet, actors, effects, dispatcher, settings, log: quiet, clock }, stop.signal);
   await until("all of it to be handled", async () => {
     const { num_pending, num_ack_pending } = await jet.jsm.consumers.info(RUN.name, "reactor");
     return num_pending === 0 && num_ack_pending === 0;

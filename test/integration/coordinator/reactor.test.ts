@@ -13,7 +13,7 @@ import { buildRunSubject, commandSubject } from "../../../protocol/subjects.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/versions.ts";
 import { until } from "../../support/until.ts";
 import { planWith, push, REPOSITORY, source, stagePlan, target } from "../../unit/coordinator/samples.ts";
-import { quiet, type Rig, runStage, startRig } from "./rig.ts";
+import { dispatchAtOnce, quiet, type Rig, runStage, startRig } from "./rig.ts";
 
 const LIMIT = { timeout: 60_000 };
 const SETTINGS = { pool: "default" };
@@ -36,8 +36,9 @@ function failing(actors: Mailboxes, times: number, error: Error): Mailboxes {
 
 function startReactor(jet: Jet, actors: Mailboxes = makeMailboxes(jet, quiet)) {
   const stop = new AbortController();
-  const effects = makeEffects(jet, actors, SETTINGS, quiet);
-  const ended = runReactor({ jet, actors, effects, settings: SETTINGS, log: quiet }, stop.signal);
+  const { offer, dispatcher } = dispatchAtOnce(jet);
+  const effects = makeEffects(jet, actors, offer, SETTINGS, quiet);
+  const ended = runReactor({ jet, actors, effects, dispatcher, settings: SETTINGS, log: quiet }, stop.signal);
   return {
     actors,
     [Symbol.asyncDispose]: async () => {

@@ -3,6 +3,8 @@
 import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import { configFrom } from "../../../coordinator/config.ts";
+import { sendCommand } from "../../../coordinator/dispatch/command.ts";
+import type { Offer } from "../../../coordinator/effects.ts";
 import type { Mailboxes } from "../../../coordinator/mailboxes.ts";
 import { runCoordinator } from "../../../coordinator/main.ts";
 import { append, connectJet, type Jet, readSubject } from "../../../kit/jetstream.ts";
@@ -82,6 +84,14 @@ async function report(jet: Jet, id: StageId, event: StageEvent, after: number): 
 
 function head(): { readonly id: string; readonly atMs: number } {
   return { id: randomUUID(), atMs: Date.now() };
+}
+
+/** For a reactor by itself: every command is sent, as if no pool was ever full. */
+export function dispatchAtOnce(jet: Jet): { readonly offer: Offer; readonly dispatcher: { taken(): void } } {
+  const offer: Offer = async (pool, command) => {
+    await sendCommand(jet, pool, command, `command-${command.queuedSeq}`);
+  };
+  return { offer, dispatcher: { taken: () => {} } };
 }
 
 export interface RunningCoordinator extends AsyncDisposable {

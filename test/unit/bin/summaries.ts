@@ -11,6 +11,8 @@ export function stage(name: string, changes: Partial<StageSummary> = {}): StageS
     outcome: "passed",
     message: "",
     waiting: "",
+    pool: "default",
+    labels: [],
     executor: "host-1",
     attempt: 1,
     queuedAtMs: 1_760_000_000_000,

@@ -24,7 +24,7 @@ const NEEDED: WaitingSummary["approval"] = {
 function executor(changes: Partial<Presence> = {}): Presence {
   const at = { id: "e", host: "h", version: "1", protocol: 2, pool: "default" };
   const is = { ...at, slots: 2, busy: 0, draining: false, why: "" };
-  return { ...is, sinceMs: 0, tokens: [], ...changes };
+  return { ...is, planSlots: 4, labels: [], runs: [], sinceMs: 0, tokens: [], ...changes };
 }
 
 function running(...stages: readonly StageSummary[]): BuildSummary {
@@ -37,7 +37,7 @@ const PROD = idle("prod", { environment: "prod", needs: ["build"] });
 const DONE = stage("build");
 
 function around(changes: Partial<Surroundings> = {}): Surroundings {
-  return { environments: [], executors: [], pool: "default", ...changes };
+  return { environments: [], executors: [], before: () => null, ...changes };
 }
 
 /** Why the build's last stage waits, and the build. */
@@ -67,7 +67,11 @@ const OF_EXECUTORS: readonly (readonly [string, readonly Presence[], string])[] 
     [executor({ draining: true })],
     "no executor of pool default is there: start one, or compare TOROID_POOL",
   ],
-  ["busy ones", [executor({ busy: 2 }), executor({ busy: 3 })], "all 4 slots of pool default are busy"],
+  [
+    "busy ones",
+    [executor({ busy: 2 }), executor({ busy: 3 })],
+    "all 4 slots of pool default are busy, and it is among the next",
+  ],
   ["a free one", [executor({ busy: 2 }), executor()], "an executor is about to take it"],
 ];
 
@@ -76,6 +80,43 @@ for (const [what, executors, sentence] of OF_EXECUTORS) {
     assert.deepEqual(why(QUEUED, { executors }), [sentence, `build: ${sentence}`]);
   });
 }
+
+const GPU = running(idle("build", { status: "queued", pool: "", labels: ["arm64", "gpu"] }));
+const X86 = executor({ labels: ["x86"] });
+const BIG = executor({ id: "f", pool: "big", labels: ["gpu", "x86"] });
+
+test("a stage that no executor can run says what is missing, and what is there", () => {
+  const none = "no executor has the labels arm64, gpu; none is there";
+  assert.deepEqual(why(GPU), [none, `build: ${none}`]);
+  assert.equal(
+    why(GPU, { executors: [X86, BIG] })[0],
+    "no executor has the labels arm64, gpu; pools: big (gpu, x86), default (x86)",
+  );
+  const named = running(idle("build", { status: "queued", pool: "default", labels: ["gpu"] }));
+  assert.equal(
+    why(named, { executors: [executor(), BIG] })[0],
+    "no executor of pool default has the label gpu; pools: big (gpu, x86), default (no labels)",
+  );
+  const arm = executor({ pool: "arm", labels: ["arm64", "gpu"] });
+  assert.equal(why(GPU, { executors: [X86, arm] })[0], "an executor is about to take it");
+});
+
+test("a stage that is held back says how many are before it, and how busy its pool is", () => {
+  const executors = [executor({ busy: 2 }), executor({ id: "f", busy: 1 })];
+  const said = (before: number) => why(QUEUED, { executors, before: () => before })[0];
+  assert.equal(
+    said(12),
+    "it waits for a free executor of pool default: 12 stages are before it, 3 of 4 slots are busy",
+  );
+  assert.equal(said(1), "it waits for a free executor of pool default: 1 stage is before it, 3 of 4 slots are busy");
+  assert.equal(said(0), "it waits for a free executor of pool default: it is next, 3 of 4 slots are busy");
+  const both = running(idle("build", { status: "queued", pool: "", labels: ["gpu"] }));
+  const gpus = [BIG, executor({ pool: "small", labels: ["gpu"], busy: 2 })];
+  assert.equal(
+    why(both, { executors: gpus, before: () => 1 })[0],
+    "it waits for a free executor of pools big, small: 1 stage is before it, 2 of 4 slots are busy",
+  );
+});
 
 test("the plan is what a build waits for when it has none", () => {
   const [, waiting] = why(running(idle("_plan", { status: "queued" })));

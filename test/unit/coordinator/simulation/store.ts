@@ -34,6 +34,8 @@ export class Store {
   readonly #lastSeq = new Map<string, number>();
   readonly summaries = new Map<string, { readonly seq: number; readonly data: Uint8Array }>();
   readonly commands: Command[] = [];
+  /** Those that are held back. */
+  readonly held: Command[] = [];
   /** Appended and not yet reacted to. */
   readonly deliveries: Delivery[] = [];
   nowMs = 1_000_000;
@@ -134,6 +136,7 @@ export class Store {
     ): Promise<{ seq: number }> => {
       await scheduler.turn(life);
       if (subject.startsWith("toroid.cmd.") && typeof data !== "string") this.commands.push(decode(command, data));
+      if (subject.startsWith("toroid.wait.") && typeof data !== "string") this.held.push(decode(command, data));
       const kept: readonly (string | undefined)[] = [BUILD.name, TIMER.name];
       if (o?.expect === undefined || !kept.includes(o.expect.streamName) || typeof data === "string") return { seq: 0 };
       const last = this.summaries.get(subject)?.seq ?? 0;

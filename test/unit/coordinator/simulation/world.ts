@@ -7,11 +7,14 @@ import { accept } from "../../../../coordinator/accept.ts";
 import { isAgreed } from "../../../../coordinator/actors/environment/lane.ts";
 import { environmentActor, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
 import { admitNext } from "../../../../coordinator/admission.ts";
-import { type Effects, makeEffects } from "../../../../coordinator/effects.ts";
+import { commandFor, sendCommand } from "../../../../coordinator/dispatch/command.ts";
+import { type Effects, makeEffects, type Offer } from "../../../../coordinator/effects.ts";
 import type { Arrival } from "../../../../coordinator/intake/message.ts";
 import type { Mailboxes } from "../../../../coordinator/mailboxes.ts";
 import { reactToBuild, reactToLane, reactToPush, reactToStage } from "../../../../coordinator/reactions.ts";
+import type { Jet } from "../../../../kit/jetstream.ts";
 import { makeLogger } from "../../../../kit/log.ts";
+import { encode } from "../../../../protocol/codec.ts";
 import { dispositionOf, ToroidError } from "../../../../protocol/errors.ts";
 import type { BuildEvent, LaneEvent, PushEvent, StageEvent } from "../../../../protocol/events.ts";
 import { type EnvironmentId, widerThan } from "../../../../protocol/ids.ts";
@@ -173,11 +176,13 @@ export class World {
 
   /** One step of anybody; false when nobody has anything to do. */
   async #move(): Promise<boolean> {
-    const { deliveries, commands } = this.store;
+    const { deliveries, commands, held } = this.store;
     if (deliveries.length > 0 && this.#inHand < 12 && this.#random.chance(0.3)) this.#deliver();
+    if (held.length > 0 && this.#random.chance(0.1))
+      this.#sendHeld().catch((error: unknown) => this.failures.push(error));
     if (commands.length > 0 && this.#random.chance(0.2)) this.executors.take(4);
     const stepped = await this.#scheduler.step();
-    return stepped || deliveries.length > 0 || commands.length > 0;
+    return stepped || deliveries.length > 0 || commands.length > 0 || held.length > 0;
   }
 
   #process(name: string): { readonly life: Life; readonly actors: Mailboxes; readonly effects: Effects } {
@@ -185,7 +190,27 @@ export class World {
     const life = new Life(`${name} ${this.#born}`);
     const actors = this.store.mailboxes(life, this.#scheduler);
     const jet = this.store.jet(life, this.#scheduler);
-    return { life, actors, effects: makeEffects(jet, actors, SETTINGS, SILENT, AT_ONCE) };
+    return { life, actors, effects: makeEffects(jet, actors, this.#offer(jet), SETTINGS, SILENT, AT_ONCE) };
+  }
+
+  /** As `coordinator/dispatch/dispatcher.ts`, with chance for a pool's having room. */
+  #offer(jet: Jet): Offer {
+    return async (pool, command) => {
+      if (this.#random.chance(0.5)) await sendCommand(jet, pool, command, "");
+      else await jet.js.publish("toroid.wait.of.somebody", encode(command));
+    };
+  }
+
+  /** Whoever thinks that it has the lease sends something that waits; two may, and one may die before it is taken out. */
+  async #sendHeld(): Promise<void> {
+    const { held } = this.store;
+    const one = this.#random.pick(held);
+    const { actors, life } = this.#process("dispatcher");
+    const { state } = await actors.stage.load(one);
+    const command = state.status === "queued" && state.queuedSeq === one.queuedSeq ? commandFor(one, state) : null;
+    if (command !== null) await sendCommand(this.store.jet(life, this.#scheduler), SETTINGS.pool, command, "");
+    const at = held.indexOf(one);
+    if (at >= 0 && !this.#random.chance(this.#trouble.coordinatorDies)) held.splice(at, 1);
   }
 
   /** Any event that waits, whatever came before it, to a coordinator that may die of it. */
