@@ -43,6 +43,9 @@ export const PLAN_STAGE = "_plan";
 
 const PLAIN = /^[A-Za-z0-9-]$/;
 const TOKEN = /^[A-Za-z0-9_-]+$/;
+/** Most names are of nothing else, and each event has several. */
+const PLAIN_PATH = /^[A-Za-z0-9/-]+$/;
+const PLAIN_PATH_TOKEN = /^(?:[A-Za-z0-9-]|__)+$/;
 
 /**
  * Turns any text into one subject token of `[A-Za-z0-9_-]`, reversibly: `/` becomes `__`, every other byte outside
@@ -52,6 +55,7 @@ const TOKEN = /^[A-Za-z0-9_-]+$/;
  */
 export function escapeToken(text: string): string {
   if (text === "") throw new ToroidError("TOR_INVALID_INPUT", "a name in a subject may not be empty");
+  if (PLAIN_PATH.test(text)) return text.replaceAll("/", "__");
   let token = "";
   for (const byte of Buffer.from(text, "utf8")) {
     const character = String.fromCharCode(byte);
@@ -68,6 +72,7 @@ export function escapeToken(text: string): string {
  * @throws {ToroidError} TOR_DECODE for a token that `escapeToken` cannot have made.
  */
 export function unescapeToken(token: string): string {
+  if (PLAIN_PATH_TOKEN.test(token)) return token.replaceAll("__", "/");
   const bytes: number[] = [];
   for (let at = 0; at < token.length; ) {
     const character = token.charAt(at);

@@ -113,7 +113,9 @@ export function blocked(build: Build): readonly StageRound[] {
 }
 
 function unsettled(build: Build): readonly StageRound[] {
-  return roundsOf(build).filter(({ stage, round }) => settledOf(build, stage.name, round) === null);
+  // Asked after each end of a stage, of each stage: not to be looked for among all ends each time.
+  const settled = new Set(build.settled.map((one) => `${one.round} ${one.stage}`));
+  return roundsOf(build).filter(({ stage, round }) => !settled.has(`${round} ${stage.name}`));
 }
 
 /**
