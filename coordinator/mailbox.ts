@@ -19,7 +19,7 @@ export interface Loaded<State> {
   readonly seq: number;
 }
 
-export interface Mailbox<Id, State, Command> {
+export interface Mailbox<Id, State, Event, Command> {
   /** The state as this process knows it, at least up to sequence `atLeast`. */
   load(id: Id, atLeast?: number): Promise<Loaded<State>>;
   /** The state as this process remembers it, if it does. */
@@ -32,8 +32,10 @@ export interface Mailbox<Id, State, Command> {
   tell(id: Id, command: Command): Promise<Loaded<State> & { readonly changed: boolean }>;
   /** Lets go of what it remembers of an actor that nobody will ask about soon. */
   forget(id: Id): void;
+  /** The event in a message that was delivered. What this process appended itself it need not decode again. */
+  eventOf(seq: number, bytes: Uint8Array): Event;
   /** Takes in an event that was delivered, when it is the next one; saves a read. */
-  observe(id: Id, seq: number, previousSeq: number | null, bytes: Uint8Array): void;
+  observe(id: Id, seq: number, previousSeq: number | null, event: Event, bytes: Uint8Array): void;
 }
 
 /**
@@ -46,18 +48,22 @@ const MAX_RACES = 1_000;
  * is enough for thousands of stages; the rest is read again when needed.
  */
 const MEMORY_BYTES = 6 * 1024 * 1024;
+/** The same of events that were appended here and are about to be delivered. */
+const OWN_BYTES = 1024 * 1024;
 
 export function makeMailbox<Id, State, Event extends EventHead, Command>(
   jet: Jet,
   actor: Actor<Id, State, Event, Command>,
   log: Logger,
   clock: () => number = Date.now,
-): Mailbox<Id, State, Command> {
+): Mailbox<Id, State, Event, Command> {
   const cache = new SizedCache<Loaded<State>>(MEMORY_BYTES);
+  const own = new SizedCache<Event>(OWN_BYTES);
   const nobody: Loaded<State> = { state: actor.initial, seq: 0 };
   /** The end of the last command told to each actor; resolves whatever became of it. */
   const tails = new Map<string, Promise<void>>();
   const carried = actor.snapshot === undefined ? null : z.looseObject({ event: actor.schema, state: actor.snapshot });
+  const eventAlone = carried === null ? null : z.looseObject({ event: actor.schema });
 
   /** `bytes`: size of the messages that were added; of one that carries the state, it is all that there is. */
   function remember(subject: string, loaded: Loaded<State>, bytes: number): void {
@@ -141,11 +147,12 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
         return { ...current, changed: false };
       }
       const { event } = decision;
-      const message = carried === null ? event : { v: versionOf(event), id: event.id, event, state: current.state };
-      const done = await append(jet, actor.stream, subject, message, current.seq);
+      const stored = carried === null ? event : { v: versionOf(event), id: event.id, event, state: current.state };
+      const done = await append(jet, actor.stream, subject, stored, current.seq);
       if (done.kind === "appended") {
         const loaded = { state: actor.apply(current.state, event, done.seq), seq: done.seq };
         remember(subject, loaded, done.bytes);
+        own.set(String(done.seq), event, done.bytes);
         crashPoint("coordinator-after-append");
         return { ...loaded, changed: true };
       }
@@ -173,13 +180,21 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
       return inTurn(subject, () => tellInTurn(subject, command));
     },
 
-    observe(id, seq, previousSeq, bytes) {
+    eventOf(seq, bytes) {
+      const mine = own.get(String(seq));
+      own.delete(String(seq));
+      if (mine !== undefined) return mine;
+      return eventAlone === null ? decode(actor.schema, bytes) : decode(eventAlone, bytes).event;
+    },
+
+    observe(id, seq, previousSeq, event, bytes) {
       const subject = actor.subjectOf(id);
       const known = cache.get(subject) ?? (previousSeq === 0 ? nobody : undefined);
       if (known === undefined || known.seq >= seq) return;
       if (carried === null && known.seq !== previousSeq) return;
       try {
-        remember(subject, { state: step(known.state, bytes, seq), seq }, bytes.byteLength);
+        const state = carried === null ? actor.apply(known.state, event, seq) : step(known.state, bytes, seq);
+        remember(subject, { state, seq }, bytes.byteLength);
       } catch (error) {
         if (dispositionOf(error) === "bug") throw error;
         cache.delete(subject);

@@ -1,5 +1,6 @@
 import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
+import type { BuildEvent, LaneEvent, PushEvent, StageEvent } from "../protocol/events.ts";
 import type { BuildId, EnvironmentId, StageId } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
 import type { Build } from "./actors/build/state.ts";
@@ -12,10 +13,10 @@ import { type Mailbox, makeMailbox } from "./mailbox.ts";
 
 /** One mailbox per noun. */
 export interface Mailboxes {
-  readonly repository: Mailbox<string, Repository, Accept>;
-  readonly build: Mailbox<BuildId, Build, BuildCommand>;
-  readonly stage: Mailbox<StageId, Stage, StageCommand>;
-  readonly environment: Mailbox<EnvironmentId, Lane, LaneCommand>;
+  readonly repository: Mailbox<string, Repository, PushEvent, Accept>;
+  readonly build: Mailbox<BuildId, Build, BuildEvent, BuildCommand>;
+  readonly stage: Mailbox<StageId, Stage, StageEvent, StageCommand>;
+  readonly environment: Mailbox<EnvironmentId, Lane, LaneEvent, LaneCommand>;
 }
 
 export function makeMailboxes(jet: Jet, log: Logger): Mailboxes {

@@ -1,12 +1,9 @@
 /** Delivers every event of the logs to its reactions, once at least, and acknowledges when their effects are done. */
 import type { JsMsg } from "@nats-io/jetstream";
-import { z } from "zod";
 import { consume, type Handle, type Handled } from "../kit/consume.ts";
 import { crashPoint } from "../kit/crash-points.ts";
 import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
-import { decode } from "../protocol/codec.ts";
-import { buildEvent, laneEvent, pushEvent, stageEvent } from "../protocol/events.ts";
 import {
   type ConsumerSpec,
   DEAD_REACTOR,
@@ -23,9 +20,6 @@ import type { Effects } from "./effects.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import { tellOfBuild, tellOfLane, tellOfStage } from "./projections/events.ts";
 import { reactToBuild, reactToLane, reactToPush, reactToStage, type Settings } from "./reactions.ts";
-
-/** A lane's message: the event, and the lane before it, which only its mailbox reads. */
-const laneMessage = z.looseObject({ event: laneEvent });
 
 const NOTHING: Handled = { rest: Promise.resolve() };
 
@@ -54,9 +48,9 @@ export async function runReactor(
   stop: AbortSignal,
 ): Promise<void> {
   async function onPush(message: JsMsg): Promise<Handled> {
-    const event = decode(pushEvent, message.data);
+    const event = actors.repository.eventOf(message.seq, message.data);
     const repository = parsePushSubject(message.subject);
-    actors.repository.observe(repository, message.seq, previousSeq(message), message.data);
+    actors.repository.observe(repository, message.seq, previousSeq(message), event, message.data);
     return effects.perform(reactToPush(repository, event), [], event.id);
   }
 
@@ -73,8 +67,8 @@ export async function runReactor(
       return NOTHING;
     }
     if (subject.kind === "build") {
-      const event = decode(buildEvent, message.data);
-      actors.build.observe(subject.id, message.seq, previousSeq(message), message.data);
+      const event = actors.build.eventOf(message.seq, message.data);
+      actors.build.observe(subject.id, message.seq, previousSeq(message), event, message.data);
       const { state } = await actors.build.load(subject.id, message.seq);
       return effects.perform(
         reactToBuild(subject.id, state, event, settings),
@@ -82,8 +76,8 @@ export async function runReactor(
         event.id,
       );
     }
-    const event = decode(stageEvent, message.data);
-    actors.stage.observe(subject.id, message.seq, previousSeq(message), message.data);
+    const event = actors.stage.eventOf(message.seq, message.data);
+    actors.stage.observe(subject.id, message.seq, previousSeq(message), event, message.data);
     const { state } = await actors.stage.load(subject.id, message.seq);
     if (event.type === "claimed" || event.type === "finished") dispatcher.taken(state.queuedSeq);
     const told = tellOfStage(subject.id, state, event);
@@ -91,12 +85,12 @@ export async function runReactor(
   }
 
   async function onLane(message: JsMsg): Promise<Handled> {
-    const { event } = decode(laneMessage, message.data);
+    const event = actors.environment.eventOf(message.seq, message.data);
     const id = parseLaneSubject(message.subject);
     const build = isLate(message.time.getTime(), clock()) ? buildOfLaneEvent(id.repository, event) : null;
     // What the lane itself still had to do is done at the next look at all lanes.
     if (build !== null && (await archivedSeq(jet, build)) !== null) return NOTHING;
-    actors.environment.observe(id, message.seq, null, message.data);
+    actors.environment.observe(id, message.seq, null, event, message.data);
     const { state } = await actors.environment.load(id, message.seq);
     return effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);
   }

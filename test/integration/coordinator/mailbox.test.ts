@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { LaneCommand } from "../../../coordinator/actors/environment.ts";
 import { ACCEPTED_KEPT } from "../../../coordinator/actors/repository.ts";
 import { makeMailboxes } from "../../../coordinator/mailboxes.ts";
-import { append, connectJet, readLast, readSubject } from "../../../kit/jetstream.ts";
+import { append, connectJet, readLast, readSubject, type Stored } from "../../../kit/jetstream.ts";
 import { findNatsServer, startNatsServer } from "../../../kit/nats-server.ts";
 import { ensureTopology } from "../../../kit/topology.ts";
 import { dispositionOf, ToroidError } from "../../../protocol/errors.ts";
@@ -146,15 +146,42 @@ test("what is observed as it is delivered is what would be read", LIMIT, async (
   const reader = makeMailboxes(rig.jet, quiet);
   let before = 0;
   for (const { seq, data } of await readSubject(rig.jet, RUN.name, buildRunSubject(BUILD), 0)) {
-    observer.build.observe(BUILD, seq, before, data);
+    observer.build.observe(BUILD, seq, before, observer.build.eventOf(seq, data), data);
     before = seq;
   }
   assert.deepEqual(await observer.build.load(BUILD, before), await reader.build.load(BUILD));
   const last = await readLast(rig.jet, LANE.name, laneSubject(PROD));
   assert.ok(last !== null);
-  observer.environment.observe(PROD, last.seq, null, last.data);
+  observer.environment.observe(PROD, last.seq, null, observer.environment.eventOf(last.seq, last.data), last.data);
   assert.deepEqual(await observer.environment.load(PROD, last.seq), await reader.environment.load(PROD));
 });
+
+test(
+  "an event is the same whether this process appended it or has to decode it, and however often it comes",
+  LIMIT,
+  async () => {
+    await using rig = await startRig();
+    const writer = makeMailboxes(rig.jet, quiet);
+    const other = makeMailboxes(rig.jet, quiet);
+    const settle = { kind: "settle", stage: "build", round: 1, outcome: "passed", message: "" } as const;
+    await writer.build.tell(BUILD, { kind: "create", push: push(), by: "queue" });
+    await writer.build.tell(BUILD, { kind: "plan", round: 1, source: source(), plan: planWith(stagePlan("build")) });
+    await writer.build.tell(BUILD, { ...settle, outputs: { A: "1" }, artifact: null });
+    await writer.environment.tell(PROD, { kind: "enter", entry: laneEntry(1) });
+    const builds = await readSubject(rig.jet, RUN.name, buildRunSubject(BUILD), 0);
+    assert.equal(builds.length, 3);
+    const said = (event: object): unknown => JSON.parse(JSON.stringify({ ...event, v: undefined }));
+    for (const { seq, data } of builds) {
+      const mine = said(writer.build.eventOf(seq, data));
+      assert.deepEqual(said(other.build.eventOf(seq, data)), mine);
+      assert.deepEqual(said(writer.build.eventOf(seq, data)), mine);
+    }
+    const [entered] = await readSubject(rig.jet, LANE.name, laneSubject(PROD), 0);
+    assert.ok(entered !== undefined);
+    const mine = said(writer.environment.eventOf(entered.seq, entered.data));
+    assert.deepEqual(said(other.environment.eventOf(entered.seq, entered.data)), mine);
+  },
+);
 
 test("what is observed out of order is read instead", LIMIT, async () => {
   await using rig = await startRig();
@@ -166,10 +193,12 @@ test("what is observed out of order is read instead", LIMIT, async () => {
   const observer = makeMailboxes(rig.jet, quiet);
   const [first, second, third] = stored;
   assert.ok(first !== undefined && second !== undefined && third !== undefined);
-  observer.build.observe(BUILD, third.seq, second.seq, third.data);
-  observer.build.observe(BUILD, first.seq, 0, first.data);
-  observer.build.observe(BUILD, third.seq, second.seq, third.data);
-  observer.build.observe(BUILD, first.seq, 0, first.data);
+  const observe = ({ seq, data }: Stored, previousSeq: number): void =>
+    observer.build.observe(BUILD, seq, previousSeq, observer.build.eventOf(seq, data), data);
+  observe(third, second.seq);
+  observe(first, 0);
+  observe(third, second.seq);
+  observe(first, 0);
   const { state, seq } = await observer.build.load(BUILD, third.seq);
   assert.equal(seq, third.seq);
   assert.equal(state.cancel?.by, "ada");

@@ -78,7 +78,9 @@ export class Store {
 
   /** Mailboxes of one process: each step of theirs is a step of the process. */
   mailboxes(life: Life, scheduler: Scheduler): Mailboxes {
-    const box = <Id, State, Event extends EventHead, C>(actor: Actor<Id, State, Event, C>): Mailbox<Id, State, C> => ({
+    const box = <Id, State, Event extends EventHead, C>(
+      actor: Actor<Id, State, Event, C>,
+    ): Mailbox<Id, State, Event, C> => ({
       load: async (id) => {
         await scheduler.turn(life);
         return this.load(actor, actor.subjectOf(id));
@@ -99,6 +101,7 @@ export class Store {
       },
       known: () => undefined,
       forget: () => {},
+      eventOf: (_seq, bytes) => decode(actor.schema, bytes),
       observe: () => {},
     });
     return {
