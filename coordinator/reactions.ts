@@ -78,7 +78,11 @@ export interface Settings {
 export function reactToPush(repository: string, event: PushEvent): readonly Effect[] {
   const id = { repository, number: event.number };
   return [
-    { kind: "tell-build", id, command: { kind: "create", push: event.push, by: event.by, after: event.after ?? [] } },
+    {
+      kind: "tell-build",
+      id,
+      command: { kind: "create", push: event.push, by: event.by, acceptedAtMs: event.atMs, after: event.after ?? [] },
+    },
   ];
 }
 

@@ -36,6 +36,8 @@ export type BuildCommand =
       readonly push: Push;
       readonly by: string;
       readonly after?: readonly string[];
+      /** Of the push, so that times of builds grow with their numbers. */
+      readonly acceptedAtMs?: number;
     }
   | {
       readonly kind: "plan";
@@ -162,6 +164,7 @@ export const buildActor: Actor<BuildId, Build, BuildEvent, BuildCommand> = {
         return append({
           type: "created",
           ...head,
+          atMs: command.acceptedAtMs ?? head.atMs,
           push: command.push,
           by: command.by,
           after: [...(command.after ?? [])],

@@ -10,6 +10,8 @@ import { type Actor, append, nothing } from "./actor.ts";
 
 export interface Repository {
   readonly lastNumber: number;
+  /** When it was accepted. */
+  readonly lastAtMs: number;
   /** Identity of what was accepted → its number and sequence: the newest {@link ACCEPTED_KEPT}, oldest first. */
   readonly accepted: ReadonlyMap<string, { readonly number: number; readonly seq: number }>;
   /** The newest pushes of each branch, in the order of acceptance. */
@@ -95,7 +97,7 @@ export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
   noun: "repository",
   stream: PUSH.name,
   schema: pushEvent,
-  initial: { lastNumber: 0, accepted: new Map(), pushes: new Map(), remote: null, defaultBranch: null },
+  initial: { lastNumber: 0, lastAtMs: 0, accepted: new Map(), pushes: new Map(), remote: null, defaultBranch: null },
   subjectOf: pushSubject,
 
   since: ({ since }) => since,
@@ -109,6 +111,7 @@ export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
     dropOldest(next, ACCEPTED_KEPT);
     return {
       lastNumber: event.number,
+      lastAtMs: event.atMs,
       accepted: next,
       pushes: withPush(state.pushes, event),
       remote: event.push.remote,
@@ -119,7 +122,10 @@ export const repositoryActor: Actor<string, Repository, PushEvent, Accept> = {
   decide(state, command, head) {
     if (state.accepted.has(command.key)) return nothing();
     const { key, push, by } = command;
+    // Whichever clock says so: times grow with the numbers, and pages go by them.
+    const atMs = Math.max(head.atMs, state.lastAtMs);
+    const number = state.lastNumber + 1;
     const [since, after] = [sinceOf(state), [...afterOf(state, push)]];
-    return append({ type: "accepted", ...head, number: state.lastNumber + 1, key, push, by, since, after });
+    return append({ type: "accepted", ...head, atMs, number, key, push, by, since, after });
   },
 };

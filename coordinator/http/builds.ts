@@ -9,6 +9,7 @@ import { repositoryName } from "../../protocol/work.ts";
 import { accept } from "../accept.ts";
 import { readRequest } from "../intake/message/request.ts";
 import type { Arrival } from "../intake/message.ts";
+import { pageOfAll, placeFrom, placeText } from "../projections/pages.ts";
 import { notFound } from "./errors.ts";
 import { explainer, type HttpParts } from "./ports.ts";
 import { userOf } from "./user.ts";
@@ -36,6 +37,16 @@ function arrivalOf(body: Readonly<Record<string, unknown>>): Arrival {
 
 export function buildOf(params: z.infer<typeof buildParams>): BuildId {
   return { repository: `${params.owner}/${params.repo}`, number: params.number };
+}
+
+function numberFrom(before: string | undefined): number {
+  if (before === undefined) return Number.MAX_SAFE_INTEGER;
+  if (!/^[1-9][0-9]{0,14}$/.test(before)) throw badPlace(before, "the number of a build");
+  return Number(before);
+}
+
+function badPlace(before: string, wanted: string): ToroidError {
+  return new ToroidError("TOR_INVALID_INPUT", `before: ${JSON.stringify(before.slice(0, 100))} is not ${wanted}`);
 }
 
 /** Listing, reading, triggering, cancelling and retrying builds. */
@@ -77,24 +88,24 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
         querystring: z.object({
           repository: repositoryName.optional(),
           limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(30),
-          before: z.coerce.number().int().positive().optional(),
+          /** Of one repository, a build's number; of all, the `next` of the page before. */
+          before: z.string().min(1).optional(),
         }),
         response: { 200: z.object({ builds: z.array(buildSummary), next: z.string().nullable() }) },
       },
     },
     async ({ query }) => {
-      const { repository, limit, before = Number.MAX_SAFE_INTEGER } = query;
+      const { repository, limit, before } = query;
       if (repository !== undefined) {
-        const builds = [...(await history.page(repository, before, limit))];
+        const builds = [...(await history.page(repository, numberFrom(before), limit))];
         const last = builds.at(-1);
         const next = last === undefined || last.number === 1 ? null : String(last.number);
         return { builds: builds.map(explain.build), next };
       }
-      const pages = await Promise.all(
-        history.repositories().map((one) => history.page(one.repository, Number.MAX_SAFE_INTEGER, limit)),
-      );
-      const builds = pages.flat().sort((a, b) => b.createdAtMs - a.createdAtMs);
-      return { builds: builds.slice(0, limit).map(explain.build), next: null };
+      const place = before === undefined ? null : placeFrom(before);
+      if (before !== undefined && place === null) throw badPlace(before, "the `next` of the page before");
+      const page = await pageOfAll(history.repositories(), (id) => history.build(id), place, limit);
+      return { builds: page.builds.map(explain.build), next: page.next === null ? null : placeText(page.next) };
     },
   );
 

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Report } from "./report.ts";
 import { type CpuMs, Fleet, type StageTimes } from "./scheduler/fleet.ts";
+import { withHistory } from "./scheduler/startup.ts";
 import { percentile, tenths } from "./statistics.ts";
 
 const STAGES_A_BUILD = 8;
@@ -13,6 +14,9 @@ const IDLE_MS = 10_000;
 const MATRIX = 256;
 /** `TOROID_BENCH_COORDINATORS`: how many share the work. */
 const COORDINATORS = Math.max(1, Number.parseInt(process.env["TOROID_BENCH_COORDINATORS"] ?? "1", 10) || 1);
+/** Builds that are there before anything is measured; and for the start alone, `TOROID_BENCH_HISTORY` if not a million. */
+const HISTORY = 100_000;
+const LONG_HISTORY = Math.max(1_000, Number.parseInt(process.env["TOROID_BENCH_HISTORY"] ?? "", 10) || 1_000_000);
 const FLEET = { coordinators: COORDINATORS, executors: 8, slots: 4 } as const;
 
 /** Messages of a build of n stages on TOROID_RUN: plan and build 3 each, a stage 4, and one that settles it. */
@@ -24,6 +28,7 @@ export async function benchScheduler(): Promise<Report> {
   const lazy = await throughput(false);
   const always = await throughput(true);
   const matrix = await matrixMs();
+  const old = await withHistory(LONG_HISTORY);
   return {
     bench: "scheduler",
     figures: {
@@ -38,9 +43,20 @@ export async function benchScheduler(): Promise<Report> {
       idleCpuPercent: lazy.idleCpuPercent,
       matrix256Ms: matrix,
       rssMB: lazy.rssMB,
+      startupMsAt1MBuilds: old.startupMs,
+      pageMsAt1MBuilds: old.pageMs,
+      storeBytesABuild: old.bytesABuild,
     },
     ratios: {},
-    setup: { ...FLEET, stagesABuild: STAGES_A_BUILD, repositories: REPOSITORIES, builds: BUILDS, missing: [] },
+    setup: {
+      ...FLEET,
+      stagesABuild: STAGES_A_BUILD,
+      repositories: REPOSITORIES,
+      builds: BUILDS,
+      history: HISTORY,
+      longHistory: LONG_HISTORY,
+      missing: [],
+    },
   };
 }
 
@@ -54,7 +70,7 @@ interface Throughput {
 }
 
 async function throughput(syncAlways: boolean): Promise<Throughput> {
-  await using fleet = await Fleet.start({ ...FLEET, syncAlways });
+  await using fleet = await Fleet.start({ ...FLEET, syncAlways, history: HISTORY });
   await pushAll(fleet, WARM_UP);
   const before = await fleet.cpu();
   const beganMs = performance.now();

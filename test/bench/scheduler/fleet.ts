@@ -10,6 +10,7 @@ import { parsePushSubject, parseRunSubject } from "../../../protocol/subjects.ts
 import { NatsServer } from "../../support/nats.ts";
 import { Daemon } from "../../support/rig.ts";
 import { until } from "../../support/until.ts";
+import { fillHistory } from "./history.ts";
 
 const CLOCK_TICKS_PER_SECOND = 100;
 const PATIENCE = { withinMs: 300_000 } as const;
@@ -50,10 +51,13 @@ export class Fleet implements AsyncDisposable {
     readonly coordinators: number;
     readonly executors: number;
     readonly slots: number;
+    /** Builds that were there before. */
+    readonly history?: number;
   }): Promise<Fleet> {
     const nats = await NatsServer.start({ syncAlways: o.syncAlways, maxFileBytes: STORE_BYTES });
-    const coordinators = await Promise.all(Array.from({ length: o.coordinators }, () => startCoordinator(nats)));
     const jet = await connectJet({ url: nats.url, name: "bench" });
+    if (o.history !== undefined) await fillHistory(jet, o.history, STORE_BYTES / 2);
+    const coordinators = await Promise.all(Array.from({ length: o.coordinators }, () => startCoordinator(nats)));
     const executor = fork(join(import.meta.dirname, "no-op-executor.ts"), [String(o.executors), String(o.slots)], {
       env: { ...process.env, TOROID_NATS_URL: nats.url },
       stdio: ["ignore", "ignore", "inherit", "ipc"],
@@ -152,10 +156,10 @@ export class Fleet implements AsyncDisposable {
   }
 }
 
-export async function startCoordinator(nats: NatsServer): Promise<Daemon> {
+export async function startCoordinator(nats: NatsServer, storeBytes = STORE_BYTES / 2): Promise<Daemon> {
   const daemon = new Daemon("coordinator", {
     TOROID_NATS_URL: nats.url,
-    TOROID_STORE_BYTES: String(STORE_BYTES / 2),
+    TOROID_STORE_BYTES: String(storeBytes),
     TOROID_HTTP_PORT: "0",
     TOROID_ALLOW_LAZY_SYNC: "1",
   });

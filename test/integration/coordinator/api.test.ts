@@ -113,6 +113,42 @@ test("builds are listed newest first, and page by number", LIMIT, async () => {
   assert.deepEqual(await pageOf("limit=2"), [[5, 4], "4"]);
   assert.deepEqual(await pageOf("limit=2&before=4"), [[3, 2], "2"]);
   assert.deepEqual(await pageOf("limit=2&before=2"), [[1], null]);
+  assert.match(
+    await refusal(await api.get(`${BUILDS}?repository=${REPOSITORY}&before=x`)),
+    /^400 .*"x" is not the number/,
+  );
+});
+
+test("builds of all repositories page until the first one", LIMIT, async () => {
+  await using api = await startApi();
+  const repositories = ["acme/api", "acme/web", "zeta/app"];
+  for (let at = 0; at < 8; at += 1)
+    await api.post(BUILDS, { repository: repositories[at % 3], ref: "main", remote: REMOTE, key: `k${at}` });
+  interface Body {
+    readonly builds: readonly { repository: string; number: number; createdAtMs: number }[];
+    readonly next: string | null;
+  }
+  const pageAt = async (query: string): Promise<Body> => (await (await api.get(`${BUILDS}?${query}`)).json()) as Body;
+  const all = await until("eight builds to be listed", async () => {
+    const { builds } = await pageAt("limit=100");
+    return builds.length === 8 ? builds : null;
+  });
+  const paged: Body["builds"][number][] = [];
+  for (let next: string | null = ""; next !== null; ) {
+    const body: Body = await pageAt(`limit=3${next === "" ? "" : `&before=${encodeURIComponent(next)}`}`);
+    paged.push(...body.builds);
+    next = body.next;
+  }
+  assert.deepEqual(
+    paged.map(({ repository, number }) => [repository, number]),
+    all.map(({ repository, number }) => [repository, number]),
+  );
+  const times = paged.map(({ createdAtMs }) => createdAtMs);
+  assert.deepEqual(
+    times,
+    times.toSorted((a, b) => b - a),
+  );
+  assert.match(await refusal(await api.get(`${BUILDS}?before=17`)), /^400 .*"17" is not the `next` of the page before/);
 });
 
 test("an environment is paused with a reason and until when, and goes on by itself", LIMIT, async () => {

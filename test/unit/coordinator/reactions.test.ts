@@ -88,7 +88,7 @@ const settle = (stage: string, outcome: "passed" | "failed" | "skipped" = "passe
 test("a push creates its build", () => {
   const event = { type: "accepted", ...HEAD, number: 4, key: "k", push: push(), by: "queue", since: 0 } as const;
   assert.deepEqual(reactToPush(REPOSITORY, event), [
-    { kind: "tell-build", id: ID, command: { kind: "create", push: push(), by: "queue", after: [] } },
+    { kind: "tell-build", id: ID, command: { kind: "create", push: push(), by: "queue", acceptedAtMs: 5, after: [] } },
   ]);
 });
 

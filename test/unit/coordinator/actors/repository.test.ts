@@ -106,6 +106,22 @@ test("what matters of a log is as long after ten thousand pushes as after a few,
   assert.equal(again.lastNumber, count);
 });
 
+test("times grow with the numbers, though clocks of coordinators differ", () => {
+  const repository = new Lived(repositoryActor);
+  for (const [key, nowMs] of [
+    ["a", 5_000],
+    ["b", 2_000],
+    ["c", 6_000],
+  ] as const) {
+    repository.nowMs = nowMs;
+    repository.tell(accept(key));
+  }
+  assert.deepEqual(
+    repository.log.map(({ atMs }) => atMs),
+    [5_000, 5_000, 6_000],
+  );
+});
+
 test("branches are remembered for as long as they are among the newest", () => {
   const repository = new Lived(repositoryActor);
   repository.tell(accept("old", { ref: "refs/heads/old" }));
