@@ -83,6 +83,8 @@ function summaryOf({ repository, number }: { repository: string; number: number 
     outcome: "passed",
     message: "",
     waiting: "",
+    pool: "default",
+    labels: [],
     executor: "i-0123456789abcdef0",
     attempt: 1,
     queuedAtMs: createdAtMs + 10,
