@@ -6,8 +6,10 @@ import { Lease } from "../kit/lease.ts";
 import { makeLogger } from "../kit/log.ts";
 import { aborted, type Signals } from "../kit/signals.ts";
 import { examineSync, type StoreSync } from "../kit/store-sync.ts";
-import { ensureTopology, openBucket } from "../kit/topology.ts";
+import { declareSpoken, ensureTopology, openBucket } from "../kit/topology.ts";
+import { packageVersion } from "../kit/version.ts";
 import { sentenceOf } from "../protocol/errors.ts";
+import { spokenBy } from "../protocol/pairing.ts";
 import { ARCHIVE, DRAINS, LEASES, REACTORS } from "../protocol/streams.ts";
 import { accept } from "./accept.ts";
 import { runArchiver } from "./archive/archiver.ts";
@@ -45,6 +47,7 @@ export async function runCoordinator(
   if (!durability.ok) log.warn({ why: durability.says }, "a loss of power may lose builds");
   const { storeBytes, replicas, keepBuildsMs, keepLogsMs } = config;
   await ensureTopology(jet, REACTORS, { storeBytes, replicas, keepLogsMs });
+  await declareSpoken(jet, spokenBy(packageVersion()));
 
   const actors = makeMailboxes(jet, log);
   const settings = { pool: config.pool };

@@ -31,6 +31,7 @@ import { Leash } from "./leash.ts";
 import { sweep } from "./leftovers.ts";
 import { NETWORK_HOST, networkOf } from "./network.ts";
 import { Orders } from "./orders.ts";
+import { assertPair } from "./pairing.ts";
 import { PresenceBeat } from "./presence.ts";
 import { openSandbox } from "./sandbox.ts";
 import { makeSlots } from "./slots.ts";
@@ -73,12 +74,21 @@ export async function runExecutor(
   const jet = cleanup.use(await connectJet({ url: config.natsUrl, name: `toroid-executor ${id}` }));
   checkServer(jet);
   if (!(await topologyThere(jet, stop, log))) return client.lost.throwIfAborted();
-  const specs = { plan: executorConsumer(config.pool, "plan"), work: executorConsumer(config.pool, "work") };
-  await ensureConsumers(jet, [specs.plan, specs.work]);
   const presences = await openBucket(jet, EXECUTORS);
   const { pool, labels } = config;
   const versions = { version: packageVersion(), protocol: PROTOCOL_VERSION };
   const self = { id, host: hostname(), ...versions, pool, labels, slots: count, planSlots: PLANS_AT_ONCE };
+  await assertPair(jet, presences, {
+    ...self,
+    busy: 0,
+    runs: [],
+    draining: false,
+    why: "",
+    sinceMs: Date.now(),
+    tokens: [],
+  });
+  const specs = { plan: executorConsumer(config.pool, "plan"), work: executorConsumer(config.pool, "work") };
+  await ensureConsumers(jet, [specs.plan, specs.work]);
   const gate = new Gate();
   const orders = new Orders(() => openBucket(jet, DRAINS), id, gate, log);
   const spool = cleanup.use(new Spool(jet, dirs.spool, config.spoolBytes, log));

@@ -12,9 +12,11 @@ import {
 } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import { ToroidError } from "../protocol/errors.ts";
+import { isNewer, metadataOf, type Spoken, spokenOf } from "../protocol/pairing.ts";
 import {
   BUCKETS,
   type BucketSpec,
+  COMMAND,
   type ConsumerSpec,
   LOG,
   maxBytesOf,
@@ -148,6 +150,19 @@ async function ensureBucket(jet: Jet, spec: BucketSpec, o: TopologyOptions): Pro
     replicas: o.replicas,
     allow_direct: true,
   });
+}
+
+/** Leaves word of what we, a coordinator, speak; what a newer one has said stays. */
+export async function declareSpoken(jet: Jet, spoken: Spoken): Promise<void> {
+  const { config } = await jet.jsm.streams.info(COMMAND.name);
+  const before = config.metadata ?? {};
+  if (!isNewer(spoken, spokenOf(before))) return;
+  await jet.jsm.streams.update(COMMAND.name, { metadata: { ...before, ...metadataOf(spoken) } });
+}
+
+/** What the coordinators speak; null when none has said so. */
+export async function readSpoken(jet: Jet): Promise<Spoken | null> {
+  return spokenOf((await jet.jsm.streams.info(COMMAND.name)).config.metadata ?? {});
 }
 
 /** Opens a bucket that a coordinator has made. */

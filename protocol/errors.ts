@@ -41,6 +41,7 @@ const CODES = {
   TOR_TOOL_MISSING: "terminal",
   TOR_TRANSITION_ILLEGAL: "bug",
   TOR_VERSION_NEWER: "retry",
+  TOR_VERSION_OLDER: "retry",
 } as const satisfies Record<string, "retry" | "terminal" | "bug">;
 
 export type Code = keyof typeof CODES;

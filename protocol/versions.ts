@@ -41,6 +41,11 @@ export const COMMAND_VERSION = 2;
 /** A stage that wishes for executors: who does not know of that would send it to any. */
 const WISHES = 3;
 
+/** What a coordinator has to understand of an executor's reports. */
+export const REPORT_VERSION = Math.max(
+  ...["claimed", "started", "publishing", "attemptErrored", "planned", "finished"].map((type) => SINCE[type] ?? 1),
+);
+
 /** What a reader has to understand for this event; its type says it, whosever log it is in. */
 export function versionOf(event: object): number {
   if (!("type" in event)) return 1;
