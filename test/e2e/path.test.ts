@@ -155,7 +155,7 @@ test("of what waits, the newest goes and the older is superseded, visibly", LIMI
   }
   const older = await rig.ended(2, fullName);
   assert.equal(older.outcome, "superseded");
-  assert.match(older.stages.find((one) => one.name === "prod")?.message ?? "", /#3, which is newer/);
+  assert.match(older.stages.find((one) => one.name === "prod")?.message ?? "", /#3, which contains its commit/);
   await rig.post(`/api/v1/environments/${fullName}/prod/resume`, {});
   assert.equal((await rig.ended(3, fullName)).outcome, "passed");
 });

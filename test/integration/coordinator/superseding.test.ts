@@ -12,15 +12,16 @@ import { claimStage, finishStage, runStage } from "./rig.ts";
 const LIMIT = { timeout: 60_000 };
 const PLAN = { ...planWith(stagePlan("a"), stagePlan("b"), target("prod", ["a", "b"])), cancelSuperseded: true };
 
-async function accept({ actors }: Api, number: number): Promise<void> {
-  const of = push({ commit: commitOf(number), before: number === 1 ? null : commitOf(number - 1) });
-  await actors.repository.tell(REPOSITORY, { kind: "accept", key: `k${number}`, push: of, by: "queue" });
+/** Each push moves main by one commit, which has its number, as its build has when all are accepted in order. */
+async function acceptCommit({ actors }: Api, commit: number): Promise<void> {
+  const of = push({ commit: commitOf(commit), before: commit === 1 ? null : commitOf(commit - 1) });
+  await actors.repository.tell(REPOSITORY, { kind: "accept", key: `k${commit}`, push: of, by: "queue" });
 }
 
-async function plan({ jet, actors }: Api, number: number): Promise<void> {
-  const ancestors = Array.from({ length: number - 1 }, (_, at) => shortOf(commitOf(at + 1)));
+async function plan({ jet, actors }: Api, number: number, commit = number): Promise<void> {
+  const ancestors = Array.from({ length: commit - 1 }, (_, at) => shortOf(commitOf(at + 1)));
   const history = { ancestors, tip: null, rewinds: false };
-  const planned = { kind: "plan", source: source(number), plan: PLAN, history } as const;
+  const planned = { kind: "plan", source: source(commit), plan: PLAN, history } as const;
   await runStage(jet, actors, { repository: REPOSITORY, number, stage: PLAN_STAGE, round: 1 }, { planned });
 }
 
@@ -38,7 +39,7 @@ test(
   LIMIT,
   async () => {
     await using api = await startApi();
-    for (const number of [1, 2, 3]) await accept(api, number);
+    for (const number of [1, 2, 3]) await acceptCommit(api, number);
     await plan(api, 1);
     const running = { repository: REPOSITORY, number: 1, stage: "a", round: 1 };
     const token = await claimStage(api.jet, api.actors, running);
@@ -56,9 +57,27 @@ test(
   },
 );
 
+test("pushes that arrive in the wrong order end the older, whichever of them is planned first", LIMIT, async () => {
+  for (const order of [
+    [2, 1],
+    [1, 2],
+  ]) {
+    await using api = await startApi();
+    await acceptCommit(api, 2);
+    await acceptCommit(api, 1);
+    for (const commit of order) await plan(api, 3 - commit, commit);
+    const late = await ended(api, 2);
+    const why = "#1, which is newer, was pushed to the same branch";
+    assert.deepEqual([late.outcome, late.message], ["superseded", why], `planned in the order ${order.join()}`);
+    const newer = { repository: REPOSITORY, number: 1, stage: "a", round: 1 };
+    await until("the newer to build", async () => (await api.actors.stage.load(newer)).state.status === "queued");
+    assert.equal((await api.actors.build.load({ repository: REPOSITORY, number: 1 })).state.supersededBy, null);
+  }
+});
+
 test("an environment that an older push is in, is left to it", LIMIT, async () => {
   await using api = await startApi();
-  for (const number of [1, 2]) await accept(api, number);
+  for (const number of [1, 2]) await acceptCommit(api, number);
   await plan(api, 1);
   for (const stage of ["a", "b"]) {
     await runStage(api.jet, api.actors, { repository: REPOSITORY, number: 1, stage, round: 1 });

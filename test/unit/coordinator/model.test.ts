@@ -91,6 +91,14 @@ test("two builds go through one environment that takes every one of them", TIMEO
   ended(prove(t, { ...TWO_BUILDS, plan, coordinators: 1 }), "passed", "unknown", "superseded", "waits");
 });
 
+test("two builds that were accepted in the wrong order go in the right one, whatever goes wrong", TIMEOUT, (t) => {
+  for (const queue of ["newest", "every"] as const) {
+    const plan = planWith(target("prod", [], { queue }));
+    const explored = prove(t, { ...TWO_BUILDS, plan, coordinators: 1, isReversed: true });
+    ended(explored, "passed", "unknown", "superseded", "waits");
+  }
+});
+
 test("two builds go through two environments, one after the other", TIMEOUT, (t) => {
   const plan = planWith(target("stage", []), target("prod", ["stage"]));
   const explored = prove(t, { ...TWO_BUILDS, plan, coordinators: 1, trouble: 0, fails: true });
@@ -130,6 +138,12 @@ test("without the fence a stage ends twice", TIMEOUT, (t) => {
 
 test("when a claim is not compared a stage that is not idempotent runs twice", TIMEOUT, (t) => {
   disprove(t, { ...ONE_BUILD, without: "claim-compare" }, "ran twice");
+});
+
+test("when plans do not tell what a commit contains, the older of two goes live over the newer", TIMEOUT, (t) => {
+  const plan = planWith(target("prod", [], { queue: "every" }));
+  const scenario: Scenario = { ...TWO_BUILDS, plan, coordinators: 1, isReversed: true, without: "ancestry" };
+  disprove(t, scenario, "an older build");
 });
 
 test("when coordinators do not compare a lane lets two go at once", TIMEOUT, (t) => {

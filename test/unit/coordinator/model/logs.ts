@@ -14,6 +14,7 @@ import type { BuildEvent, LaneEvent, StageEvent } from "../../../../protocol/eve
 import type { BuildId, EnvironmentId, StageId } from "../../../../protocol/ids.ts";
 import { isRepeatable, type Stage } from "../../../../protocol/stage.ts";
 import { buildRunSubject, laneSubject, stageRunSubject } from "../../../../protocol/subjects.ts";
+import { shortOf } from "../../../../protocol/work.ts";
 import type { Memory } from "./memory.ts";
 
 interface Common {
@@ -39,7 +40,7 @@ export type LaneLog = Common & {
   /** Fence of the last that was let go, and of the last that the store knows to have started. */
   readonly admitted: number;
   readonly started: number;
-  /** The last build that was let go without anybody asking for it. */
+  /** Place among the pushes of the last that was let go without anybody asking for it. */
   readonly pushed: number;
 };
 export type Log = BuildLog | StageLog | LaneLog;
@@ -126,6 +127,11 @@ function watched(log: Log, event: LogEvent): Log {
   }
 }
 
+/** Commits are numbered in the order in which they were pushed. */
+function placeOf(commit: string): number {
+  return Number.parseInt(shortOf(commit), 16);
+}
+
 function watchedLane(log: LaneLog, event: LaneEvent, seq: number): LaneLog {
   const before = log.state;
   const state = environmentActor.apply(before, event, seq);
@@ -136,11 +142,13 @@ function watchedLane(log: LaneLog, event: LaneEvent, seq: number): LaneLog {
     if (before.pause !== null) return { ...after, wrong: "a lane that was paused let one go" };
     if (before.hold !== null && !event.entry.rollback) return { ...after, wrong: "a lane that was held let one go" };
     if (fence <= log.admitted) return { ...after, wrong: "the fence of a lane did not grow" };
-    const { asked, number } = event.entry;
-    if (!asked && number < log.pushed) return { ...after, wrong: "a lane let an older build go after a newer one" };
-    return { ...after, admitted: fence, pushed: asked ? log.pushed : number };
+    const { asked, commit } = event.entry;
+    const place = placeOf(commit);
+    if (!asked && place < log.pushed) return { ...after, wrong: "a lane let an older build go after a newer one" };
+    return { ...after, admitted: fence, pushed: asked ? log.pushed : place };
   }
-  const wentBack = before.live !== null && state.live !== null && state.live.number < before.live.number;
+  const wentBack =
+    before.live !== null && state.live !== null && placeOf(state.live.commit) < placeOf(before.live.commit);
   if (wentBack && before.inFlight?.asked !== true) {
     return { ...after, wrong: "an older build went live over a newer one and nobody asked for it" };
   }

@@ -4,6 +4,7 @@
  * the real system can be stopped, be overtaken, or die.
  */
 
+import { NO_HISTORY, shortOf } from "../../../../protocol/work.ts";
 import { commitOf, push, REPOSITORY, source } from "../samples.ts";
 import { coordinatorSteps } from "./coordinators.ts";
 import { executorSteps } from "./executors.ts";
@@ -32,10 +33,19 @@ export function initialWorld({ memory, scenario }: Model): World {
   }
   for (let number = 1; number <= scenario.builds; number += 1) {
     const empty = newBuildLog({ repository: REPOSITORY, number });
-    const pushed = push({ commit: commitOf(number) });
+    const at = scenario.isReversed === true ? scenario.builds + 1 - number : number;
+    const pushed = push({ commit: commitOf(at) });
     const created = memory.one({ type: "created", ...HEAD, push: pushed, by: "queue" } as const);
     world = { ...world, logs: [...world.logs, appended(memory, memory.one(empty), created)] };
-    const planned = { type: "planned", ...HEAD, source: source(number), plan: scenario.plan } as const;
+    const contained = scenario.without === "ancestry" ? 0 : at - 1;
+    const ancestors = Array.from({ length: contained }, (_, below) => shortOf(commitOf(below + 1)));
+    const planned = {
+      type: "planned",
+      ...HEAD,
+      source: source(at),
+      plan: scenario.plan,
+      history: { ...NO_HISTORY, ancestors },
+    } as const;
     world = append(memory, world, empty, planned, 1) ?? world;
   }
   return world;

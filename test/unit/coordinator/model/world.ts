@@ -87,8 +87,10 @@ export interface Scenario {
    * when anything was said in between; and the world is a fraction as large.
    */
   readonly isAtomic: boolean;
+  /** Pushes are accepted in the order opposite to that in which they were made. */
+  readonly isReversed?: boolean;
   /** What is taken away, to see that it is needed. */
-  readonly without?: "fence" | "claim-compare" | "coordinator-compare";
+  readonly without?: "fence" | "claim-compare" | "coordinator-compare" | "ancestry";
 }
 
 export interface Model {
