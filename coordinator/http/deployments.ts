@@ -3,8 +3,11 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { ToroidError } from "../../protocol/errors.ts";
+import type { Standing } from "../../protocol/events.ts";
 import { variableProblem } from "../../protocol/pipeline/text-rules.ts";
 import { environmentSummary } from "../../protocol/summary.ts";
+import { standingOf } from "../actors/build/work.ts";
+import { comesBefore } from "../actors/order.ts";
 import { widerPauses } from "../admission.ts";
 import { summaryOf } from "../projections/lanes.ts";
 import { explainEnvironment } from "../projections/waiting.ts";
@@ -55,6 +58,13 @@ export function deploymentRoutes(plain: FastifyInstance, { actors, history }: Ht
     return { repository, number, environment, round: met?.round ?? 1 };
   }
 
+  /** In push order, as far as that is known of both. */
+  async function isNewer(repository: string, number: number, live: number, at: Standing | null): Promise<boolean> {
+    const { state } = await actors.build.load({ repository, number });
+    const own = standingOf(number, state);
+    return own === null || at === null ? number > live : own.number !== at.number && comesBefore(at, own);
+  }
+
   app.post(
     "/api/v1/environments/:owner/:repo/:environment/promote",
     {
@@ -86,12 +96,13 @@ export function deploymentRoutes(plain: FastifyInstance, { actors, history }: Ht
       },
     },
     async ({ params, body, headers }, reply) => {
-      const { state } = await actors.environment.load(environmentOf(history, params));
+      const id = environmentOf(history, params);
+      const { state } = await actors.environment.load(id);
       const number = body.build ?? state.before[0]?.number;
       if (number === undefined) {
         throw new ToroidError("TOR_REFUSED", "nothing else was live here before: name the build to go to");
       }
-      if (state.live !== null && number > state.live.number) {
+      if (state.live !== null && (await isNewer(id.repository, number, state.live.number, state.liveStanding))) {
         throw new ToroidError(
           "TOR_REFUSED",
           `#${number} is newer than #${state.live.number}, which is live: promote it`,

@@ -134,7 +134,10 @@ test("a paused environment holds its lane; resume lets it go on", LIMIT, async (
     return found?.waiting.length === 1 ? found : undefined;
   });
   assert.deepEqual([lane.paused?.why, lane.inFlight, lane.live?.number], ["a release is on", null, 1]);
-  assert.equal((await rig.build(2, fullName)).stages.find((one) => one.name === "stage")?.outcome, "passed");
+  await until("its stage before that to be shown as passed", async () => {
+    const { stages } = await rig.build(2, fullName);
+    return stages.find((one) => one.name === "stage")?.outcome === "passed";
+  });
   await rig.post(`/api/v1/environments/${fullName}/prod/resume`, {});
   assert.equal((await rig.ended(2, fullName)).outcome, "passed");
   assert.equal((await rig.environment("prod", fullName))?.live?.number, 2);

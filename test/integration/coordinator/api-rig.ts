@@ -4,6 +4,7 @@ import { makeMailboxes } from "../../../coordinator/mailboxes.ts";
 import { PLAN_STAGE } from "../../../protocol/ids.ts";
 import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
 import { buildSummary } from "../../../protocol/summary.ts";
+import { NO_HISTORY, shortOf } from "../../../protocol/work.ts";
 import { until } from "../../support/until.ts";
 import { commitOf, planWith, push, REPOSITORY, source, stagePlan, target } from "../../unit/coordinator/samples.ts";
 import { quiet, runStage, startCoordinator, startRig } from "./rig.ts";
@@ -35,12 +36,14 @@ export async function startBuild(
   { actors, jet, get }: Api,
   environments: readonly StagePlan[] = [target("prod", ["build"])],
   number = 1,
+  of: { readonly commit: number; readonly on: readonly number[] } = { commit: number, on: [] },
 ): Promise<void> {
   const id = { repository: REPOSITORY, number };
-  const commit = commitOf(number);
+  const commit = commitOf(of.commit);
+  const history = { ...NO_HISTORY, ancestors: of.on.map((one) => shortOf(commitOf(one))) };
   await actors.repository.tell(REPOSITORY, { kind: "accept", key: `k${number}`, push: push({ commit }), by: "queue" });
   const plan = planWith(stagePlan("build"), ...environments);
-  const planned = { kind: "plan", source: source(number), plan } as const;
+  const planned = { kind: "plan", source: source(of.commit), plan, history } as const;
   await runStage(jet, actors, { ...id, stage: PLAN_STAGE, round: 1 }, { planned });
   await until("the plan to be shown", async () => {
     const shown = buildSummary.parse(await (await get(`${BUILDS}/${REPOSITORY}/${number}`)).json());

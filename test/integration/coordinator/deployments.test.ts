@@ -117,3 +117,27 @@ test("a promotion with the same key is the same one", LIMIT, async () => {
   const { state } = await api.actors.build.load({ repository: REPOSITORY, number: 1 });
   assert.equal(state.requested.length, 1);
 });
+
+test("what a rollback goes back to is older by its commit, whichever was accepted first", LIMIT, async () => {
+  await using api = await startApi();
+  // The push of commit 1 came after that of commit 2, and its build was the first to be deployed.
+  const accepted = [
+    { commit: 2, on: [1] },
+    { commit: 1, on: [] },
+  ];
+  for (const [at, of] of accepted.entries()) {
+    await startBuild(api, [target("prod", ["build"])], at + 1, of);
+  }
+  for (const number of [2, 1]) {
+    await run(api, number, "build", 1);
+    await run(api, number, "prod", 1);
+    await live(api, number);
+  }
+  assert.equal((await api.post(`${PROD}/rollback`, { reason: "slow" })).status, 202);
+  await run(api, 2, "prod", 2);
+  await live(api, 2);
+  assert.match(
+    await refusal(await api.post(`${PROD}/rollback`, { build: 1, reason: "fast" })),
+    /^409 TOR_REFUSED: #1 is newer than #2, which is live: promote it$/,
+  );
+});
