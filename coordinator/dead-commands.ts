@@ -3,6 +3,7 @@
  * stage that waits for one ends with that as its reason; one that somebody holds gets a command again, so that it can
  * be taken over. What is stranded in the queue is taken away.
  */
+import { crashPoint } from "../kit/crash-points.ts";
 import { deleteSequence, type Jet, readSequence } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { decode } from "../protocol/codec.ts";
@@ -24,6 +25,7 @@ export async function bury(jet: Jet, actors: Mailboxes, data: Uint8Array, log: L
   if (dead !== null) await endOf(jet, actors, dead, said, log);
   else if (!isStranded)
     log.error({ reason: said.reason, seq: said.stream_seq }, "a command that is none of ours was ended");
+  crashPoint("coordinator-before-bury");
   if (isStranded) await deleteSequence(jet, COMMAND.name, said.stream_seq);
 }
 

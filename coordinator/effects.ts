@@ -1,6 +1,7 @@
 /** Carries out what `reactions.ts` lists. Each effect is safe to repeat. */
 import { createHash } from "node:crypto";
 import type { Handled } from "../kit/consume.ts";
+import { crashPoint } from "../kit/crash-points.ts";
 import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { announce } from "../protocol/announcements.ts";
@@ -57,11 +58,15 @@ export function makeEffects(
       case "tell-lane":
         if (effect.command.kind === "admit") return admitNext(actors, effect.id);
         await actors.environment.tell(effect.id, effect.command);
+        if (effect.command.kind === "leave") crashPoint("coordinator-after-leave");
         return undefined;
       case "queue-stage":
         return queueStage(effect);
       case "dispatch":
-        return offer(effect.pool, effect.command);
+        crashPoint("coordinator-before-dispatch");
+        await offer(effect.pool, effect.command);
+        crashPoint("coordinator-after-dispatch");
+        return undefined;
       case "signal-cancel": {
         const { repository, number, stage, round } = effect.id;
         const signal: CancelSignal = { repository, number, stage, round };
@@ -91,6 +96,7 @@ export function makeEffects(
   /** The lane or the plan let a round go; the stage's own log is what keeps it from running twice. */
   async function queueStage(effect: Extract<Effect, { kind: "queue-stage" }>): Promise<void> {
     const { id, lane } = effect;
+    if (lane !== null) crashPoint("coordinator-after-admitted");
     // Every end of a stage says again what may run: most of it is known to be under way.
     const known = actors.stage.known(id)?.state;
     const { result } = known === undefined || known.status === "absent" ? await queueNow(effect) : known;

@@ -4,7 +4,8 @@ import { setFlagsFromString } from "node:v8";
 import { connectJet, type Jet } from "../kit/jetstream.ts";
 import { Lease } from "../kit/lease.ts";
 import { makeLogger } from "../kit/log.ts";
-import { aborted, type Signals } from "../kit/signals.ts";
+import { Parts } from "../kit/parts.ts";
+import type { Signals } from "../kit/signals.ts";
 import { examineSync, type StoreSync } from "../kit/store-sync.ts";
 import { declareSpoken, ensureTopology, openBucket } from "../kit/topology.ts";
 import { packageVersion } from "../kit/version.ts";
@@ -34,15 +35,21 @@ const MESSAGES_IN_HAND = 32;
  */
 const HEAP_GROWING_PERCENT = 40;
 
-/** Runs until `signals.stop`, and resolves when nothing is in hand. `onReady` hears the URL of page and API. */
+/** Runs until `outer.stop`, and resolves when nothing is in hand. `onReady` hears the URL of page and API. */
 export async function runCoordinator(
   config: Config,
-  signals: Signals,
+  outer: Signals,
   onReady: (url: string) => void = () => {},
 ): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   const log = makeLogger("coordinator");
+  const parts = new Parts(outer, (error) => {
+    log.fatal({ err: error, why: sentenceOf(error) }, "coordinator cannot go on");
+  });
+  const { signals } = parts;
   await using jet = await connectJet({ url: config.natsUrl, name: "toroid-coordinator" });
+  // It comes again after any break, but not when it is turned away.
+  void jet.nc.closed().then((error) => (error instanceof Error ? parts.fail(error) : undefined));
   const durability = judgeSync(await syncOf(jet, config), config.allowLazySync);
   if (!durability.ok) log.warn({ why: durability.says }, "a loss of power may lose builds");
   const { storeBytes, replicas, keepBuildsMs, keepLogsMs } = config;
@@ -70,25 +77,21 @@ export async function runCoordinator(
     config.http,
   );
 
-  const running = [
-    runReactor({ jet, actors, effects, dispatcher, settings, log }, signals.stop),
-    dispatcher.run(signals.stop),
-    runTimers({ actors, lanes, timers, lease, log }, signals.stop),
-    runArchiver({ jet, actors, history, lanes, lease, cursors, keepBuildsMs, log }, signals.stop),
-  ];
+  parts.add(runReactor({ jet, actors, effects, dispatcher, settings, log }, signals.stop));
+  parts.add(dispatcher.run(signals.stop));
+  parts.add(runTimers({ actors, lanes, timers, lease, log }, signals.stop));
+  parts.add(runArchiver({ jet, actors, history, lanes, lease, cursors, keepBuildsMs, log }, signals.stop));
   if (queue === null) log.warn("no queue is configured (TOROID_QUEUE_URL): builds come by the API only");
   else {
     const handle = async (arrival: Parameters<typeof accept>[1]): Promise<void> => {
       const { repository, number, fresh } = await accept(actors, arrival, "queue");
       log.info({ repository, build: number, key: arrival.key, fresh }, "accepted");
     };
-    running.push(receiveFromQueue(queue, { handle, parallel: MESSAGES_IN_HAND }, signals, log));
+    parts.add(receiveFromQueue(queue, { handle, parallel: MESSAGES_IN_HAND }, signals, log));
   }
   log.info({ url: http.url, nats: config.natsUrl }, "coordinator ready");
   onReady(http.url);
-  const ended = Promise.all(running);
-  ended.catch((error: unknown) => log.fatal({ err: error, why: sentenceOf(error) }, "coordinator cannot go on"));
-  await Promise.race([ended, aborted(signals.hard)]);
+  await parts.ended();
   log.info("coordinator stopped");
 }
 

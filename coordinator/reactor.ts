@@ -4,6 +4,7 @@ import { consume, type Handle, type Handled } from "../kit/consume.ts";
 import { crashPoint } from "../kit/crash-points.ts";
 import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
+import { retry } from "../kit/retry.ts";
 import {
   type ConsumerSpec,
   DEAD_REACTOR,
@@ -30,6 +31,8 @@ const OPTIONS = {
   retryDelayMs: 500,
   keyOf: (message: JsMsg): string => message.subject,
 };
+
+const PATIENCE = { attempts: Number.POSITIVE_INFINITY, minMs: 250, maxMs: 5_000, worth: () => true } as const;
 
 export interface ReactorParts {
   readonly jet: Jet;
@@ -96,7 +99,13 @@ export async function runReactor(
   }
 
   async function run(spec: ConsumerSpec, handle: Handle): Promise<void> {
-    const consumer = await jet.js.consumers.get(spec.stream, spec.name);
+    // The store may be away just now, which is no reason to end.
+    const found = retry(() => jet.js.consumers.get(spec.stream, spec.name), { ...PATIENCE, signal: stop });
+    const consumer = await found.catch((error: unknown) => {
+      if (stop.aborted) return null;
+      throw error;
+    });
+    if (consumer === null) return;
     await consume(consumer, handle, { ...OPTIONS, turn: jet.turn }, stop, log);
   }
 

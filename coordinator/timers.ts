@@ -3,6 +3,7 @@
  * the others the work; the actors see to it that it happens once, whoever does it.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import { crashPoint } from "../kit/crash-points.ts";
 import type { Lease } from "../kit/lease.ts";
 import type { Logger } from "../kit/log.ts";
 import { admitNext } from "./admission.ts";
@@ -35,6 +36,7 @@ export async function runTimers({ actors, lanes, timers, lease, log }: TimerPart
   async function look(timer: Timer): Promise<void> {
     const { repository, number, stage, round } = timer.due;
     await actors.stage.tell({ repository, number, stage, round }, { kind: "overdue" });
+    crashPoint("coordinator-after-overdue");
     await timers.done(timer);
   }
 

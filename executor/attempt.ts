@@ -153,7 +153,10 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
       },
       {
         publish: mayPublish(h, work),
-        publishing: () => reportOrLose(h, { type: "publishing", id: randomUUID(), atMs: Date.now() }),
+        publishing: async () => {
+          await reportOrLose(h, { type: "publishing", id: randomUUID(), atMs: Date.now() });
+          crashPoint("executor-after-publishing");
+        },
         pack: stage.artifactFiles.length === 0 ? null : (dir) => t.artifacts.pack(dir, stage, h.abandoned),
         cancelled,
         abandoned: h.abandoned,

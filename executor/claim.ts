@@ -1,6 +1,7 @@
 /** May this executor run the stage that a command is about? If so, it is claimed. */
 import { randomUUID } from "node:crypto";
 import type { KV } from "@nats-io/kv";
+import { crashPoint } from "../kit/crash-points.ts";
 import { append, type Jet } from "../kit/jetstream.ts";
 import { decode } from "../protocol/codec.ts";
 import { type Command, presence } from "../protocol/commands.ts";
@@ -58,8 +59,9 @@ export async function claimStage(c: Claimant, command: Command, isFirstDelivery:
         const result = bareResult(ruling.outcome, ruling.message);
         const finished: StageEvent = { type: "finished", id: randomUUID(), atMs: Date.now(), result };
         const appended = await append(c.jet, RUN.name, stageRunSubject(id), finished, lastSeq);
-        if (appended.kind === "appended") return { kind: "over" };
-        break;
+        if (appended.kind !== "appended") break;
+        crashPoint("executor-after-give-up");
+        return { kind: "over" };
       }
     }
     // Somebody was faster: what they wrote decides anew.

@@ -100,6 +100,7 @@ async function handle(message: JsMsg, slot: Slot | null, t: WorkerTools, hard: A
     } else message.term(reasonOf(message.headers?.get(STAGE_HEADER) ?? "", sentenceOf(error)));
     return;
   }
+  crashPoint("executor-before-claim");
   const claim = await claimOrGiveBack(message, wanted, t);
   switch (claim.kind) {
     case "held":

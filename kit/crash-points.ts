@@ -1,12 +1,36 @@
 /** Every place where a death leaves a different state behind. The fault tests kill at each in turn. */
 export const CRASH_POINTS = [
+  // The push is in the log, and its message in the queue.
   "coordinator-after-accepted",
+  // An event, and nothing of what follows from it.
   "coordinator-after-append",
+  // A stage is queued, and no executor told.
+  "coordinator-before-dispatch",
+  // It is told; that it was queued comes again.
+  "coordinator-after-dispatch",
+  // The same of one that had waited for its turn, and that is still held back.
+  "coordinator-before-release",
+  // The lane let a stage go that is not queued.
+  "coordinator-after-admitted",
+  // The stage left its lane, and its build does not know.
+  "coordinator-after-leave",
+  // The stage is told that its time is over, and its timer is there.
+  "coordinator-after-overdue",
+  // The stage of a dead command is told, and the command in the queue.
+  "coordinator-before-bury",
+  // All is done that follows from an event; it comes again.
   "coordinator-after-effects",
+  // A command is in hand.
+  "executor-before-claim",
   "executor-after-claim",
   "executor-after-started",
+  // It is said that publishing begins, and nothing is published.
+  "executor-after-publishing",
   "executor-before-finish",
+  // The end is in the log, and the command in the queue.
   "executor-after-finish",
+  // The same of a stage that it ended for another executor.
+  "executor-after-give-up",
 ] as const;
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 

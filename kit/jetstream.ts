@@ -14,7 +14,17 @@ import {
   jetstreamManager,
   type StoredMsg,
 } from "@nats-io/jetstream";
-import { connect, headers, type NatsConnection } from "nats";
+import {
+  ClosedConnectionError,
+  ConnectionError,
+  connect,
+  DrainingConnectionError,
+  headers,
+  type NatsConnection,
+  NoRespondersError,
+  RequestError,
+  TimeoutError,
+} from "nats";
 import { encode } from "../protocol/codec.ts";
 import { sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { versionOf } from "../protocol/versions.ts";
@@ -35,6 +45,17 @@ const EVENT_ID = "Toroid-Event";
 const STREAM_STORE_FAILED = 10077;
 const INSUFFICIENT_RESOURCES = 10023;
 const STORAGE_EXCEEDED = 10047;
+
+/** No answer, or none that says anything of what was asked. */
+const AWAY = [
+  TimeoutError,
+  NoRespondersError,
+  RequestError,
+  ConnectionError,
+  ClosedConnectionError,
+  DrainingConnectionError,
+  JetStreamApiError,
+] as const;
 
 const READ_BATCH = 512;
 const REQUEST_TIMEOUT_MS = 5_000;
@@ -137,10 +158,11 @@ async function readBatch(jet: Jet, stream: string, subject: string, seq: number)
       read.push(message);
       patience.refresh();
     } else if (done.err === undefined || isNotFound(done.err)) resolve(read);
-    else reject(done.err);
+    else reject(asOurs(stream, done.err));
   };
-  const batch = await jet.jsm.direct.getBatch(stream, { seq, next_by_subj: subject, batch: READ_BATCH, callback });
-  const broken = new Error(`the store did not finish its answer about ${subject}`);
+  const query = { seq, next_by_subj: subject, batch: READ_BATCH, callback };
+  const batch = await answered(stream, jet.jsm.direct.getBatch(stream, query));
+  const broken = new ToroidError("TOR_NATS_UNREACHABLE", `the store did not finish its answer about ${subject}`);
   // Ends the subscription as well, and then calls back.
   const patience = setTimeout(() => batch.stop(broken), REQUEST_TIMEOUT_MS);
   try {
@@ -167,7 +189,7 @@ export async function enqueue(
 ): Promise<number> {
   const header = headers();
   header.set(...o.header);
-  return (await jet.js.publish(subject, data, { msgID: o.key, headers: header })).seq;
+  return (await answered(subject, jet.js.publish(subject, data, { msgID: o.key, headers: header }))).seq;
 }
 
 /** One message by its sequence, or null when it is not there any more. */
@@ -176,7 +198,7 @@ export async function readSequence(jet: Jet, stream: string, seq: number): Promi
     return await jet.jsm.direct.getMessage(stream, { seq });
   } catch (error) {
     if (isNotFound(error)) return null;
-    throw error;
+    throw asOurs(stream, error);
   }
 }
 
@@ -188,7 +210,7 @@ export async function deleteSequence(jet: Jet, stream: string, seq: number): Pro
   try {
     await jet.jsm.streams.deleteMessage(stream, seq, false);
   } catch (error) {
-    if (!(error instanceof JetStreamApiError) || !GONE.includes(error.code)) throw error;
+    if (!(error instanceof JetStreamApiError) || !GONE.includes(error.code)) throw asOurs(stream, error);
   }
 }
 
@@ -198,8 +220,21 @@ async function readOne(jet: Jet, stream: string, query: DirectMsgRequest): Promi
     return message === null ? null : storedOf(message);
   } catch (error) {
     if (isNotFound(error)) return null;
-    throw error;
+    throw asOurs(stream, error);
   }
+}
+
+async function answered<T>(what: string, request: Promise<T>): Promise<T> {
+  return request.catch((error: unknown) => {
+    throw asOurs(what, error);
+  });
+}
+
+/** That the store cannot be reached is nothing wrong with what was asked: the same may work later. */
+function asOurs(what: string, error: unknown): unknown {
+  if (!AWAY.some((type) => error instanceof type) || isRefusal(error)) return error;
+  const why = `the store gives no answer about ${what}: ${sentenceOf(error)}`;
+  return new ToroidError("TOR_NATS_UNREACHABLE", why, { what }, { cause: error });
 }
 
 /** The library has three ways to say that no message matches: an API error, a status, and null. */

@@ -7,6 +7,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { DeliverPolicy } from "@nats-io/jetstream";
+import { crashPoint } from "../../kit/crash-points.ts";
 import { follow } from "../../kit/follow.ts";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Lease } from "../../kit/lease.ts";
@@ -208,6 +209,7 @@ export class Dispatcher {
       const command = isQueued ? commandFor(wanted, state) : null;
       if (command === null) this.#queues.taken(wanted.queuedSeq);
       else await this.#send(pool, command);
+      crashPoint("coordinator-before-release");
       return true;
     } catch (error) {
       this.#queues.taken(wanted.queuedSeq);

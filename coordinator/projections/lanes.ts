@@ -42,7 +42,10 @@ export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Pro
     }
   });
 
-  const environments = (): readonly Known[] => [...lanes.values()].filter(({ id }) => !isWider(id));
+  // From here on functions alone, for lanes are read before this is reached.
+  function environments(): readonly Known[] {
+    return [...lanes.values()].filter(({ id }) => !isWider(id));
+  }
 
   function within(wider: EnvironmentId): readonly Known[] {
     return environments().filter(({ id }) =>
@@ -57,7 +60,9 @@ export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Pro
     });
   }
 
-  const shown = ({ id, lane }: Known): EnvironmentSummary => summaryOf(id, lane, widerPausesOf(id));
+  function shown({ id, lane }: Known): EnvironmentSummary {
+    return summaryOf(id, lane, widerPausesOf(id));
+  }
 
   return {
     list: (repository) =>

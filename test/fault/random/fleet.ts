@@ -12,7 +12,7 @@ import { decode } from "../../../protocol/codec.ts";
 import { buildEvent } from "../../../protocol/events.ts";
 import { type BuildId, formatBuild, type StageId } from "../../../protocol/ids.ts";
 import type { Stage } from "../../../protocol/stage.ts";
-import { COMMAND, REACTORS, RUN } from "../../../protocol/streams.ts";
+import { COMMAND, REACTORS, RUN, WAIT } from "../../../protocol/streams.ts";
 import { parseRunSubject } from "../../../protocol/subjects.ts";
 import { NatsServer } from "../../support/nats.ts";
 import { QueueServer } from "../../support/queue.ts";
@@ -158,7 +158,9 @@ export class Fleet implements AsyncDisposable {
       await until(
         "all to be quiet",
         async () => {
-          why = await this.#busy();
+          const now = await this.#busy();
+          if (now !== why) this.note(now === "" ? "quiet" : `not quiet: ${now}`);
+          why = now;
           return why === "";
         },
         { withinMs, everyMs: 500 },
@@ -175,6 +177,8 @@ export class Fleet implements AsyncDisposable {
       return `${this.open} builds have not finished: ${[...this.#unfinished.keys()].slice(0, 9).join(" ")}`;
     const commands = (await this.jet.jsm.streams.info(COMMAND.name)).state.messages;
     if (commands > 0) return `${commands} commands are in the queue`;
+    const held = (await this.jet.jsm.streams.info(WAIT.name)).state.messages;
+    if (held > 0) return `${held} commands are held back`;
     const [waits, dead] = await Promise.all([this.queue.counts(), this.queue.counts(this.queue.deadLetterUrl)]);
     if (waits.waiting + waits.inFlight > 0) return `${waits.waiting + waits.inFlight} messages are in SQS`;
     if (dead.waiting > 0) return `${dead.waiting} messages are in the dead-letter queue`;

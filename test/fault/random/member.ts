@@ -36,11 +36,13 @@ export class Member implements AsyncDisposable {
   #closing = false;
   #life: Promise<void>;
   #url: string | null = null;
-  /** Ids under which an executor has announced itself, newest last. */
+  /** Ids under which an executor has announced itself, newest last; empty while it has not yet. */
   readonly ids: string[] = [];
   /** How often it ended, by how. */
   readonly ends = new Map<string, number>();
   lastEnd = "";
+  /** How often it died where it was to. */
+  crashes = 0;
 
   private constructor(settings: MemberSettings, nats: TcpProxy, queue: TcpProxy) {
     this.who = settings.who;
@@ -67,7 +69,7 @@ export class Member implements AsyncDisposable {
   }
 
   async ready(): Promise<void> {
-    const isUp = (): boolean => (this.who.kind === "coordinator" ? this.#url !== null : this.ids.length > 0);
+    const isUp = (): boolean => (this.who.kind === "coordinator" ? this.#url !== null : (this.ids.at(-1) ?? "") !== "");
     await until(`${this.name} to be ready`, isUp, { withinMs: READY_MS });
   }
 
@@ -80,6 +82,8 @@ export class Member implements AsyncDisposable {
   /** From its next start on it dies when it comes to the point for the nth time. */
   crashAt(point: CrashPoint, nth: number): void {
     this.#crash = `${point}:${nth}`;
+    this.#url = null;
+    this.ids.push("");
     this.#child?.kill("SIGKILL");
   }
 
@@ -141,8 +145,10 @@ export class Member implements AsyncDisposable {
   /** One life of the process; answers how it ended. */
   #once(): Promise<string> {
     const { env } = this.#settings;
+    const isDoomed = this.#crash !== null;
     const crash = this.#crash === null ? {} : { TOROID_CRASH_AT: this.#crash };
     this.#crash = null;
+    this.ids.push("");
     const given = env({ nats: this.nats.port, queue: this.queue.port });
     const child = spawn(process.execPath, [TOROID, this.who.kind], {
       env: { ...process.env, ...given, ...this.#extra, ...crash },
@@ -160,6 +166,7 @@ export class Member implements AsyncDisposable {
       child.once("exit", (code, name) => {
         this.#child = null;
         this.#url = null;
+        if (isDoomed && name === "SIGKILL") this.crashes += 1;
         resolve(name ?? String(code));
       });
     });

@@ -88,15 +88,18 @@ export class Mishaps {
 
   /** Stops the host of the next deployment in the middle of it: others take it over, and then it goes on. */
   async #zombie(forMs: number): Promise<void> {
-    await this.#fleet.world.onNextBegin(async (deed) => {
-      const { member, stage } = await this.#fleet.holderOf({ ...deed, round: 1 });
-      this.#fleet.note(`zombie: ${deed.repository}#${deed.number} ${deed.stage} at ${member?.name ?? "nobody"}`);
-      const isAnothers = async (): Promise<boolean> =>
-        !holds((await this.#fleet.holderOf({ ...deed, round: 1 })).stage, stage.token);
-      await member?.stop(async () => {
-        await sleep(forMs);
-        await until("others to take it over", isAnothers, { withinMs: 60_000, everyMs: 200 });
-      }, false);
-    });
+    await this.#fleet.world.onNextBegin(
+      () => true,
+      async (deed) => {
+        const { member, stage } = await this.#fleet.holderOf({ ...deed, round: 1 });
+        this.#fleet.note(`zombie: ${deed.repository}#${deed.number} ${deed.stage} at ${member?.name ?? "nobody"}`);
+        const isAnothers = async (): Promise<boolean> =>
+          !holds((await this.#fleet.holderOf({ ...deed, round: 1 })).stage, stage.token);
+        await member?.stop(async () => {
+          await sleep(forMs);
+          await until("others to take it over", isAnothers, { withinMs: 60_000, everyMs: 200 });
+        }, false);
+      },
+    );
   }
 }

@@ -18,6 +18,12 @@ export interface Deed {
   readonly accepted: boolean;
 }
 
+interface Occasion {
+  readonly isIt: (deed: Deed) => boolean;
+  readonly act: (deed: Deed) => Promise<void>;
+  readonly over: () => void;
+}
+
 /** In each repository: tells the world what the script does, and fails when the world will not have it. */
 export const SAY = `#!/bin/bash
 exec 3<>"/dev/tcp/127.0.0.1/$WORLD"
@@ -40,7 +46,7 @@ export class World implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #newest = new Map<string, number>();
-  #onBegin: { readonly act: (deed: Deed) => Promise<void>; readonly over: () => void } | null = null;
+  #onBegin: Occasion | null = null;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -58,10 +64,10 @@ export class World implements AsyncDisposable {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  /** Once: does this while the next deployment waits for the world's answer. Resolves when it has, or when forgotten. */
-  async onNextBegin(act: (deed: Deed) => Promise<void>): Promise<void> {
+  /** Once: does this while the next such deployment waits for the world's answer. Resolves when it has, or is forgotten. */
+  async onNextBegin(isIt: (deed: Deed) => boolean, act: (deed: Deed) => Promise<void>): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#onBegin = { act, over: resolve };
+    this.#onBegin = { isIt, act, over: resolve };
     await promise;
   }
 
@@ -90,7 +96,7 @@ export class World implements AsyncDisposable {
     const deed = { what, repository, number, stage, attempt, fence: fence === 0 ? null : fence, accepted };
     this.deeds.push(deed);
     const occasion = what === "begin" ? this.#onBegin : null;
-    if (occasion !== null) {
+    if (occasion?.isIt(deed) === true) {
       this.#onBegin = null;
       await occasion.act(deed).finally(occasion.over);
     }

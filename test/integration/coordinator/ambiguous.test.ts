@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { makeMailboxes } from "../../../coordinator/mailboxes.ts";
-import { append, connectJet, readSubject } from "../../../kit/jetstream.ts";
+import { append, connectJet, deleteSequence, readLast, readSequence, readSubject } from "../../../kit/jetstream.ts";
+import { ToroidError } from "../../../protocol/errors.ts";
 import { pushEvent } from "../../../protocol/events.ts";
 import { PUSH, RUN } from "../../../protocol/streams.ts";
 import { pushSubject } from "../../../protocol/subjects.ts";
@@ -51,6 +52,18 @@ suite("a link that breaks", { concurrency: true }, () => {
     assert.deepEqual(await append(rig.cut, RUN.name, SUBJECT, { id: "b" }, 0), { kind: "conflict" });
     assert.equal(rig.proxy.cuts, 1);
     assert.equal((await readSubject(rig.jet, RUN.name, SUBJECT, 0)).length, 1);
+  });
+
+  test("what is read while the store gives no answer may be read later: nothing is wrong with it", LIMIT, async () => {
+    await using rig = await startCuttable();
+    rig.proxy.deafen();
+    const away = (error: unknown): boolean => error instanceof ToroidError && error.code === "TOR_NATS_UNREACHABLE";
+    await Promise.all([
+      assert.rejects(readLast(rig.cut, RUN.name, SUBJECT), away),
+      assert.rejects(readSubject(rig.cut, RUN.name, SUBJECT, 0), away),
+      assert.rejects(readSequence(rig.cut, RUN.name, 1), away),
+      assert.rejects(deleteSequence(rig.cut, RUN.name, 1), away),
+    ]);
   });
 
   test("a push is accepted once though the answer of the store is lost", LIMIT, async () => {
