@@ -34,8 +34,8 @@ export interface Mailbox<Id, State, Event, Command> {
   forget(id: Id): void;
   /** The event in a message that was delivered. What this process appended itself it need not decode again. */
   eventOf(seq: number, bytes: Uint8Array): Event;
-  /** Takes in an event that was delivered, when it is the next one; saves a read. */
-  observe(id: Id, seq: number, previousSeq: number | null, event: Event, bytes: Uint8Array): void;
+  /** Takes in an event that was delivered, when it is the next one; saves a read. `previousSeq` is seldom asked. */
+  observe(id: Id, seq: number, previousSeq: () => number | null, event: Event, bytes: Uint8Array): void;
 }
 
 /**
@@ -189,9 +189,9 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
 
     observe(id, seq, previousSeq, event, bytes) {
       const subject = actor.subjectOf(id);
-      const known = cache.get(subject) ?? (previousSeq === 0 ? nobody : undefined);
+      const known = cache.get(subject) ?? (previousSeq() === 0 ? nobody : undefined);
       if (known === undefined || known.seq >= seq) return;
-      if (carried === null && known.seq !== previousSeq) return;
+      if (carried === null && known.seq !== previousSeq()) return;
       try {
         const state = carried === null ? actor.apply(known.state, event, seq) : step(known.state, bytes, seq);
         remember(subject, { state, seq }, bytes.byteLength);

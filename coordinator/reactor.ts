@@ -53,7 +53,7 @@ export async function runReactor(
   async function onPush(message: JsMsg): Promise<Handled> {
     const event = actors.repository.eventOf(message.seq, message.data);
     const repository = parsePushSubject(message.subject);
-    actors.repository.observe(repository, message.seq, previousSeq(message), event, message.data);
+    actors.repository.observe(repository, message.seq, () => previousSeq(message), event, message.data);
     return effects.perform(reactToPush(repository, event), [], event.id);
   }
 
@@ -71,7 +71,7 @@ export async function runReactor(
     }
     if (subject.kind === "build") {
       const event = actors.build.eventOf(message.seq, message.data);
-      actors.build.observe(subject.id, message.seq, previousSeq(message), event, message.data);
+      actors.build.observe(subject.id, message.seq, () => previousSeq(message), event, message.data);
       const { state } = await actors.build.load(subject.id, message.seq);
       return effects.perform(
         reactToBuild(subject.id, state, event, settings),
@@ -80,7 +80,7 @@ export async function runReactor(
       );
     }
     const event = actors.stage.eventOf(message.seq, message.data);
-    actors.stage.observe(subject.id, message.seq, previousSeq(message), event, message.data);
+    actors.stage.observe(subject.id, message.seq, () => previousSeq(message), event, message.data);
     const { state } = await actors.stage.load(subject.id, message.seq);
     if (event.type === "claimed" || event.type === "finished") dispatcher.taken(state.queuedSeq);
     const told = tellOfStage(subject.id, state, event);
@@ -93,7 +93,7 @@ export async function runReactor(
     const build = isLate(message.time.getTime(), clock()) ? buildOfLaneEvent(id.repository, event) : null;
     // What the lane itself still had to do is done at the next look at all lanes.
     if (build !== null && (await archivedSeq(jet, build)) !== null) return NOTHING;
-    actors.environment.observe(id, message.seq, null, event, message.data);
+    actors.environment.observe(id, message.seq, () => null, event, message.data);
     const { state } = await actors.environment.load(id, message.seq);
     return effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);
   }

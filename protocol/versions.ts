@@ -68,7 +68,7 @@ function valueAt(from: unknown, ...keys: readonly string[]): unknown {
   let value = from;
   for (const key of keys) {
     if (typeof value !== "object" || value === null) return null;
-    value = Object.entries(value).find(([name]) => name === key)?.[1];
+    value = Object.hasOwn(value, key) ? Reflect.get(value, key) : null;
   }
   return value ?? null;
 }

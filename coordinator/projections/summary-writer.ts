@@ -27,8 +27,8 @@ export type Pace = (tookMs: number) => Promise<unknown>;
 
 /** Of one build's time, this part goes into telling people of it; less when there is much to do, since all takes longer. */
 const SHARE = 1 / 20;
-/** Nobody looks at a build that is older than this, however busy all are. */
-const LONGEST_REST_MS = 1_000;
+/** However busy all are: nobody shall look at what was longer ago. */
+const LONGEST_REST_MS = 250;
 
 export async function restAfter(tookMs: number): Promise<void> {
   await sleep(Math.min(tookMs / SHARE, LONGEST_REST_MS));

@@ -146,13 +146,19 @@ test("what is observed as it is delivered is what would be read", LIMIT, async (
   const reader = makeMailboxes(rig.jet, quiet);
   let before = 0;
   for (const { seq, data } of await readSubject(rig.jet, RUN.name, buildRunSubject(BUILD), 0)) {
-    observer.build.observe(BUILD, seq, before, observer.build.eventOf(seq, data), data);
+    observer.build.observe(BUILD, seq, () => before, observer.build.eventOf(seq, data), data);
     before = seq;
   }
   assert.deepEqual(await observer.build.load(BUILD, before), await reader.build.load(BUILD));
   const last = await readLast(rig.jet, LANE.name, laneSubject(PROD));
   assert.ok(last !== null);
-  observer.environment.observe(PROD, last.seq, null, observer.environment.eventOf(last.seq, last.data), last.data);
+  observer.environment.observe(
+    PROD,
+    last.seq,
+    () => null,
+    observer.environment.eventOf(last.seq, last.data),
+    last.data,
+  );
   assert.deepEqual(await observer.environment.load(PROD, last.seq), await reader.environment.load(PROD));
 });
 
@@ -194,7 +200,7 @@ test("what is observed out of order is read instead", LIMIT, async () => {
   const [first, second, third] = stored;
   assert.ok(first !== undefined && second !== undefined && third !== undefined);
   const observe = ({ seq, data }: Stored, previousSeq: number): void =>
-    observer.build.observe(BUILD, seq, previousSeq, observer.build.eventOf(seq, data), data);
+    observer.build.observe(BUILD, seq, () => previousSeq, observer.build.eventOf(seq, data), data);
   observe(third, second.seq);
   observe(first, 0);
   observe(third, second.seq);
