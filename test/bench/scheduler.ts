@@ -7,8 +7,9 @@ import { percentile, tenths } from "./statistics.ts";
 
 const STAGES_A_BUILD = 8;
 const REPOSITORIES = 20;
-const WARM_UP = 40;
-const BUILDS = 250;
+/** Enough for compilers and caches to settle: a coordinator runs for weeks. */
+const WARM_UP = 120;
+const BUILDS = 300;
 const PACED_MS = 10_000;
 const IDLE_MS = 10_000;
 const MATRIX = 256;
