@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { hrefOf, type Route, readRoute, useLocation } from "./live/location.ts";
 import { BuildPage } from "./pages/build.tsx";
 import { BuildsPage } from "./pages/builds.tsx";
+import { ExecutorsPage } from "./pages/executors.tsx";
 import { NotFoundPage } from "./pages/not-found.tsx";
 import { Link } from "./parts/link.tsx";
 import { LinkState } from "./parts/link-state.tsx";
@@ -35,6 +36,9 @@ export function App(): JSX.Element {
           <Link to={hrefOf({ page: "builds", repository: null })} current={route.page === "builds"}>
             Builds
           </Link>
+          <Link to={hrefOf({ page: "executors" })} current={route.page === "executors"}>
+            Executors
+          </Link>
         </nav>
         <LinkState />
         <ThemeButton />
@@ -52,6 +56,8 @@ function Page({ route }: { readonly route: Route }): JSX.Element {
       return <BuildsPage repository={route.repository} key={route.repository} />;
     case "build":
       return <BuildPage id={route.id} chosen={route.stage} key={hrefOf({ ...route, stage: null })} />;
+    case "executors":
+      return <ExecutorsPage />;
     case "notFound":
       return <NotFoundPage />;
   }

@@ -49,7 +49,7 @@ export async function serveHttp(
   app.setErrorHandler<Error>(sendError);
   app.setNotFoundHandler((request, reply) => {
     // Addresses of pages are made by the page itself.
-    if (hasPage && request.method === "GET" && request.url.startsWith("/builds/")) return reply.sendFile("index.html");
+    if (hasPage && request.method === "GET" && isPage(request.url)) return reply.sendFile("index.html");
     sendError(new ToroidError("TOR_NOT_FOUND", `there is nothing at ${request.url.slice(0, 200)}`), request, reply);
     return undefined;
   });
@@ -90,6 +90,10 @@ export async function serveHttp(
     }
     throw cause;
   }
+}
+
+function isPage(url: string): boolean {
+  return url.startsWith("/builds/") || url === "/executors";
 }
 
 const ANSWER_MS = 1_000;

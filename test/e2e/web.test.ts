@@ -176,6 +176,29 @@ test("what strangers write stays text", LIMIT, async (t) => {
   assert.deepEqual(tab.complaints, []);
 });
 
+test("an executor that takes nothing new is shown with the reason, until it is taken back", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  const { executors } = await rig.get<{ readonly executors: readonly { readonly id: string }[] }>("/api/v1/executors");
+  const id = executors[0]?.id ?? "";
+  await using tab = await open(t, "/", { width: 360, height: 640 });
+  const { page } = tab;
+  await page.getByRole("link", { name: "Executors" }).click();
+  const row = page.getByRole("listitem").filter({ hasText: id });
+  await row.getByText("open", { exact: true }).waitFor();
+  await rig.post(`/api/v1/executors/${id}/drain`, { reason: `new kernel ${"long ".repeat(30)}` });
+  await row.getByText("drained by local: new kernel").waitFor();
+  await row.getByText("drained", { exact: true }).waitFor();
+  const [width, visible] = await page.evaluate<[number, number]>(
+    "[document.documentElement.scrollWidth, document.documentElement.clientWidth]",
+  );
+  assert.ok(width <= visible, `${width} wide on ${visible}`);
+  await rig.post(`/api/v1/executors/${id}/undrain`, {});
+  await row.getByText("open", { exact: true }).waitFor();
+  await page.reload();
+  await page.getByRole("heading", { name: id }).waitFor();
+  assert.deepEqual(tab.complaints, []);
+});
+
 test("on a phone nothing is wider than the screen", LIMIT, async (t) => {
   if (!needs(t, NEEDED)) return;
   const repo = await rig.repo(application(`echo ${"wide ".repeat(100)}`));

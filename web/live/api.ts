@@ -2,6 +2,7 @@
  * The coordinator's HTTP API. The page and the API come from the same program, so answers are taken as what the types
  * of `protocol/summary.ts` say, without a second check.
  */
+import type { Presence } from "../../protocol/commands.ts";
 import type { BuildSummary, EnvironmentSummary } from "../../protocol/summary.ts";
 import type { StageRef } from "./stage-ref.ts";
 
@@ -44,6 +45,10 @@ export function fetchBuilds(repository: string | null, before: string | null): P
 
 export function fetchRepositories(): Promise<RepositoryList> {
   return ask<RepositoryList>("/api/v1/repositories");
+}
+
+export function fetchExecutors(): Promise<{ readonly executors: readonly Presence[] }> {
+  return ask<{ readonly executors: readonly Presence[] }>("/api/v1/executors");
 }
 
 export function fetchBuild(id: BuildId): Promise<BuildSummary> {

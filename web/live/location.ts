@@ -10,12 +10,14 @@ export type Route =
       /** null: the one that people most likely want to see. */
       readonly stage: StageRef | null;
     }
+  | { readonly page: "executors" }
   | { readonly page: "notFound" };
 
 /** Reads `/builds/acme/api/42?stage=prod&round=2` and `/?repository=acme/api`. */
 export function readRoute({ pathname, search }: Pick<URL, "pathname" | "search">): Route {
   const query = new URLSearchParams(search);
   if (pathname === "/") return { page: "builds", repository: query.get("repository") };
+  if (pathname === "/executors") return { page: "executors" };
   const [, first, owner, name, number = "", ...rest] = pathname.split("/");
   if (first !== "builds" || !owner || !name || !/^[1-9][0-9]{0,14}$/.test(number) || rest.join("") !== "") {
     return { page: "notFound" };
@@ -35,6 +37,7 @@ export function hrefOf(route: Exclude<Route, { readonly page: "notFound" }>): st
   if (route.page === "builds") {
     return route.repository === null ? "/" : `/?${new URLSearchParams({ repository: route.repository }).toString()}`;
   }
+  if (route.page === "executors") return "/executors";
   const path = `/builds/${route.id.repository.split("/").map(encodeURIComponent).join("/")}/${route.id.number}`;
   if (route.stage === null) return path;
   const { name, round } = route.stage;

@@ -33,6 +33,8 @@ const LOOKS: Readonly<Record<string, Look>> = {
   waiting: { word: "waiting", tone: "calm", path: DOTS },
   paused: { word: "paused", tone: "held", path: HOLD },
   held: { word: "held", tone: "held", path: HOLD },
+  draining: { word: "draining", tone: "held", path: HOLD },
+  drained: { word: "drained", tone: "held", path: HOLD },
   open: { word: "open", tone: "calm", path: PLAY },
 };
 
