@@ -6,6 +6,7 @@ const CACHE = join(import.meta.dirname, "..", "..", ".toroid", "cache");
 /** Programs with other names, or another home than PATH. The variable comes first. */
 const KNOWN: Readonly<Record<string, { variable?: string; names?: readonly string[]; cached?: string }>> = {
   nats: { variable: "TOROID_NATS_CLI", cached: "nats-cli/nats" },
+  "packer-1.9.4": { variable: "TOROID_PACKER_194", cached: "packer-1.9.4/packer" },
   chromium: { variable: "TOROID_CHROMIUM", names: ["chromium", "chromium-browser", "google-chrome"] },
 };
 
