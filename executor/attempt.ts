@@ -24,11 +24,12 @@ import type { Checkouts } from "./checkout.ts";
 import type { Ending } from "./ending.ts";
 import type { Holding } from "./holding.ts";
 import { type Lookup, placesOf } from "./hosts.ts";
-import type { ImageStore } from "./images/store.ts";
+import { type ImageStore, imageFor } from "./images/store.ts";
 import { LogPublisher } from "./log/publisher.ts";
+import { LogStream } from "./log-stream.ts";
 import { planPush } from "./plan.ts";
 import type { Spool } from "./spool.ts";
-import { resultOf, runStage, tenths } from "./stage-run.ts";
+import { endBefore, resultOf, runStage, type StageRun, tenths } from "./stage-run.ts";
 import { weakOf } from "./workspace/options.ts";
 import { hostnameOf, type StageWork, variablesOf } from "./workspace/variables.ts";
 import { type SandboxSettings, type Slot, Workspace } from "./workspace.ts";
@@ -127,23 +128,32 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     await Promise.allSettled(furnishing);
     const [checkout, artifact, places] = await Promise.all(furnishing);
     const stepsMs = { checkout: tenths(performance.now() - began) };
-    const image = await t.images.resolve(stage.image, workspace.source, ending);
+    const subject = logSubject(h.id, h.attempt);
+    const sink = new LogPublisher(t.jet, subject, h.abandoned, () => t.spool.openLog(h.token, subject));
+    await using kept = new AsyncDisposableStack();
+    kept.defer(() => t.spool.closeLog(h.token, sink.isLeft));
+    const log = LogStream.open(sink, stage.limits.logBytes);
+    const made = await imageFor(stage, t.images, log, {
+      checkout: workspace.source,
+      slot,
+      places,
+      cancelled,
+      abandoned: h.abandoned,
+    });
+    if (made.kind === "ruled") return endingOf(await endBefore(made.ruling, log), stepsMs);
+    const { images } = made;
 
     // An environment is never touched before the store knows that it may have been.
-    const weak = weakOf(t.sandbox.weak, { image: image.root, network: stage.network, limits: stage.limits });
+    const weak = weakOf(t.sandbox.weak, { images, network: stage.network, limits: stage.limits });
     const started: StageEvent = { type: "started", id: randomUUID(), atMs: Date.now(), weak: [...weak] };
     await reportOrLose(h, started);
     trail.acted = true;
     crashPoint("executor-after-started");
 
-    const subject = logSubject(h.id, h.attempt);
-    const sink = new LogPublisher(t.jet, subject, h.abandoned, () => t.spool.openLog(h.token, subject));
-    await using kept = new AsyncDisposableStack();
-    kept.defer(() => t.spool.closeLog(h.token, sink.isLeft));
     const run = await runStage(
       workspace,
       {
-        image: image.root,
+        images,
         stage,
         variables: variablesOf(h.id, work, h.attempt, t.publicUrl),
         hostname: hostnameOf(h.id),
@@ -161,16 +171,20 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
         cancelled,
         abandoned: h.abandoned,
         environments: context.environments,
-        sink,
+        log,
       },
     );
     trail.acted = run.acted || h.purpose === "check";
-    if (run.ruling.kind === "errored") return { ...run.ruling, acted: run.acted };
-    return { kind: "finished", result: resultOf(run, run.ruling, stepsMs) };
+    return endingOf(run, stepsMs);
   } finally {
     // Not waited for: what the build left can be large, and its end is not the build's business.
     t.background.run(() => workspace[Symbol.asyncDispose]());
   }
+}
+
+function endingOf(run: StageRun, stepsMs: Readonly<Record<string, number>>): Ending {
+  if (run.ruling.kind === "errored") return { ...run.ruling, acted: run.acted };
+  return { kind: "finished", result: resultOf(run, run.ruling, stepsMs) };
 }
 
 /** For what must be stored before it happens. */

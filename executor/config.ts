@@ -18,6 +18,8 @@ export interface Config {
   /** What a stage without an image gets: `host`, a name in the image store, or an absolute path. */
   readonly defaultImage: string;
   readonly imagesDir: string;
+  /** Of `toroid run`, and of nothing else: images that were made. */
+  readonly cacheDir: string;
   /** Shared by all executors that run stages of the same repositories. */
   readonly artifactsDir: string;
   /** The helper's binary. */
@@ -26,6 +28,8 @@ export interface Config {
   readonly sandboxSocket: string | null;
   /** Name or uid of who an executor started by root becomes; null: the usual one. */
   readonly user: string | null;
+  /** The program of Packer; null: what PATH finds, if anything. */
+  readonly packer: string | null;
   /** A delegated cgroup v2 directory; null: the helper finds one. */
   readonly cgroup: string | null;
   /** What this host may fail to hold builds to, by the names in `weak`; anything else it lacks keeps us from starting. */
@@ -69,7 +73,8 @@ export interface GitConfig {
 const path = z.string().refine(isAbsolute, "must be an absolute path");
 const text = z.string().min(1, "must not be empty");
 const flag = z.enum(["0", "1"], { error: "must be 0 or 1" });
-const SLOTS_MOST = 256;
+/** As the sandbox has it. */
+export const SLOTS_MOST = 256;
 const LABELS_MOST = 32;
 const CONNECTIONS_MOST = 1_000_000;
 
@@ -104,6 +109,7 @@ const environment = z.object({
   TOROID_EXECUTOR_STATE: path.default("/var/lib/toroid/executor"),
   TOROID_DEFAULT_IMAGE: text.default("host"),
   TOROID_IMAGES: path.optional(),
+  TOROID_CACHE: path.default("/var/cache/toroid"),
   TOROID_ARTIFACTS: path.optional(),
   TOROID_SANDBOX: path.default(join(import.meta.dirname, "..", "sandbox", "build", "toroid-sandbox")),
   TOROID_SANDBOX_SOCKET: path.optional(),
@@ -111,6 +117,7 @@ const environment = z.object({
     .string()
     .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, "must be the name or uid of a user")
     .optional(),
+  TOROID_PACKER: path.optional(),
   TOROID_CGROUP: path.optional(),
   TOROID_ALLOW_WEAK: words
     .refine((all) => all.every((word) => /^[a-z]+(-[a-zA-Z]+)+$/.test(word)), {
@@ -184,10 +191,12 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     stateDir: e.TOROID_EXECUTOR_STATE,
     defaultImage: e.TOROID_DEFAULT_IMAGE,
     imagesDir: e.TOROID_IMAGES ?? join(e.TOROID_EXECUTOR_STATE, "images"),
+    cacheDir: e.TOROID_CACHE,
     artifactsDir: e.TOROID_ARTIFACTS ?? join(e.TOROID_EXECUTOR_STATE, "artifacts"),
     sandbox: e.TOROID_SANDBOX,
     sandboxSocket: e.TOROID_SANDBOX_SOCKET ?? null,
     user: e.TOROID_USER ?? null,
+    packer: e.TOROID_PACKER ?? null,
     cgroup: e.TOROID_CGROUP ?? null,
     allowWeak: e.TOROID_ALLOW_WEAK ?? [],
     drainMs: Number(e.TOROID_DRAIN_SECONDS) * 1_000,

@@ -205,7 +205,7 @@ async function probe(slot: Slot, { workspace, image }: ProbePlace, diskBytes: nu
   const never = new AbortController().signal;
   const source = join(workspace, "src");
   const options = runOptions({
-    image,
+    images: [image],
     binds: [{ source, target: "/workspace", readOnly: false }],
     variables: {},
     cwd: "/",

@@ -6,17 +6,20 @@ import { ToroidError } from "../protocol/errors.ts";
 import type { StageId } from "../protocol/ids.ts";
 import { type Plan, type Planned, planOf, type StagePlan } from "../protocol/pipeline/plan.ts";
 import { lookupAt, placesOf } from "./hosts.ts";
-import { ImageStore } from "./images/store.ts";
+import { findPacker, layTools, toolsIn } from "./images/packer/tools.ts";
+import { PackerImages } from "./images/packer.ts";
+import { ImageStore, imageFor } from "./images/store.ts";
 import { unpackByHelper } from "./images/unpack.ts";
+import { openLayers } from "./local/layers.ts";
 import { LocalSlot } from "./local/slot.ts";
 import { WorkingTree } from "./local/working-tree.ts";
-import type { LogSink } from "./log-stream.ts";
+import { type LogSink, LogStream } from "./log-stream.ts";
 import { PIPELINE_FILE } from "./plan.ts";
-import { runStage, type StageRun } from "./stage-run.ts";
+import { endBefore, runStage, type StageRun } from "./stage-run.ts";
 import { removeTree } from "./trees.ts";
 import { OutputPipe } from "./workspace/pipe.ts";
 import { hostnameOf, type StageWork, variablesOf } from "./workspace/variables.ts";
-import { Workspace } from "./workspace.ts";
+import { type SandboxSettings, Workspace } from "./workspace.ts";
 
 export interface LocalRunOptions {
   /** In a working tree of git. */
@@ -29,6 +32,10 @@ export interface LocalRunOptions {
   /** What the file's `default` image is: `host`, a name in `imagesDir`, or a path. */
   readonly defaultImage: string;
   readonly imagesDir: string;
+  /** Where images that were made are kept from one time to the next. */
+  readonly cacheDir: string;
+  /** The program of Packer; null: what PATH finds, if anything. */
+  readonly packer: string | null;
   /** Set for the script, over what the file says. */
   readonly params: Readonly<Record<string, string>>;
   readonly onBytes: (data: Uint8Array) => void;
@@ -86,23 +93,28 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   await using cleanup = new AsyncDisposableStack();
   const state = await mkdtemp(join(tmpdir(), "toroid-run-"));
   cleanup.defer(() => removeTree(state));
-  const slot = new LocalSlot(o.sandbox, await OutputPipe.make(join(state, "out")));
+  const beside = new LocalSlot(o.sandbox, await OutputPipe.make(join(state, "out-beside")), null);
+  const slot = new LocalSlot(o.sandbox, await OutputPipe.make(join(state, "out")), beside);
   const store = join(state, "images");
   await mkdir(store);
   const cache = { dir: store, unpack: unpackByHelper(o.sandbox) };
-  const images = new ImageStore({ defaultImage: o.defaultImage, imagesDir: o.imagesDir, cache });
   const never = new AbortController().signal;
-  const settings = { allowWeak: o.allowWeak, weak: [], masks: [state] };
+  const settings = { allowWeak: o.allowWeak, weak: [], masks: [state, o.cacheDir] };
+  const packer = stage.image.kind === "packer" ? await packerIn(state, settings, o) : NO_PACKER;
+  const images = new ImageStore({ defaultImage: o.defaultImage, imagesDir: o.imagesDir, cache, packer });
   const workspace = cleanup.use(await Workspace.make(state, slot, settings, never));
   await workspace.prepare();
   await tree.copyTo(workspace.source, o.cancelled);
-  const image = await images.resolve(stage.image, workspace.source, o.cancelled);
   const places = await placesOf(stage.hosts, slot.network, lookupAt([]), o.cancelled);
+  const log = LogStream.open(sinkOf(o), stage.limits.logBytes);
+  const at = { checkout: workspace.source, slot, places, cancelled: o.cancelled, abandoned: never };
+  const made = await imageFor(stage, images, log, at);
+  if (made.kind === "ruled") return await endBefore(made.ruling, log);
   const id: StageId = { repository: "local/working-tree", number: 1, stage: stage.name, round: 1 };
   const variables = variablesOf(id, workOf(tree, stage, o.params), 1, null);
   return await runStage(
     workspace,
-    { image: image.root, stage, variables, hostname: hostnameOf(id), objects: tree.objects, places, artifact: null },
+    { images: made.images, stage, variables, hostname: hostnameOf(id), objects: tree.objects, places, artifact: null },
     {
       publish: false,
       publishing: () => Promise.resolve(),
@@ -110,9 +122,28 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
       cancelled: o.cancelled,
       abandoned: never,
       environments: null,
-      sink: sinkOf(o),
+      log,
     },
   );
+}
+
+const NO_PACKER = new PackerImages({
+  store: null,
+  workspacesDir: "",
+  tools: null,
+  settings: { allowWeak: [], masks: [] },
+});
+
+async function packerIn(state: string, settings: SandboxSettings, o: LocalRunOptions): Promise<PackerImages> {
+  const program = await findPacker(o.packer, process.env["PATH"] ?? "");
+  const dir = join(state, "packer");
+  if (program !== null) await layTools(dir, program, null);
+  return new PackerImages({
+    store: await openLayers(o.cacheDir),
+    workspacesDir: state,
+    tools: program === null ? null : toolsIn(dir),
+    settings,
+  });
 }
 
 /** As a coordinator would describe it, with nothing known of other stages. */

@@ -1,4 +1,5 @@
 /** From the bytes that a build prints to records of its log: marks taken out, the limit kept, everything counted. */
+import { randomBytes } from "node:crypto";
 import type { Readable } from "node:stream";
 import { MarkScanner } from "./log/marks.ts";
 
@@ -18,6 +19,8 @@ export interface FailedPhase {
 }
 
 export class LogStream {
+  /** Tells marks of ours from what a build prints. */
+  readonly nonce: string;
   readonly #sink: LogSink;
   readonly #scanner: MarkScanner;
   readonly #limitBytes: number;
@@ -30,9 +33,15 @@ export class LogStream {
 
   constructor(sink: LogSink, o: { nonce: string; limitBytes: number; nowMs: () => number }) {
     this.#sink = sink;
+    this.nonce = o.nonce;
     this.#scanner = new MarkScanner(o.nonce);
     this.#limitBytes = o.limitBytes;
     this.#nowMs = o.nowMs;
+  }
+
+  /** With a nonce that nobody knows. */
+  static open(sink: LogSink, limitBytes: number): LogStream {
+    return new LogStream(sink, { nonce: randomBytes(16).toString("hex"), limitBytes, nowMs: () => performance.now() });
   }
 
   get keptBytes(): number {
@@ -63,9 +72,20 @@ export class LogStream {
     await this.#take(this.#scanner.end());
   }
 
+  /** A phase that no driver marks. */
+  begin(phase: string): void {
+    this.#begun.push({ phase, atMs: this.#nowMs() });
+    this.#sink.phase(phase);
+  }
+
   /** A line of our own among the build's. */
   async say(sentence: string): Promise<void> {
-    await this.#bytes(Buffer.from(`toroid: ${sentence}\n`));
+    await this.line(`toroid: ${sentence}`);
+  }
+
+  /** A line of something that is no build's output. */
+  async line(text: string): Promise<void> {
+    await this.#bytes(Buffer.from(`${text}\n`));
   }
 
   /** Why the log is not whole; null when it is. */
@@ -83,8 +103,7 @@ export class LogStream {
   #mark(text: string): void {
     const [verb, phase = "", code] = text.split(" ");
     if (verb === "phase") {
-      this.#begun.push({ phase, atMs: this.#nowMs() });
-      this.#sink.phase(phase);
+      this.begin(phase);
     } else if (verb === "failed") {
       this.#failed = { phase, code: Number.parseInt(code ?? "", 10) || 0 };
     }

@@ -25,6 +25,7 @@ import type { Config } from "./config.ts";
 import { type ProbePlace, probeSandbox } from "./doctor.ts";
 import { Gate } from "./gate.ts";
 import { lookupAt } from "./hosts.ts";
+import { PackerImages } from "./images/packer.ts";
 import { ImageStore } from "./images/store.ts";
 import { unpackByServe } from "./images/unpack.ts";
 import { Leash } from "./leash.ts";
@@ -54,18 +55,28 @@ export async function runExecutor(
   log: Logger = makeLogger("executor"),
 ): Promise<void> {
   await using cleanup = new AsyncDisposableStack();
-  const { client, ready, dirs, slots: count } = cleanup.use(await openSandbox(config, log));
+  const { client, ready, dirs, slots: count, packer: tools } = cleanup.use(await openSandbox(config, log));
   await sweep(dirs, client, log);
   const network = networkOf(config, ready, log);
   const leash = new Leash();
-  const slots = await makeSlots(client, { count, dir: dirs.slots, network, leash: ready.leases ? leash : null });
+  const slots = await makeSlots(client, {
+    count,
+    spare: ready.slots - count,
+    dir: dirs.slots,
+    network,
+    leash: ready.leases ? leash : null,
+  });
+  const allowWeak: readonly string[] = []; // it is serve that was told
+  const masks = [config.stateDir, config.artifactsDir, config.imagesDir];
+  const settings = { allowWeak, masks };
   const images = new ImageStore({
     defaultImage: config.defaultImage,
     imagesDir: config.imagesDir,
     cache: { dir: ready.store, unpack: unpackByServe(client, dirs.slots) },
+    packer: new PackerImages({ store: ready.store, workspacesDir: dirs.workspaces, tools, settings }),
   });
   // Unpacked now, where it is an archive, and not before the first stage.
-  const { root: image } = await images.resolve({ kind: "default" }, dirs.workspaces, signals.stop);
+  const image = await images.root({ kind: "default" }, dirs.workspaces, signals.stop);
   const proven = await provenSandbox(config, slots[0], { workspace: join(dirs.workspaces, "probe"), image });
   const weak = network === "host" ? [...proven, NETWORK_HOST] : proven;
   const stop = AbortSignal.any([signals.stop, client.lost]);
@@ -108,11 +119,7 @@ export async function runExecutor(
     images,
     artifacts: new Artifacts(config.artifactsDir, dirs.artifactCache, (path) => client.remove(path)),
     lookup: lookupAt(config.network.dns),
-    sandbox: {
-      allowWeak: [], // it is serve that was told
-      weak,
-      masks: [config.stateDir, config.artifactsDir, config.imagesDir],
-    },
+    sandbox: { ...settings, weak },
     workspacesDir: dirs.workspaces,
     publicUrl: config.publicUrl,
     spool,

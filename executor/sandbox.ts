@@ -8,7 +8,8 @@ import { availableParallelism } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { Logger } from "../kit/log.ts";
 import { ToroidError } from "../protocol/errors.ts";
-import type { Config } from "./config.ts";
+import { type Config, SLOTS_MOST } from "./config.ts";
+import { findPacker, layTools, toolsIn } from "./images/packer/tools.ts";
 import { networkOptions } from "./network.ts";
 import { SandboxClient } from "./sandbox/client.ts";
 import type { Ready } from "./sandbox/request.ts";
@@ -32,6 +33,8 @@ export interface Sandbox extends AsyncDisposable {
   readonly dirs: StateDirs;
   /** How many stages may run at once. */
   readonly slots: number;
+  /** What Packer's workspace is shown of this host; null: there is no Packer. */
+  readonly packer: string | null;
 }
 
 /** Where sockets have short paths: the kernel takes about 100 bytes. */
@@ -48,8 +51,14 @@ export async function openSandbox(config: Config, log: Logger): Promise<Sandbox>
   undo.use(lock);
   const dirs = stateDirs(real);
   const isRoot = process.geteuid?.() === 0;
-  const client = isRoot ? await startServe(config, real, dirs, undo, log) : new SandboxClient(socketGiven(config));
-  if (!isRoot) await makeDirs(dirs);
+  const program = await findPacker(config.packer, process.env["PATH"] ?? "");
+  const client = isRoot
+    ? await startServe(config, real, { dirs, program }, undo, log)
+    : new SandboxClient(socketGiven(config));
+  if (!isRoot) {
+    await makeDirs(dirs);
+    if (program !== null) await layTools(dirs.packer, program, null);
+  }
   await checkAccess(config, dirs);
   const ready = await client.hello();
   const kept = undo.move();
@@ -57,7 +66,8 @@ export async function openSandbox(config: Config, log: Logger): Promise<Sandbox>
     client,
     ready,
     dirs,
-    slots: slotsOf(config, ready),
+    slots: slotsOf(config, ready, isRoot),
+    packer: program === null ? null : toolsIn(dirs.packer),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
@@ -74,12 +84,14 @@ export function socketGiven(config: Config): string {
 async function startServe(
   config: Config,
   real: string,
-  dirs: StateDirs,
+  { dirs, program }: { readonly dirs: StateDirs; readonly program: string | null },
   undo: AsyncDisposableStack,
   log: Logger,
 ): Promise<SandboxClient> {
   const user = serviceUser(config);
   await handOver(real, dirs, user);
+  // What it is made of may lie where only root can read.
+  if (program !== null) await layTools(dirs.packer, program, user);
   const roots = await makeRootDirs(real);
   await mkdir(config.imagesDir, { recursive: true });
   await giveArtifacts(config.artifactsDir, user);
@@ -87,7 +99,7 @@ async function startServe(
     SOCKETS,
     `toroid-executor-${createHash("sha256").update(real).digest("hex").slice(0, 12)}.socket`,
   );
-  const options = await serveOptions(config, { user, dirs, roots, socket });
+  const options = await serveOptions(config, { user, dirs, roots, socket, spares: program !== null });
   const serve = undo.use(
     await Serve.start(config.sandbox, options, (says) => log.warn({ says }, "the sandbox complains")),
   );
@@ -115,11 +127,18 @@ export function serviceUser(config: Config): ServiceUser {
 
 async function serveOptions(
   config: Config,
-  o: { readonly user: ServiceUser; readonly dirs: StateDirs; readonly roots: RootDirs; readonly socket: string },
+  o: {
+    readonly user: ServiceUser;
+    readonly dirs: StateDirs;
+    readonly roots: RootDirs;
+    readonly socket: string;
+    readonly spares: boolean;
+  },
 ): Promise<readonly string[]> {
   const { user, dirs, roots, socket } = o;
+  const slots = ownSlots(config);
   const words = ["--socket", socket, "--client-uid", String(user.uid), "--client-gid", String(user.gid)];
-  words.push("--state", roots.scratches, "--slots", String(config.slots ?? availableParallelism()));
+  words.push("--state", roots.scratches, "--slots", String(o.spares ? Math.min(2 * slots, SLOTS_MOST) : slots));
   for (const share of Object.values(dirs)) words.push("--share", share);
   words.push("--images", roots.images, "--images", config.imagesDir);
   const { defaultImage } = config;
@@ -127,6 +146,10 @@ async function serveOptions(
   if (config.cgroup !== null) words.push("--cgroup", config.cgroup);
   for (const name of config.allowWeak) words.push("--allow-weak", name);
   return [...words, ...networkOptions(config, roots.networks)];
+}
+
+function ownSlots(config: Config): number {
+  return config.slots ?? availableParallelism();
 }
 
 async function isDirectory(path: string): Promise<boolean> {
@@ -144,8 +167,8 @@ async function checkAccess(config: Config, dirs: StateDirs): Promise<void> {
 }
 
 /** @throws {ToroidError} TOR_CONFIG_INVALID when `serve` has fewer than asked for */
-function slotsOf(config: Config, ready: Ready): number {
-  const slots = config.slots ?? ready.slots;
+function slotsOf(config: Config, ready: Ready, isOurs: boolean): number {
+  const slots = config.slots ?? (isOurs ? ownSlots(config) : ready.slots);
   if (slots <= ready.slots) return slots;
   throw new ToroidError(
     "TOR_CONFIG_INVALID",

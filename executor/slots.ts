@@ -1,31 +1,39 @@
 /** The slots of an executor: each with a pipe, and with uids and a network that the sandbox's `serve` keeps for it. */
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { layerByServe } from "./images/layer.ts";
 import type { Leash } from "./leash.ts";
 import type { SandboxClient } from "./sandbox/client.ts";
 import { OutputPipe } from "./workspace/pipe.ts";
 import type { RunningSandbox, Slot, SlotRun } from "./workspace.ts";
 
-/** Makes as many as `count`, their pipes in `dir`. */
-export async function makeSlots(
-  client: SandboxClient,
-  o: {
-    readonly count: number;
-    readonly dir: string;
-    readonly network: "full" | "host";
-    /** null: `serve` knows of none. */
-    readonly leash: Leash | null;
-  },
-): Promise<readonly Slot[]> {
+export interface SlotsOptions {
+  readonly count: number;
+  /** More that `serve` has: each is beside one of the others. */
+  readonly spare: number;
+  /** For their pipes. */
+  readonly dir: string;
+  readonly network: "full" | "host";
+  /** null: `serve` knows of none. */
+  readonly leash: Leash | null;
+}
+
+/** Makes as many as `count`. */
+export async function makeSlots(client: SandboxClient, o: SlotsOptions): Promise<readonly Slot[]> {
   const slots: Slot[] = [];
   for (let number = 0; number < o.count; number += 1) {
-    const pipe = await OutputPipe.make(join(o.dir, `${number}.out`));
-    slots.push(new ServedSlot(client, number, pipe, o));
+    const beside = number < o.spare ? await makeSlot(client, o.count + number, o, null) : null;
+    slots.push(await makeSlot(client, number, o, beside));
   }
   return slots;
 }
 
+async function makeSlot(client: SandboxClient, number: number, o: SlotsOptions, beside: Slot | null): Promise<Slot> {
+  return new ServedSlot(client, number, await OutputPipe.make(join(o.dir, `${number}.out`)), o, beside);
+}
+
 class ServedSlot implements Slot {
   readonly network: "full" | "host";
+  readonly beside: Slot | null;
   readonly #client: SandboxClient;
   readonly #number: number;
   readonly #pipe: OutputPipe;
@@ -35,8 +43,10 @@ class ServedSlot implements Slot {
     client: SandboxClient,
     number: number,
     pipe: OutputPipe,
-    { network, leash }: { readonly network: "full" | "host"; readonly leash: Leash | null },
+    { network, leash }: SlotsOptions,
+    beside: Slot | null,
   ) {
+    this.beside = beside;
     this.#client = client;
     this.#number = number;
     this.#pipe = pipe;
@@ -56,6 +66,10 @@ class ServedSlot implements Slot {
 
   async takeOver(path: string): Promise<void> {
     await this.#client.adopt(path);
+  }
+
+  saveLayer(workspace: string, root: string): Promise<string | null> {
+    return layerByServe(this.#client, dirname(this.#pipe.path), scratchOf(workspace), root);
   }
 
   async clear(workspace: string): Promise<void> {

@@ -1,9 +1,8 @@
 /** The phases of one stage in a furnished workspace, and what it leaves behind. Knows nothing of queues or claims. */
-import { randomBytes } from "node:crypto";
 import { sentenceOf } from "../protocol/errors.ts";
 import type { QueueRequest, StageResult } from "../protocol/events.ts";
 import type { Artifact } from "../protocol/work.ts";
-import { type LogSink, LogStream } from "./log-stream.ts";
+import type { LogStream } from "./log-stream.ts";
 import { readOutputs, readQueue } from "./outputs.ts";
 import { driveOf, mainPhases, phaseText } from "./workspace/driver.ts";
 import { type Ruling, rulingOf } from "./workspace/outcome.ts";
@@ -24,7 +23,8 @@ export interface StageRunOptions {
   readonly abandoned: AbortSignal;
   /** Environments that the script may ask for; null: it is not checked. */
   readonly environments: readonly string[] | null;
-  readonly sink: LogSink;
+  /** Ended here. */
+  readonly log: LogStream;
 }
 
 export interface StageRun {
@@ -52,11 +52,17 @@ export async function runStage(workspace: Workspace, f: Furnishing, o: StageRunO
   return run.result();
 }
 
+/** Of a stage that ended before anything of it could run. */
+export async function endBefore(ruling: Ruling, log: LogStream): Promise<StageRun> {
+  const unlogged = await log.end();
+  const bare = { acted: false, outputs: {}, requests: [], artifact: null, stepsMs: {} } as const;
+  return { ...bare, ruling: withNotes(ruling, notesOf(log, unlogged)), logBytes: log.keptBytes };
+}
+
 class Run {
   readonly #workspace: Workspace;
   readonly #f: Furnishing;
   readonly #o: StageRunOptions;
-  readonly #nonce = randomBytes(16).toString("hex");
   readonly #log: LogStream;
   readonly #beganAtMs = performance.now();
   readonly #stepsMs: Record<string, number> = {};
@@ -79,11 +85,7 @@ class Run {
     this.#workspace = workspace;
     this.#f = f;
     this.#o = o;
-    this.#log = new LogStream(o.sink, {
-      nonce: this.#nonce,
-      limitBytes: f.stage.limits.logBytes,
-      nowMs: () => performance.now(),
-    });
+    this.#log = o.log;
   }
 
   get #passed(): boolean {
@@ -143,11 +145,10 @@ class Run {
   }
 
   result(): StageRun {
-    const { droppedBytes, keptBytes, firstByteAtMs } = this.#log;
+    const { keptBytes, firstByteAtMs } = this.#log;
     if (firstByteAtMs !== null) this.#stepsMs["firstByte"] = tenths(firstByteAtMs - this.#beganAtMs);
-    const notes = [...(droppedBytes === 0 ? [] : [droppedNote(droppedBytes, keptBytes)]), this.#unlogged ?? ""];
     return {
-      ruling: withNotes(this.#ruling, notes),
+      ruling: withNotes(this.#ruling, notesOf(this.#log, this.#unlogged)),
       acted: this.#acted,
       outputs: this.#outputs,
       requests: this.#passed ? this.#requests : [],
@@ -163,7 +164,7 @@ class Run {
     wallMs: number,
     cancelled: AbortSignal,
   ): Promise<Ruling> {
-    const drive = driveOf(name, phases, this.#nonce);
+    const drive = driveOf(name, phases, this.#log.nonce);
     this.#o.abandoned.throwIfAborted();
     const begunBefore = this.#log.begun.length;
     const failedBefore = this.#log.failed;
@@ -216,8 +217,9 @@ function withNotes(ruling: Ruling, notes: readonly string[]): Ruling {
   return { ...ruling, message: [ruling.message, ...notes].filter((part) => part !== "").join("; ") };
 }
 
-function droppedNote(dropped: number, kept: number): string {
-  return `the log was cut after ${kept} bytes, ${dropped} more were dropped`;
+function notesOf({ droppedBytes, keptBytes }: LogStream, unlogged: string | null): readonly string[] {
+  if (droppedBytes === 0) return [unlogged ?? ""];
+  return [`the log was cut after ${keptBytes} bytes, ${droppedBytes} more were dropped`, unlogged ?? ""];
 }
 
 /** The result to report of a stage that came to an end by itself. */

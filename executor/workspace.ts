@@ -18,6 +18,10 @@ export interface Slot {
   run(o: SlotRun): RunningSandbox | Promise<RunningSandbox>;
   /** After it, all that builds left below `path` can be read by us. */
   takeOver(path: string): Promise<void>;
+  /** Where another run can be made at the same time, without a network; null: nowhere. */
+  readonly beside: Slot | null;
+  /** Makes `root` a layer, of what the runs of an attempt's directory wrote; a sentence when it cannot be made. */
+  saveLayer(workspace: string, root: string): Promise<string | null>;
   /** Removes an attempt's directory, and what its runs wrote. */
   clear(workspace: string): Promise<void>;
 }
@@ -52,7 +56,8 @@ export interface SandboxSettings {
 
 /** What all runs of one workspace share. */
 export interface Furnishing {
-  readonly image: string;
+  /** As `RunOptions` has them. */
+  readonly images: readonly string[];
   readonly stage: StagePlan;
   readonly variables: Readonly<Record<string, string>>;
   readonly hostname: string;
@@ -128,7 +133,7 @@ export class Workspace implements AsyncDisposable {
       ),
     );
     const options = runOptions({
-      image: f.image,
+      images: f.images,
       binds: this.#binds(f),
       variables: f.variables,
       cwd: join(CHECKOUT_DIR, f.stage.workdir),

@@ -35,8 +35,15 @@ const SINCE: Readonly<Record<string, number>> = {
   resumed: 2,
 };
 
-/** What an executor has to understand of a command. */
+/** What an executor has to understand of any command. */
 export const COMMAND_VERSION = 2;
+/** Images that have to be made: who does not know them takes what has one for damaged. */
+const MADE_IMAGES = 3;
+
+/** What an executor has to understand of this command. */
+export function commandVersionOf(command: object): number {
+  return isMade(valueAt(command, "work", "stage")) ? MADE_IMAGES : COMMAND_VERSION;
+}
 
 /** A stage that wishes for executors: who does not know of that would send it to any. */
 const WISHES = 3;
@@ -55,9 +62,13 @@ export function versionOf(event: object): number {
     ...listAt(planned, "plan", "stages"),
     valueAt(event, "work", "stage"),
   ];
-  if (stages.some(isWishing)) return WISHES;
   // The end of a plan stage is the plan.
-  return SINCE[planned === null ? String(event.type) : "planned"] ?? 1;
+  const own = SINCE[planned === null ? String(event.type) : "planned"] ?? 1;
+  return Math.max(own, stages.some(isWishing) ? WISHES : 1, stages.some(isMade) ? MADE_IMAGES : 1);
+}
+
+function isMade(stage: unknown): boolean {
+  return valueAt(stage, "image", "kind") === "packer";
 }
 
 function isWishing(stage: unknown): boolean {

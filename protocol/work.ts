@@ -75,11 +75,15 @@ export type History = z.infer<typeof history>;
 /** What is known when nobody looked. */
 export const NO_HISTORY: History = { ancestors: [], tip: null, rewinds: false };
 
-const image = z.union([
+const baseImage = z.union([
   z.object({ kind: z.literal("default") }),
   z.object({ kind: z.literal("host") }),
   z.object({ kind: z.literal("named"), name: z.string() }),
   z.object({ kind: z.enum(["directory", "tar"]), path: z.string() }),
+]);
+const image = z.union([
+  baseImage,
+  z.object({ kind: z.literal("packer"), template: z.string(), base: baseImage, files: z.array(z.string()).readonly() }),
 ]) satisfies z.ZodType<Image>;
 
 const limits = z.object({

@@ -20,7 +20,7 @@ export const run = verb({
       import("../../executor/config.ts"),
       import("../../executor/local.ts"),
     ]);
-    const { sandbox, allowWeak, defaultImage, imagesDir } = configFrom(environment);
+    const { sandbox, allowWeak, defaultImage, imagesDir, cacheDir, packer } = configFrom(environment);
     const line = (value: unknown): void => void out(`${JSON.stringify(value)}\n`);
     const began = performance.now();
     const ran = await runLocally({
@@ -30,6 +30,8 @@ export const run = verb({
       allowWeak,
       defaultImage,
       imagesDir,
+      cacheDir,
+      packer,
       params,
       onBytes: (data) => (json ? line({ kind: "bytes", text: Buffer.from(data).toString("utf8") }) : void out(data)),
       onPhase: (phase) => (json ? line({ kind: "phase", phase }) : err(`--- ${phase}`)),

@@ -6,7 +6,7 @@ import { STAGE_HEADER, stageHeader } from "../../protocol/dead-command.ts";
 import type { StageId } from "../../protocol/ids.ts";
 import type { Stage } from "../../protocol/stage.ts";
 import { type CommandQueue, commandSubject, stageRunSubject } from "../../protocol/subjects.ts";
-import { COMMAND_VERSION } from "../../protocol/versions.ts";
+import { commandVersionOf } from "../../protocol/versions.ts";
 import type { Work } from "../../protocol/work.ts";
 
 /** Null for a stage that was never queued. */
@@ -22,6 +22,6 @@ export function queueOf(work: Work): CommandQueue {
 /** Puts a command into its pool's queue. `key` makes a repeat of the same one do nothing, for a while. */
 export async function sendCommand(jet: Jet, pool: string, wanted: Command, key: string): Promise<number> {
   const header = [STAGE_HEADER, stageHeader(stageRunSubject(wanted), wanted.queuedSeq)] as const;
-  const data = encode({ v: COMMAND_VERSION, ...wanted });
+  const data = encode({ v: commandVersionOf(wanted), ...wanted });
   return enqueue(jet, commandSubject(pool, queueOf(wanted.work), wanted.repository), data, { key, header });
 }

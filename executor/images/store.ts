@@ -2,7 +2,10 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
 import { ToroidError } from "../../protocol/errors.ts";
-import type { Image } from "../../protocol/pipeline/plan.ts";
+import type { BaseImage, Image, StagePlan } from "../../protocol/pipeline/plan.ts";
+import type { LogStream } from "../log-stream.ts";
+import { identityOf } from "./identity.ts";
+import type { Made, PackerImages, StagePlace } from "./packer.ts";
 import { type ImageCache, TarImages } from "./tar.ts";
 
 export interface ImageStoreOptions {
@@ -12,17 +15,30 @@ export interface ImageStoreOptions {
   readonly imagesDir: string;
   /** What archives become, once each. */
   readonly cache: ImageCache;
-}
-
-/** A lower layer, as the sandbox helper takes it. */
-export interface RootImage {
-  /** `host` or a directory. */
-  readonly root: string;
-  /** For the log. */
-  readonly shown: string;
+  readonly packer: PackerImages;
 }
 
 const SUFFIXES = ["", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst"] as const;
+
+/**
+ * The image of a stage, made where it has to be. A log that somebody has begun ends with what is thrown.
+ *
+ * @throws as {@link ImageStore.resolve}
+ */
+export async function imageFor(
+  stage: StagePlan,
+  images: ImageStore,
+  log: LogStream,
+  at: Pick<StagePlace, "checkout" | "slot" | "places" | "cancelled" | "abandoned">,
+): Promise<Made> {
+  const { network, limits, env: variables, timeoutMs: wallMs } = stage;
+  try {
+    return await images.resolve(stage.image, { ...at, network, limits, variables, wallMs, log });
+  } catch (error) {
+    if (log.begun.length > 0) await log.end();
+    throw error;
+  }
+}
 
 export class ImageStore {
   readonly #o: ImageStoreOptions;
@@ -34,13 +50,28 @@ export class ImageStore {
   }
 
   /**
+   * @param at where relative paths start, and where an image that is made is made
+   * @throws {ToroidError} TOR_IMAGE_MISSING, TOR_TOOL_MISSING, TOR_DISK_FULL
+   */
+  async resolve(image: Image, at: StagePlace): Promise<Made> {
+    const signal = AbortSignal.any([at.cancelled, at.abandoned]);
+    if (image.kind !== "packer") return { kind: "made", images: [await this.root(image, at.checkout, signal)] };
+    if (image.base.kind === "directory" && !isAbsolute(image.base.path))
+      throw missing(image.base.path, "a directory of the checkout is another one for each stage; make it a `tar`");
+    const root = await this.root(image.base, at.checkout, signal);
+    return this.#o.packer.make(image, { images: [root], identity: await identityOf(root) }, at);
+  }
+
+  /**
+   * `host`, or a directory: a lower layer, as the sandbox helper takes it.
+   *
    * @param checkout where relative paths start; what they name may not lead out of it
    * @throws {ToroidError} TOR_IMAGE_MISSING, TOR_DISK_FULL
    */
-  async resolve(image: Image, checkout: string, signal: AbortSignal): Promise<RootImage> {
+  async root(image: BaseImage, checkout: string, signal: AbortSignal): Promise<string> {
     switch (image.kind) {
       case "host":
-        return { root: "host", shown: "host" };
+        return "host";
       case "default":
         return this.#default(signal);
       case "named":
@@ -68,13 +99,13 @@ export class ImageStore {
     return real;
   }
 
-  #default(signal: AbortSignal): Promise<RootImage> | RootImage {
+  #default(signal: AbortSignal): Promise<string> | string {
     const name = this.#o.defaultImage;
-    if (name === "host") return { root: "host", shown: "host" };
+    if (name === "host") return "host";
     return isAbsolute(name) ? this.#at(name, name, signal) : this.#named(name, signal);
   }
 
-  async #named(name: string, signal: AbortSignal): Promise<RootImage> {
+  async #named(name: string, signal: AbortSignal): Promise<string> {
     if (/[/\0]/.test(name) || name.startsWith("."))
       throw missing(name, "an image's name has no slash and no leading dot");
     for (const suffix of SUFFIXES) {
@@ -87,11 +118,11 @@ export class ImageStore {
     throw missing(name, `it is not in this executor's image store; ${has}`);
   }
 
-  async #at(path: string, shown: string, signal: AbortSignal): Promise<RootImage> {
+  async #at(path: string, shown: string, signal: AbortSignal): Promise<string> {
     const found = await stat(path).catch(() => null);
     if (found === null) throw missing(shown, "there is nothing at that path on this executor");
-    if (found.isDirectory()) return { root: await realpath(path), shown };
-    if (found.isFile()) return { root: await this.#tars.unpacked(path, shown, signal), shown };
+    if (found.isDirectory()) return await realpath(path);
+    if (found.isFile()) return await this.#tars.unpacked(path, shown, signal);
     throw missing(shown, "it is neither a directory nor an archive");
   }
 }

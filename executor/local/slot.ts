@@ -1,6 +1,7 @@
-/** The one slot of `toroid run`: the helper started by itself, as root, with what it chooses when nobody says. */
+/** A slot of `toroid run`: the helper started by itself, as root, with what it chooses when nobody says. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { layerByHelper } from "../images/layer.ts";
 import { removeTree } from "../trees.ts";
 import { runHelper } from "../workspace/helper.ts";
 import type { OutputPipe } from "../workspace/pipe.ts";
@@ -8,16 +9,18 @@ import type { RunningSandbox, Slot, SlotRun } from "../workspace.ts";
 
 export class LocalSlot implements Slot {
   readonly network = "host";
+  readonly beside: Slot | null;
   readonly #binary: string;
   readonly #pipe: OutputPipe;
 
-  constructor(binary: string, pipe: OutputPipe) {
+  constructor(binary: string, pipe: OutputPipe, beside: Slot | null) {
     this.#binary = binary;
     this.#pipe = pipe;
+    this.beside = beside;
   }
 
   async run(o: SlotRun): Promise<RunningSandbox> {
-    const scratch = join(o.workspace, "scratch");
+    const scratch = scratchOf(o.workspace);
     await mkdir(scratch, { recursive: true, mode: 0o700 });
     const { reader, writerFd, giveUp } = this.#pipe.open();
     const verdict = runHelper({
@@ -32,10 +35,18 @@ export class LocalSlot implements Slot {
     return { output: reader, verdict };
   }
 
+  saveLayer(workspace: string, root: string): Promise<string | null> {
+    return layerByHelper(this.#binary, scratchOf(workspace), root);
+  }
+
   /** Root reads all that there is. */
   async takeOver(): Promise<void> {}
 
   async clear(workspace: string): Promise<void> {
     await removeTree(workspace);
   }
+}
+
+function scratchOf(workspace: string): string {
+  return join(workspace, "scratch");
 }

@@ -60,10 +60,18 @@ export class SandboxClient {
    * Has an archive unpacked to `name` in the store of images, from a pipe that is to be held open until `opened`.
    * Nothing to do when it is there. Answers a sentence when it cannot be unpacked.
    */
-  async unpack(pipe: string, name: string, opened: () => void): Promise<string | null> {
-    const said = answerOf(await this.#ask(["unpack", pipe, name], opened).said);
-    if (said?.event === "done") return null;
-    return said?.event === "refused" ? said.message : "serve ended without a word";
+  unpack(pipe: string, name: string, opened: () => void): Promise<string | null> {
+    return this.#told(["unpack", pipe, name], opened);
+  }
+
+  /** The same of a layer. */
+  unpackLayer(pipe: string, name: string, opened: () => void): Promise<string | null> {
+    return this.#told(["unpack-layer", pipe, name], opened);
+  }
+
+  /** Has what runs wrote into a kept scratch written as a layer into a pipe that somebody reads. */
+  export(scratch: string, pipe: string): Promise<string | null> {
+    return this.#told(["export", scratch, pipe]);
   }
 
   /** Removes what runs that were killed left. Only while no workspace of ours is in use. */
@@ -90,6 +98,13 @@ export class SandboxClient {
       o.cancelled.removeEventListener("abort", cancel);
       o.abandoned.removeEventListener("abort", atOnce);
     }
+  }
+
+  /** Null when it is done, else why it is not. */
+  async #told(words: readonly string[], heard?: () => void): Promise<string | null> {
+    const said = answerOf(await this.#ask(words, heard).said);
+    if (said?.event === "done") return null;
+    return said?.event === "refused" ? said.message : "serve ended without a word";
   }
 
   async #done(words: readonly string[]): Promise<void> {

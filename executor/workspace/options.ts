@@ -9,8 +9,8 @@ export interface Bind {
 }
 
 export interface RunOptions {
-  /** `host` or a directory. */
-  readonly image: string;
+  /** The upper ones first; the last is `host` or a directory, the others are directories of layers. */
+  readonly images: readonly string[];
   readonly binds: readonly Bind[];
   readonly variables: Readonly<Record<string, string>>;
   readonly cwd: string;
@@ -37,7 +37,7 @@ export interface RunOptions {
 export function runOptions(o: RunOptions): readonly string[] {
   if (o.places.length > 0 && o.network !== "full")
     throw new ToroidError("TOR_INTERNAL", "a list of hosts came to a host without networks");
-  const words = ["--image", o.image, "--keep-scratch", "--network", o.network];
+  const words = [...o.images.flatMap((image) => ["--image", image]), "--keep-scratch", "--network", o.network];
   for (const place of o.places) words.push("--allow-host", place);
   // What may be written to is the workspace's own, and on the account of what it may write to disk.
   const written = o.limits.diskBytes === null ? "" : ":counted";
@@ -51,8 +51,13 @@ export function runOptions(o: RunOptions): readonly string[] {
   if (o.limits.diskBytes !== null) words.push("--disk-bytes", String(o.limits.diskBytes));
   words.push("--wall-ms", String(Math.max(1, Math.round(o.wallMs))), "--grace-ms", String(o.graceMs));
   if (o.silenceMs !== null) words.push("--silence-ms", String(o.silenceMs));
-  if (o.image === "host") for (const mask of o.masks) words.push("--mask", mask);
+  if (isOnHost(o.images)) for (const mask of o.masks) words.push("--mask", mask);
   return words;
+}
+
+/** Is the executor's own root what is at the bottom? */
+export function isOnHost(images: readonly string[]): boolean {
+  return images.at(-1) === "host";
 }
 
 /**
@@ -62,11 +67,11 @@ export function runOptions(o: RunOptions): readonly string[] {
  */
 export function weakOf(
   host: readonly string[],
-  asked: { readonly image: string; readonly network: "none" | "full"; readonly limits: Limits },
+  asked: { readonly images: readonly string[]; readonly network: "none" | "full"; readonly limits: Limits },
 ): readonly string[] {
   const weak: string[] = [];
   if (asked.network === "full" && host.includes("network-host")) weak.push("network-host");
-  if (asked.image === "host") weak.push("image-host");
+  if (isOnHost(asked.images)) weak.push("image-host");
   for (const name of host) {
     const limit = /^no-limit-(memoryBytes|pids|cpuMilli|diskBytes)$/.exec(name)?.[1];
     if (limit === undefined ? name === "no-cgroup" : asked.limits[limit as "pids"] !== null) weak.push(name);

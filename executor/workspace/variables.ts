@@ -12,7 +12,7 @@ export type StageWork = Extract<Work, { kind: "stage" }>;
 /** A name that a shell can hold. */
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-const BASE: Readonly<Record<string, string>> = {
+export const BASE: Readonly<Record<string, string>> = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   HOME: "/root",
   USER: "root",

@@ -1,8 +1,8 @@
 import { fillIn } from "./fill-in.ts";
 import { type Finding, wrongValue } from "./finding.ts";
+import type { BaseImageConfig, ImageConfig } from "./image-schema.ts";
 import type { Image } from "./model.ts";
 import type { Path } from "./problem.ts";
-import type { ImageConfig } from "./schema.ts";
 import { notYet } from "./support.ts";
 import { imageNameProblem } from "./text-rules.ts";
 
@@ -11,7 +11,7 @@ import { imageNameProblem } from "./text-rules.ts";
  * Nothing said is the executor's default.
  */
 export function imageOf(
-  config: ImageConfig | undefined,
+  config: ImageConfig | BaseImageConfig | undefined,
   path: Path,
   variables: Readonly<Record<string, string>>,
 ): { readonly image: Image } | { readonly findings: readonly Finding[] } {
@@ -23,7 +23,14 @@ export function imageOf(
     const problem = imageNameProblem(name);
     return problem === null ? { image: { kind: "named", name } } : { findings: [wrongValue(path, problem)] };
   }
-  if (config.packer !== undefined) return { findings: [notYet([...path, "packer"], "make an image with Packer")] };
+  if ("packer" in config && config.packer !== undefined) {
+    const base = imageOf(config.base, [...path, "base"], variables);
+    if ("findings" in base) return base;
+    // The schema lets no image of Packer be the base of another.
+    if (base.image.kind === "packer") return { findings: [] };
+    const image = { kind: "packer", template: config.packer, base: base.image, files: config.files ?? [] } as const;
+    return { image };
+  }
   if (config.oci !== undefined) {
     const reference = fillIn(config.oci, [...path, "oci"], variables);
     const yet = notYet([...path, "oci"], "make an image from an OCI one");

@@ -7,6 +7,12 @@ import type { Problem } from "./problem.ts";
 
 /** The root file system a stage's workspace is layered on, with every `${VAR}` already filled in. */
 export type Image =
+  | BaseImage
+  /** What the provisioners of a template in the checkout make of another image. `files`: what else they need of it. */
+  | { readonly kind: "packer"; readonly template: string; readonly base: BaseImage; readonly files: readonly string[] };
+
+/** An image that is there. */
+export type BaseImage =
   /** What the executor's operator chose. */
   | { readonly kind: "default" }
   /** The executor's own root file system, masked. */

@@ -11,6 +11,7 @@ import { unsupportedIn } from "./support.ts";
 export { shouldPublish, whyNotPublished } from "./filters.ts";
 export type {
   Approval,
+  BaseImage,
   Image,
   Limits,
   Phases,

@@ -2,9 +2,11 @@ import { z } from "zod";
 import { DURATION, durationText, parseDuration } from "./duration.ts";
 import { patternProblem } from "./glob.ts";
 import { hostText, MAX_HOSTS, readHost } from "./hosts.ts";
+import { image } from "./image-schema.ts";
 import { priority, runsOn } from "./runs-on.ts";
+import { checked, checkoutPath, oneOrMore } from "./schema-parts.ts";
 import { parseSize, SIZE } from "./size.ts";
-import { checkoutPathProblem, environmentProblem, imageNameProblem, printable, variableProblem } from "./text-rules.ts";
+import { checkoutPathProblem, environmentProblem, printable, variableProblem } from "./text-rules.ts";
 
 /**
  * Every key of `.toroid.yml`, once. `toroid.schema.json` is generated from it (`npm run schema`).
@@ -14,23 +16,9 @@ import { checkoutPathProblem, environmentProblem, imageNameProblem, printable, v
  * cannot be carried out yet is in `support.ts`.
  */
 
-/** A string that passes `check`, which says what is wrong or null. */
-function checked(expected: string, check: (text: string) => string | null) {
-  return z.string({ error: expected }).superRefine((text, context) => {
-    const message = check(text);
-    if (message !== null) context.addIssue({ code: "custom", message });
-  });
-}
-
 function whole(expected: string, min: number, max: number) {
   const outside = `expected ${expected}`;
   return z.int({ error: expected }).min(min, { error: outside }).max(max, { error: outside });
-}
-
-/** One or several of `item`, always read as a list. */
-function oneOrMore<T extends z.ZodType<string, string>>(item: T, expected: string) {
-  const list = z.array(item).min(1, { error: `expected ${expected}, found an empty list` });
-  return z.union([item.transform((one) => [one]), list], { error: expected });
 }
 
 const MINUTE_MS = 60_000;
@@ -41,7 +29,6 @@ const command = checked("a command", (text) =>
   text.trim() === "" ? "a command cannot be empty" : text.includes("\0") ? "a command cannot contain a NUL" : null,
 );
 const commands = oneOrMore(command, "a command or a list of commands");
-const checkoutPath = checked("a path inside the checkout", checkoutPathProblem);
 const pattern = checked("a pattern", patternProblem);
 const patterns = oneOrMore(pattern, "a pattern or a list of patterns");
 const pathPattern = checked("a pattern", (text) => patternProblem(text) ?? checkoutPathProblem(text.replace(/^!/, "")));
@@ -111,27 +98,6 @@ function size(minBytes: number, maxBytes: number, range: string) {
     })
     .meta({ examples: ["512MiB", "2GiB"] });
 }
-
-const image = z
-  .union(
-    [
-      checked("the name of an image", imageNameProblem),
-      z
-        .strictObject({
-          directory: z.string({ error: "a path" }).min(1, { error: "a path cannot be empty" }).optional(),
-          tar: z.string({ error: "a path" }).min(1, { error: "a path cannot be empty" }).optional(),
-          oci: z.string({ error: "an image reference" }).min(1, { error: "a reference cannot be empty" }).optional(),
-          packer: checkoutPath.optional(),
-        })
-        .refine((forms) => Object.keys(forms).length === 1, {
-          error: "expected exactly one of `directory`, `tar`, `oci` and `packer`",
-        }),
-    ],
-    { error: "the name of an image, or one of `directory`, `tar`, `oci` and `packer`" },
-  )
-  .describe(
-    "The root file system of the workspace: a name of the executor's image store, `default`, `host`, or a mapping. `${NAME}` is filled in from the matrix and `env`.",
-  );
 
 const limits = z
   .strictObject(
@@ -388,4 +354,3 @@ export const schema = z
 /** A valid `.toroid.yml`, durations in milliseconds and sizes in bytes, one-or-more as lists; defaults not filled in. */
 export type Config = z.output<typeof schema>;
 export type EnvironmentConfig = z.output<typeof environment>;
-export type ImageConfig = z.output<typeof image>;

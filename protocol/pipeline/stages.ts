@@ -1,12 +1,13 @@
 import { orderOf, type Position } from "./environments.ts";
 import { type Finding, wrongKey } from "./finding.ts";
 import { imageOf } from "./image.ts";
+import type { ImageConfig } from "./image-schema.ts";
 import { type Variant, variantName, variantsOf } from "./matrix.ts";
 import type { Approval, Image, Limits, Phases, PublishRefs, Retry, RunsOn, StagePlan } from "./model.ts";
 import type { Parsed } from "./parse.ts";
 import type { Path } from "./problem.ts";
 import { ANYWHERE, type RunsOnConfig, runsOnOf } from "./runs-on.ts";
-import type { Config, EnvironmentConfig, ImageConfig } from "./schema.ts";
+import type { Config, EnvironmentConfig } from "./schema.ts";
 
 const HOUR_MS = 3_600_000;
 export const DEFAULT_TIMEOUT_MS = HOUR_MS;

@@ -165,6 +165,7 @@ const HOMES: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   "@aws-sdk/client-sqs": [/^coordinator\/intake\//],
   "simple-git": [/^executor\/checkout(\.ts$|\/)/],
   execa: [/^executor\//, /^bin\/start\//, "bin/commands/notify.ts"],
+  ssh2: [/^executor\/images\/packer\/inside\//],
   msgpackr: ["protocol/codec.ts"],
   pino: ["kit/log.ts"],
   fauxqs: ["kit/queue-server.ts", /^kit\/queue-server\//],

@@ -38,6 +38,8 @@ async function run(over: Partial<LocalRunOptions> = {}) {
     allowWeak: weakHere(),
     defaultImage: "host",
     imagesDir: "/nonexistent",
+    cacheDir: "/nonexistent",
+    packer: null,
     params: { NOTE: "noted" },
     onBytes: (data) => void told.push(Buffer.from(data).toString()),
     onPhase: (phase) => void told.push(`<${phase}>`),

@@ -10,7 +10,7 @@ import { command } from "../../../protocol/commands.ts";
 import { dispositionOf, ToroidError } from "../../../protocol/errors.ts";
 import { buildEvent, laneEvent, pushEvent, stageEvent } from "../../../protocol/events.ts";
 import { applyToStage, NO_STAGE } from "../../../protocol/stage.ts";
-import { PROTOCOL_VERSION, versionOf } from "../../../protocol/versions.ts";
+import { commandVersionOf, PROTOCOL_VERSION, versionOf } from "../../../protocol/versions.ts";
 
 /**
  * Messages as earlier versions stored them, in base64, by kind and name: `vN.json` is what version N wrote. These files
@@ -121,6 +121,16 @@ test("what wishes for executors is not read by who would send it to any", () => 
     assert.deepEqual([versionOf(event), versionOf(before)], [3, 2]);
   }
   assert.equal(versionOf({ type: "finished", result: { planned: null } }), 1);
+});
+
+test("who does not know images that are made is not given one, in a plan or in the work of a stage", () => {
+  const [made, there] = [{ image: { kind: "packer" } }, { image: { kind: "host" } }];
+  const plan = { stages: [there, made] };
+  assert.equal(versionOf({ type: "planned", plan }), 3);
+  assert.equal(versionOf({ type: "planned", plan: { stages: [there] } }), 2);
+  assert.equal(versionOf({ type: "finished", result: { planned: { kind: "plan", plan } } }), 3);
+  assert.equal(versionOf({ type: "queued", work: { kind: "stage", stage: made } }), 3);
+  assert.deepEqual([{ work: { stage: made } }, { work: { stage: there } }, {}].map(commandVersionOf), [3, 2, 2]);
 });
 
 test("every event that is written says a version that this code knows", () => {

@@ -4,7 +4,7 @@ import { type RunOptions, runOptions, weakOf } from "../../../../executor/worksp
 
 const NONE = { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 1 } as const;
 const OPTIONS: RunOptions = {
-  image: "host",
+  images: ["host"],
   binds: [
     { source: "/s/src", target: "/workspace", readOnly: false },
     { source: "/s/o", target: "/toroid/objects", readOnly: true },
@@ -49,19 +49,19 @@ test("a stage that lists hosts reaches them alone, in a network of its own", () 
 });
 
 test("masks are for the host's own root alone", () => {
-  assert.ok(!runOptions({ ...OPTIONS, image: "/images/a" }).includes("--mask"));
+  assert.ok(!runOptions({ ...OPTIONS, images: ["/images/a"] }).includes("--mask"));
 });
 
 test("a stage is told weak in what it asked for and this host cannot do, and in nothing else", () => {
   const host = ["image-host", "no-limit-memoryBytes", "no-limit-pids"];
-  const asked = { image: "/images/a", network: "none", limits: NONE } as const;
+  const asked = { images: ["/images/a"], network: "none", limits: NONE } as const;
   assert.deepEqual(weakOf(host, asked), []);
   assert.deepEqual(weakOf(host, { ...asked, network: "full" }), []);
   assert.deepEqual(weakOf([...host, "network-host"], asked), []);
   assert.deepEqual(weakOf(host, { ...asked, limits: { ...NONE, memoryBytes: 1 } }), ["no-limit-memoryBytes"]);
   assert.deepEqual(
     weakOf(["no-cgroup", "network-host", "no-limit-diskBytes"], {
-      image: "host",
+      images: ["host"],
       network: "full",
       limits: { ...NONE, diskBytes: 1 },
     }),

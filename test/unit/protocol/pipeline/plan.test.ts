@@ -60,12 +60,31 @@ test("the smallest library is one build stage with every default filled in", () 
 test("the other files of the design have no problem but what is not supported yet", () => {
   const told = (name: string) => lint(".toroid.yml", example(name)).map(({ kind, path }) => `${kind} ${path}`);
   assert.deepEqual(told("gem"), ["unsupported publish.secrets", "unsupported cache"]);
-  assert.deepEqual(told("application"), [
-    "unsupported image.packer",
-    "unsupported artifact.ami",
-    "unsupported environments.prod.secrets",
-  ]);
+  assert.deepEqual(told("application"), ["unsupported artifact.ami", "unsupported environments.prod.secrets"]);
   assert.deepEqual(told("monorepo"), ["unsupported image.oci"]);
+});
+
+test("an image of Packer has a template, what it is made on, and what else the template needs", () => {
+  const imageOf = (image: string) =>
+    planned(`script: make\nenv: { R: "3.4" }\nimage: ${image}\n`, PUSH).stages[0]?.image;
+  assert.deepEqual(imageOf("{ packer: .packer }"), {
+    kind: "packer",
+    template: ".packer",
+    base: { kind: "default" },
+    files: [],
+  });
+  assert.deepEqual(imageOf('{ packer: ci/a.pkr.hcl, base: "ruby-${R}", files: [roles, Gemfile] }'), {
+    kind: "packer",
+    template: "ci/a.pkr.hcl",
+    base: { kind: "named", name: "ruby-3.4" },
+    files: ["roles", "Gemfile"],
+  });
+  assert.deepEqual(imageOf("{ packer: .packer, base: { tar: base.tar }, files: a }"), {
+    kind: "packer",
+    template: ".packer",
+    base: { kind: "tar", path: "base.tar" },
+    files: ["a"],
+  });
 });
 
 test("the monorepo fans out and in again", () => {

@@ -794,6 +794,36 @@ image: { tar: a.tar, directory: /srv/a }
 `,
   ],
   [
+    "only an image that is made is made on another",
+    `script: make
+image: { tar: a.tar, base: debian }
+`,
+    `
+.toroid.yml:2:8: \`base\` and \`files\` are for an image that is made by \`packer\`
+  1 | script: make
+  2 | image: { tar: a.tar, base: debian }
+    |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+`,
+  ],
+  [
+    "an image is not made on one that is made",
+    `script: make
+image: { packer: .packer, base: { packer: other } }
+`,
+    `
+.toroid.yml:2:33: expected exactly one of \`directory\`, \`tar\` and \`oci\`
+  1 | script: make
+  2 | image: { packer: .packer, base: { packer: other } }
+    |                                 ^^^^^^^^^^^^^^^^^
+
+.toroid.yml:2:35: \`packer\` is not a key in \`image.base\`
+  1 | script: make
+  2 | image: { packer: .packer, base: { packer: other } }
+    |                                   ^^^^^^
+    = the keys here are directory, tar, oci
+`,
+  ],
+  [
     "a variable in an image has to be set",
     `script: make
 matrix: { NODE: ["22"] }

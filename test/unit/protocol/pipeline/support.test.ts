@@ -11,7 +11,6 @@ const ASKS: Readonly<Record<string, string>> = {
   services: "services: [postgres]",
   "artifact.ami": "artifact: { ami: {} }",
   notify: "notify: { slack: '#ci' }",
-  "image.packer": "image: { packer: .packer }",
   "image.oci": "image: { oci: docker.io/library/node:22 }",
   "environments.prod.image.oci": "environments: { prod: { run: ./deploy, image: { oci: alpine } } }",
 };
@@ -39,6 +38,7 @@ test("a key that asks for nothing is fine", () => {
     "services: []",
     "concurrency: { cancel_superseded: false }",
     "concurrency: {}",
+    "image: { packer: .packer }",
     "network: none",
     "network: [registry.example]",
     "environments: { prod: { run: ./deploy, queue: every, network: full } }",

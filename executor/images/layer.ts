@@ -1,0 +1,77 @@
+/** What runs wrote, as a layer of the image that they ran on: from the sandbox to the store, without passing through us. */
+import { randomUUID } from "node:crypto";
+import { closeSync, constants, openSync } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { execa } from "execa";
+import type { SandboxClient } from "../sandbox/client.ts";
+import { removeTree } from "../trees.ts";
+import { makePipe } from "../workspace/pipe.ts";
+
+/**
+ * Makes `root` of a kept scratch by `serve`, whole or not at all; a sentence when it cannot be made.
+ *
+ * @param dir for a pipe: one part of `serve` writes into it, and another reads
+ */
+export async function layerByServe(
+  client: SandboxClient,
+  dir: string,
+  scratch: string,
+  root: string,
+): Promise<string | null> {
+  const pipe = join(dir, `layer-${randomUUID()}`);
+  await makePipe(pipe);
+  // Open for both, so that neither side waits for the other, nor is at its end too soon.
+  const held = openSync(pipe, constants.O_RDWR);
+  let isHeld = true;
+  const letGo = (): void => {
+    if (isHeld) closeSync(held);
+    isHeld = false;
+  };
+  const exporting: Promise<string | null>[] = [];
+  const start = (): void => void exporting.push(client.export(scratch, pipe).finally(letGo));
+  try {
+    const refused = await client.unpackLayer(pipe, basename(root), start);
+    letGo();
+    const [exported = null] = await Promise.all(exporting);
+    return whyOf(exported, refused);
+  } finally {
+    letGo();
+    await rm(pipe, { force: true });
+  }
+}
+
+/** Whoever writes to somebody who has gone is not the reason. */
+function whyOf(exported: string | null, refused: string | null): string | null {
+  return exported === null || (refused !== null && exported.includes("EPIPE")) ? refused : exported;
+}
+
+/** Where `root` is made: nobody else makes it at the same time. */
+export function draftOf(root: string): string {
+  return join(dirname(root), `.draft-${basename(root)}`);
+}
+
+/** The same by the helper itself, as root. */
+export async function layerByHelper(binary: string, scratch: string, root: string): Promise<string | null> {
+  // Beside its place first, so that half a layer is never taken for a whole one.
+  const draft = draftOf(root);
+  await removeTree(draft);
+  await mkdir(draft, { mode: 0o755 });
+  const settings = { env: {}, extendEnv: false, reject: false } as const;
+  try {
+    const from = execa(binary, ["export", "--scratch", scratch], { ...settings, buffer: { stdout: false } });
+    const into = execa(binary, ["unpack", "--layer", "--into", draft], settings);
+    // Which of the two broke it off is told by what they say.
+    const passing = pipeline(from.stdout, into.stdin).catch(() => undefined);
+    const [exported, unpacked] = await Promise.all([from, into, passing]);
+    const [said, refused] = [exported, unpacked].map(({ exitCode, stderr }) =>
+      exitCode === 0 ? null : stderr.replace(/^toroid-sandbox: /, "").trim() || "it says nothing",
+    );
+    const why = whyOf(said ?? null, refused ?? null);
+    if (why === null) await rename(draft, root);
+    return why;
+  } finally {
+    await removeTree(draft);
+  }
+}

@@ -1,0 +1,54 @@
+/** The key `image`, of the file and of an environment. */
+import { z } from "zod";
+import { checked, checkoutPath, oneOrMore } from "./schema-parts.ts";
+import { imageNameProblem } from "./text-rules.ts";
+
+const imageName = checked("the name of an image", imageNameProblem);
+const imageForms = {
+  directory: z.string({ error: "a path" }).min(1, { error: "a path cannot be empty" }).optional(),
+  tar: z.string({ error: "a path" }).min(1, { error: "a path cannot be empty" }).optional(),
+  oci: z.string({ error: "an image reference" }).min(1, { error: "a reference cannot be empty" }).optional(),
+};
+
+const baseImage = z
+  .union(
+    [
+      imageName,
+      z.strictObject(imageForms).refine((forms) => Object.keys(forms).length === 1, {
+        error: "expected exactly one of `directory`, `tar` and `oci`",
+      }),
+    ],
+    { error: "the name of an image, or one of `directory`, `tar` and `oci`" },
+  )
+  .describe("With `packer`: what the template's provisioners begin with; the executor's default image when left out.");
+
+export const image = z
+  .union(
+    [
+      imageName,
+      z
+        .strictObject({
+          ...imageForms,
+          packer: checkoutPath
+            .describe("A Packer template in the checkout; the image is what its provisioners make of `base`.")
+            .optional(),
+          base: baseImage.optional(),
+          files: oneOrMore(checkoutPath, "a path or a list of paths")
+            .describe("With `packer`: what else of the checkout the template needs than the paths that stand in it.")
+            .optional(),
+        })
+        .refine((forms) => ["directory", "tar", "oci", "packer"].filter((form) => form in forms).length === 1, {
+          error: "expected exactly one of `directory`, `tar`, `oci` and `packer`",
+        })
+        .refine(({ packer, base, files }) => packer !== undefined || (base === undefined && files === undefined), {
+          error: "`base` and `files` are for an image that is made by `packer`",
+        }),
+    ],
+    { error: "the name of an image, or one of `directory`, `tar`, `oci` and `packer`" },
+  )
+  .describe(
+    "The root file system of the workspace: a name of the executor's image store, `default`, `host`, or a mapping. `${NAME}` is filled in from the matrix and `env`.",
+  );
+
+export type ImageConfig = z.output<typeof image>;
+export type BaseImageConfig = z.output<typeof baseImage>;
