@@ -2,6 +2,7 @@
  * `npm run bench -- NAME… [--json]`: measures, never judges. With `--json`, a line of JSON for each as the last lines.
  */
 import { parseArgs } from "node:util";
+import { benchImages } from "./images.ts";
 import { benchPath } from "./path.ts";
 import { type Report, table } from "./report.ts";
 import { benchSandbox } from "./sandbox.ts";
@@ -9,6 +10,7 @@ import { benchScheduler } from "./scheduler.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<Report>>> = {
   path: benchPath,
+  images: benchImages,
   scheduler: benchScheduler,
   sandbox: benchSandbox,
 };
