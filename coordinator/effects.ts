@@ -181,7 +181,9 @@ export function makeEffects(
     log.warn({ err: error, repository: id.repository, build: id.number }, "a script's request was refused");
     const at = { repository: id.repository, build: id.number, environment: null };
     const data = { why: sentenceOf(error) };
-    await publish(announce({ subject: "stage", predicate: "refused" }, at, `${eventId}-refused`, Date.now(), data));
+    await publish(
+      announce({ subject: "stage", predicate: "refused" }, at, `${eventId}-refused`, jet.clock.nowMs(), data),
+    );
   }
 
   async function publish(told: Told): Promise<void> {

@@ -55,7 +55,7 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
   jet: Jet,
   actor: Actor<Id, State, Event, Command>,
   log: Logger,
-  clock: () => number = Date.now,
+  clock: () => number = () => jet.clock.nowMs(),
 ): Mailbox<Id, State, Event, Command> {
   const cache = new SizedCache<Loaded<State>>(MEMORY_BYTES);
   const own = new SizedCache<Event>(OWN_BYTES);

@@ -54,6 +54,7 @@ export async function runCoordinator(
   if (!durability.ok) log.warn({ why: durability.says }, "a loss of power may lose builds");
   const { storeBytes, replicas, keepBuildsMs, keepLogsMs } = config;
   await ensureTopology(jet, REACTORS, { storeBytes, replicas, keepLogsMs });
+  await jet.clock.start();
   await declareSpoken(jet, spokenBy(packageVersion()));
 
   const actors = makeMailboxes(jet, log);
@@ -79,7 +80,7 @@ export async function runCoordinator(
 
   parts.add(runReactor({ jet, actors, effects, dispatcher, settings, log }, signals.stop));
   parts.add(dispatcher.run(signals.stop));
-  parts.add(runTimers({ actors, lanes, timers, lease, log }, signals.stop));
+  parts.add(runTimers({ actors, lanes, timers, lease, clock: jet.clock.nowMs, log }, signals.stop));
   parts.add(runArchiver({ jet, actors, history, lanes, lease, cursors, keepBuildsMs, log }, signals.stop));
   if (queue === null) log.warn("no queue is configured (TOROID_QUEUE_URL): builds come by the API only");
   else {

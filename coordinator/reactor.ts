@@ -47,7 +47,7 @@ export interface ReactorParts {
 
 /** Runs until `stop`, then resolves when nothing is in hand. */
 export async function runReactor(
-  { jet, actors, effects, dispatcher, settings, log, clock = Date.now }: ReactorParts,
+  { jet, actors, effects, dispatcher, settings, log, clock = jet.clock.nowMs }: ReactorParts,
   stop: AbortSignal,
 ): Promise<void> {
   async function onPush(message: JsMsg): Promise<Handled> {

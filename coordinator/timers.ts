@@ -18,16 +18,21 @@ export interface TimerParts {
   readonly lanes: Lanes;
   readonly timers: Timers;
   readonly lease: Lease;
+  /** Of whoever wrote down when things end. */
+  readonly clock: () => number;
   readonly log: Logger;
 }
 
 /** Until `stop`. */
-export async function runTimers({ actors, lanes, timers, lease, log }: TimerParts, stop: AbortSignal): Promise<void> {
+export async function runTimers(
+  { actors, lanes, timers, lease, clock, log }: TimerParts,
+  stop: AbortSignal,
+): Promise<void> {
   async function tick(): Promise<void> {
-    for (const id of lanes.expired(Date.now())) {
+    for (const id of lanes.expired(clock())) {
       await tried({ ...id }, () => actors.environment.tell(id, { kind: "expire" }));
     }
-    for (const timer of timers.over(Date.now())) await tried({ ...timer.due }, () => look(timer));
+    for (const timer of timers.over(clock())) await tried({ ...timer.due }, () => look(timer));
     // The end of a wider pause reaches its lanes here, and so does whatever else was missed.
     for (const id of lanes.ready()) await tried({ ...id }, () => admitNext(actors, id));
   }

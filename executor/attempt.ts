@@ -68,7 +68,7 @@ export async function runAttempt(h: Holding, slot: Slot | null, t: AttemptTools,
     if (dispositionOf(error) === "bug" && !h.abandoned.aborted) log.error({ err: error }, "attempt hit a bug");
   }
   if (h.whyAbandoned === "stopped") ending = stopped(trail);
-  const event = eventOf(ending);
+  const event = eventOf(ending, t.jet.clock.nowMs());
   // What was broken off because the store was away has not come to an end.
   const isEnd = h.whyAbandoned === null || h.whyAbandoned === "stopped" || ending.kind === "finished";
   if (isEnd) await t.spool.keepEnd(h.id, h.token, event);
@@ -145,7 +145,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
 
     // An environment is never touched before the store knows that it may have been.
     const weak = weakOf(t.sandbox.weak, { images, network: stage.network, limits: stage.limits });
-    const started: StageEvent = { type: "started", id: randomUUID(), atMs: Date.now(), weak: [...weak] };
+    const started: StageEvent = { type: "started", id: randomUUID(), atMs: t.jet.clock.nowMs(), weak: [...weak] };
     await reportOrLose(h, started);
     trail.acted = true;
     crashPoint("executor-after-started");
@@ -164,7 +164,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
       {
         publish: mayPublish(h, work),
         publishing: async () => {
-          await reportOrLose(h, { type: "publishing", id: randomUUID(), atMs: Date.now() });
+          await reportOrLose(h, { type: "publishing", id: randomUUID(), atMs: t.jet.clock.nowMs() });
           crashPoint("executor-after-publishing");
         },
         pack: stage.artifactFiles.length === 0 ? null : (dir) => t.artifacts.pack(dir, stage, h.abandoned),
@@ -196,8 +196,8 @@ function mayPublish(h: Holding, { stage, source }: StageWork): boolean {
   return shouldPublish(stage, { ...source, repository: h.id.repository, changedPaths: null });
 }
 
-function eventOf(ending: Ending): StageEvent {
-  const base = { id: randomUUID(), atMs: Date.now() };
+function eventOf(ending: Ending, atMs: number): StageEvent {
+  const base = { id: randomUUID(), atMs };
   if (ending.kind === "finished") return { ...base, type: "finished", result: ending.result };
   const { code, message, acted, retryable } = ending;
   return { ...base, type: "attemptErrored", code, message, acted, retryable };

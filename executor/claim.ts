@@ -57,7 +57,7 @@ export async function claimStage(c: Claimant, command: Command, isFirstDelivery:
       }
       case "give-up": {
         const result = bareResult(ruling.outcome, ruling.message);
-        const finished: StageEvent = { type: "finished", id: randomUUID(), atMs: Date.now(), result };
+        const finished: StageEvent = { type: "finished", id: randomUUID(), atMs: c.jet.clock.nowMs(), result };
         const appended = await append(c.jet, RUN.name, stageRunSubject(id), finished, lastSeq);
         if (appended.kind !== "appended") break;
         crashPoint("executor-after-give-up");
@@ -83,7 +83,7 @@ async function appendClaim(
   const event: StageEvent = {
     type: "claimed",
     id: randomUUID(),
-    atMs: Date.now(),
+    atMs: c.jet.clock.nowMs(),
     executor: c.self,
     attempt,
     purpose,

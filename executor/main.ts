@@ -85,6 +85,7 @@ export async function runExecutor(
   const jet = cleanup.use(await connectJet({ url: config.natsUrl, name: `toroid-executor ${id}` }));
   checkServer(jet);
   if (!(await topologyThere(jet, stop, log))) return client.lost.throwIfAborted();
+  await jet.clock.start();
   const presences = await openBucket(jet, EXECUTORS);
   const { pool, labels } = config;
   const versions = { version: packageVersion(), protocol: PROTOCOL_VERSION };
@@ -95,7 +96,7 @@ export async function runExecutor(
     runs: [],
     draining: false,
     why: "",
-    sinceMs: Date.now(),
+    sinceMs: jet.clock.nowMs(),
     tokens: [],
   });
   const specs = { plan: executorConsumer(config.pool, "plan"), work: executorConsumer(config.pool, "work") };

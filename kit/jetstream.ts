@@ -27,7 +27,9 @@ import {
 } from "nats";
 import { encode } from "../protocol/codec.ts";
 import { sentenceOf, ToroidError } from "../protocol/errors.ts";
+import { RUN } from "../protocol/streams.ts";
 import { versionOf } from "../protocol/versions.ts";
+import { StoreClock } from "./store-clock.ts";
 import { Turn } from "./turn.ts";
 
 export interface Jet {
@@ -36,6 +38,8 @@ export interface Jet {
   readonly jsm: JetStreamManager;
   /** For what is sent often and answers nothing, like acknowledgements. `js.publish` goes by it already. */
   readonly turn: Turn;
+  /** For all that is stored or compared with what is; to be started when there are streams. */
+  readonly clock: StoreClock;
 }
 
 /** Header that carries the id of the event in a message, so that an ambiguous publish can be told from another's. */
@@ -95,12 +99,15 @@ export async function connectJet(options: {
   const turn = new Turn();
   const publish = js.publish.bind(js);
   js.publish = (subject, payload, how) => turn.add(() => publish(subject, payload, how));
+  const clock = new StoreClock(async () => Date.parse((await jsm.streams.info(RUN.name)).ts ?? ""));
   return {
     nc,
     js,
     jsm,
     turn,
+    clock,
     async [Symbol.asyncDispose]() {
+      clock.stop();
       if (nc.isClosed()) return;
       // Without a server there is nothing to drain to, and draining would wait for one.
       const late = new AbortController();

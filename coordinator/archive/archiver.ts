@@ -128,7 +128,7 @@ export async function archivePass(parts: ArchiverParts, { keepMs }: Keeping, sto
   }
 
   if (keepMs === null) return 0;
-  const endedByMs = Date.now() - keepMs;
+  const endedByMs = jet.clock.nowMs() - keepMs;
   for (const { repository, builds } of history.repositories()) {
     if (stop.aborted) break;
     await pass(repository, builds, endedByMs);

@@ -15,7 +15,12 @@ const LEAST_KEPT_MS = 15 * DAY_MS;
 const SLACK_MS = DAY_MS;
 
 /** Those of before `beforeMs`, if that is long enough ago. The newest stays in any case. */
-export async function trimPushes(jet: Jet, repository: string, beforeMs: number, nowMs = Date.now()): Promise<void> {
+export async function trimPushes(
+  jet: Jet,
+  repository: string,
+  beforeMs: number,
+  nowMs = jet.clock.nowMs(),
+): Promise<void> {
   const subject = pushSubject(repository);
   const limitMs = Math.min(beforeMs, nowMs - LEAST_KEPT_MS);
   const oldest = await jet.jsm.direct.getMessage(PUSH.name, { seq: 1, next_by_subj: subject });

@@ -12,7 +12,7 @@ const executorList = z.object({ executors: z.array(presence) });
 const executorParams = z.object({ executor: z.string().min(1).max(200) });
 
 /** Who is there, and taking one of them out of service and back. What is asked shows in the list once it is done. */
-export function executorRoutes(plain: FastifyInstance, { executors, drains }: HttpParts): void {
+export function executorRoutes(plain: FastifyInstance, { jet, executors, drains }: HttpParts): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
   const alive = (): readonly Presence[] => executors.alive(Date.now()).toSorted((a, b) => (a.id < b.id ? -1 : 1));
 
@@ -35,7 +35,7 @@ export function executorRoutes(plain: FastifyInstance, { executors, drains }: Ht
       },
     },
     async ({ params, body, headers }, reply) => {
-      const order: DrainOrder = { by: userOf(headers), why: body.reason, atMs: Date.now() };
+      const order: DrainOrder = { by: userOf(headers), why: body.reason, atMs: jet.clock.nowMs() };
       const asked = named(params.executor);
       for (const { id } of asked) await drains.put(id, encode(order));
       return reply.status(202).send({ executors: [...asked] });

@@ -42,6 +42,7 @@ export class LogPublisher implements LogSink {
   #drained: (() => void)[] = [];
   #file: ChunkFile | null = null;
   /** Takes to the store what waits in the file; while there is one, everything new goes behind that. */
+  readonly #clock: Jet["clock"];
   #courier: Promise<void> | null = null;
   #isAway = false;
   /** Dropped since the log said so last. */
@@ -54,6 +55,7 @@ export class LogPublisher implements LogSink {
    */
   constructor(jet: Jet, subject: string, abandoned: AbortSignal, openFile: () => Promise<ChunkFile>) {
     this.#store = new ChunkStore(jet, subject);
+    this.#clock = jet.clock;
     this.#abandoned = abandoned;
     this.#letGo = aborted(abandoned);
     this.#openFile = openFile;
@@ -139,7 +141,7 @@ export class LogPublisher implements LogSink {
 
   /** Takes the next record: as many of the first bytes as one chunk holds, or what is not bytes. */
   #next(): LogChunk {
-    const atMs = Date.now();
+    const atMs = this.#clock.nowMs();
     const first = this.#pending[0];
     if (first === undefined) throw new ToroidError("TOR_INTERNAL", "a log had nothing to publish");
     if (first.kind !== "bytes") {
@@ -192,7 +194,8 @@ export class LogPublisher implements LogSink {
   /** Before what comes after a gap, the log says that there is one. */
   async #sayDropped(file: ChunkFile): Promise<void> {
     const data = Buffer.from(`\ntoroid: ${droppedNote(this.#unsaid)}\n`);
-    if (await this.#append(file, { kind: "bytes", offset: this.#offset, atMs: Date.now(), data })) this.#unsaid = 0;
+    if (await this.#append(file, { kind: "bytes", offset: this.#offset, atMs: this.#clock.nowMs(), data }))
+      this.#unsaid = 0;
   }
 
   async #append(file: ChunkFile, chunk: LogChunk): Promise<boolean> {
