@@ -77,12 +77,14 @@ async function throughput(syncAlways: boolean): Promise<Throughput> {
   const beganMs = performance.now();
   await pushAll(fleet, BUILDS);
   const tookMs = performance.now() - beganMs;
+  await fleet.atRest();
   const after = await fleet.cpu();
   const rssMB = Math.round((await fleet.rssBytes()) / 1_000_000);
   const stages = BUILDS * (STAGES_A_BUILD + 1);
   const perStage = (who: keyof CpuMs): number => Math.round(((after[who] - before[who]) / stages) * 100) / 100;
   const stagesPerSecond = (stages / tookMs) * 1_000;
   const paced = await pace(fleet, stagesPerSecond / 2);
+  await fleet.atRest();
   const idle = await fleet.cpu();
   await sleep(IDLE_MS);
   const idleCpuMs = (await fleet.cpu()).coordinators - idle.coordinators;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { connectJet, type Jet } from "../../../kit/jetstream.ts";
 import { decode } from "../../../protocol/codec.ts";
 import { pushEvent, stageEvent } from "../../../protocol/events.ts";
-import { PUSH, RUN } from "../../../protocol/streams.ts";
+import { PUSH, REACTORS, RUN } from "../../../protocol/streams.ts";
 import { parsePushSubject, parseRunSubject } from "../../../protocol/subjects.ts";
 import { NatsServer } from "../../support/nats.ts";
 import { Daemon } from "../../support/rig.ts";
@@ -107,6 +107,16 @@ export class Fleet implements AsyncDisposable {
   /** Waits until the truth has that many messages: cheaper to ask than to follow it. */
   async settled(messages: number): Promise<void> {
     await until(`${messages} messages on ${RUN.name}`, async () => (await this.runMessages()) >= messages, PATIENCE);
+  }
+
+  /** Waits until coordinators have done all that follows from the events that there are. */
+  async atRest(): Promise<void> {
+    const isIdle = async ({ stream, name }: (typeof REACTORS)[number]): Promise<boolean> => {
+      const { num_pending: waiting, num_ack_pending: inHand } = await this.jet.jsm.consumers.info(stream, name);
+      return waiting + inHand === 0;
+    };
+    const areIdle = async (): Promise<boolean> => (await Promise.all(REACTORS.map(isIdle))).every((is) => is);
+    await until("coordinators to come to rest", areIdle, PATIENCE);
   }
 
   /** The way of each stage of the plans, read from the logs when all is over. */

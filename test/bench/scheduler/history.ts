@@ -18,6 +18,8 @@ const MINUTE_MS = 60_000;
 const EVERY_MS = MINUTE_MS;
 /** The server drops what comes faster than it writes, so that one of so many is waited for. */
 const UNACKNOWLEDGED = 250;
+/** Of that one, which may be dropped itself on a busy machine. */
+const MOST_TRIES = 10;
 
 /** Fills the streams with `builds` archived builds, spread over some repositories. */
 export async function fillHistory(jet: Jet, builds: number, storeBytes: number): Promise<void> {
@@ -26,7 +28,7 @@ export async function fillHistory(jet: Jet, builds: number, storeBytes: number):
   async function put(subject: string, message: object): Promise<void> {
     const data = encode({ v: versionOf(message), ...message });
     sent += 1;
-    if (sent % UNACKNOWLEDGED === 0) await jet.js.publish(subject, data);
+    if (sent % UNACKNOWLEDGED === 0) await jet.js.publish(subject, data, { retries: MOST_TRIES });
     else jet.nc.publish(subject, data);
   }
   const each = Math.ceil(builds / HISTORY_REPOSITORIES);
