@@ -6,6 +6,7 @@ import { execa } from "execa";
 import { z } from "zod";
 import { sentenceOf } from "../protocol/errors.ts";
 import type { Config } from "./config.ts";
+import { findPacker } from "./images/packer/tools.ts";
 import { NETWORK_HOST, sharesNetwork } from "./network.ts";
 import { SandboxClient } from "./sandbox/client.ts";
 import { serviceUser, socketGiven } from "./sandbox.ts";
@@ -49,9 +50,22 @@ export async function examineHost(config: Config): Promise<readonly Finding[]> {
     tool("tar", "to unpack images and artifacts"),
     tool("mkfifo", "to read what builds print"),
     ...(config.git.remote === "ssh" ? [tool("ssh", "because TOROID_GIT_REMOTE is ssh")] : []),
+    packer(config),
     disk(config.stateDir),
   ]);
   return findings.flat();
+}
+
+/** Which nobody has to have. */
+async function packer(config: Config): Promise<Finding> {
+  const what = "packer";
+  try {
+    const program = await findPacker(config.packer, process.env["PATH"] ?? "");
+    const none = "it is not installed, so stages whose image it makes cannot run here: `apt-get install packer`";
+    return { what, ok: true, says: program === null ? none : `${program} makes images` };
+  } catch (error) {
+    return { what, ok: false, says: sentenceOf(error) };
+  }
 }
 
 /** Of an executor that root starts: who it becomes, and what the helper finds by trying. */
