@@ -54,6 +54,8 @@ export interface PackerRun {
 const FILES_DIR = "/workspace";
 const AGENT_DIR = "/toroid/agent";
 const GRACE_MS = 10_000;
+/** The exit code of a command that is not there. */
+const NOT_FOUND = 127;
 const LONGEST_LINE = 64 * 1024;
 /** That it is called is not for Packer's maker to know; plugins are where the image `host` shows them. */
 const PACKER_ENVIRONMENT = {
@@ -94,6 +96,8 @@ export async function runPacker(run: PackerRun, at: Place): Promise<Ruling | nul
   at.abandoned.throwIfAborted();
   at.cancelled.throwIfAborted();
   if (isFine(packed) && report.artifacts === 0) return failed(`no build of ${run.shown} is for a container`);
+  if (made.reason === "exit" && made.code === NOT_FOUND)
+    return failed("the image that it is made on has no /bin/sh, by which provisioners run");
   // Of two that ended badly, the one that did so by itself is the reason.
   if (!isFine(made) && made.reason !== "cancelled") return ruled(made, at, "the container of the image");
   if (isFine(packed)) return isFine(made) ? null : ruled(made, at, "the container of the image");

@@ -1,10 +1,11 @@
 /** Images by real Packer, of the versions that are tested, through `toroid run`: what provisioners do is in the image. */
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { readdir, symlink } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { assertNoLeaks, type Snapshot, snapshot } from "../../../support/leaks.ts";
 import { programPath } from "../../../support/programs.ts";
 import { needs } from "../../../support/skips.ts";
+import { archive } from "../../sandbox/archives.ts";
 import { SANDBOX } from "../rig.ts";
 import { endOf, PackerRig } from "./local-rig.ts";
 
@@ -169,6 +170,24 @@ for (const [title, files, says] of WRONG) {
   });
 }
 
+test("an image is made on one that is there, and has a shell", T, async (t) => {
+  if (!needs(t, { ...NEEDS, program: ["git", "packer"] })) return;
+  const on = (base: string): string => `image: { packer: .packer, base: ${base} }\nscript: echo never\n`;
+  const files = { ".packer": 'build {\n  sources = ["source.null.toroid"]\n}\n', ".toroid.yml": on("nonesuch") };
+  await using rig = await PackerRig.make(files, programPath("packer") ?? "");
+  await assert.rejects(rig.run(), { code: "TOR_IMAGE_MISSING", message: /^the image nonesuch cannot be used: / });
+  await rig.repo.commit({ files: { ".toroid.yml": on("{ directory: rootfs }"), "rootfs/etc/motd": "x" } });
+  await assert.rejects(rig.run(), {
+    code: "TOR_IMAGE_MISSING",
+    message: /^the image rootfs cannot be used: .+ a `tar`$/,
+  });
+  await rig.repo.commit({
+    files: { ".toroid.yml": on("{ tar: base.tar }"), "base.tar": archive({ name: "etc/motd", data: "x" }) },
+  });
+  const told = await rig.run();
+  assert.equal(endOf(told), "failed: the image that it is made on has no /bin/sh, by which provisioners run", told.log);
+});
+
 test("a template that is not in the checkout, or leads out of it, is no image", T, async (t) => {
   if (!needs(t, { ...NEEDS, program: ["git", "packer"] })) return;
   await using rig = await PackerRig.make(
@@ -179,4 +198,13 @@ test("a template that is not in the checkout, or leads out of it, is no image", 
     code: "TOR_IMAGE_MISSING",
     message: "no image can be made of no/where: there is no such file in the checkout",
   });
+  await symlink("/etc/passwd", `${rig.repo.path}/link`);
+  await symlink("/etc", `${rig.repo.path}/etc`);
+  for (const [path, why] of [
+    ["link", "the template is a link: name the file itself"],
+    ["etc/passwd", "there is no such file in the checkout"],
+  ] as const) {
+    await rig.repo.commit({ files: { ".toroid.yml": `image: { packer: ${path} }\nscript: echo never\n` } });
+    await assert.rejects(rig.run(), { message: `no image can be made of ${path}: ${why}` });
+  }
 });
