@@ -10,7 +10,9 @@ import { until } from "../../support/until.ts";
 import { quiet, Rig, SANDBOX } from "./rig.ts";
 
 const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
-const T = { timeout: 90_000 };
+const T = { timeout: 180_000 };
+/** For what a busy machine may take its time with. */
+const LONG = { withinMs: 60_000 };
 const PROCESS = join(import.meta.dirname, "executor-process.ts");
 
 let rig: Rig;
@@ -46,8 +48,8 @@ describe("executors that go away", { concurrency: 4 }, () => {
       const [queued] = await rig.seqs(id);
       await rig.command({ ...id, queuedSeq: queued ?? 0, attempt: 1, purpose: "run", work }, "race");
     }
-    for (const id of ids) assert.equal((await rig.result(id)).outcome, "passed");
-    await until("all commands to be settled", async () => (await rig.commandsLeft("race")) === 0);
+    for (const id of ids) assert.equal((await rig.result(id, 60_000)).outcome, "passed");
+    await until("all commands to be settled", async () => (await rig.commandsLeft("race")) === 0, LONG);
     for (const id of ids) {
       const types = (await rig.events(id)).map(({ type }) => type);
       assert.deepEqual(types, ["queued", "claimed", "started", "finished"]);
@@ -66,10 +68,10 @@ describe("executors that go away", { concurrency: 4 }, () => {
       await using dying = spawnExecutor(`dying-${point}`, `crash-${point}`, { TOROID_CRASH_AT: point });
       assert.equal((await dying.exited).signal, "SIGKILL", "the crash point was never reached");
       await using _next = rig.executor(`next-${point}`, { TOROID_POOL: `crash-${point}` });
-      const result = await rig.result(id, 30_000);
+      const result = await rig.result(id, 60_000);
       assert.equal(result.outcome, "passed");
       await until("the command to be settled", async () => (await rig.commandsLeft(`crash-${point}`)) === 0, {
-        withinMs: 20_000,
+        withinMs: 60_000,
       });
       const types = (await rig.events(id)).map(({ type }) => type);
       assert.equal(types.filter((type) => type === "finished").length, 1);
@@ -80,14 +82,14 @@ describe("executors that go away", { concurrency: 4 }, () => {
     if (!needs(t, NEEDS)) return;
     const id = await rig.queue(await rig.stageWork(begun(["sleep 3"])), "killed");
     await using killed = spawnExecutor("killed", "killed");
-    await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+    await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
     const sandboxes = await sandboxesOf(killed.pid);
     assert.ok(sandboxes.length > 0);
     killed.kill("SIGKILL");
     await killed.exited;
-    await until("its sandbox to be gone", () => sandboxes.every((pid) => !isAlive(pid)));
+    await until("its sandbox to be gone", () => sandboxes.every((pid) => !isAlive(pid)), LONG);
     await using _next = rig.executor("successor", { TOROID_POOL: "killed" });
-    const result = await rig.result(id, 40_000);
+    const result = await rig.result(id, 60_000);
     assert.equal(result.outcome, "passed");
     const { stage } = await rig.stage(id);
     assert.equal(stage.attempt, 2);
@@ -100,11 +102,11 @@ describe("executors that go away", { concurrency: 4 }, () => {
     const stage = { ...begun(["sleep 100"]), name: "prod", environment: "prod", idempotent: false };
     const id = await rig.queue(await rig.stageWork(stage), "prod");
     await using killed = spawnExecutor("killed-in-prod", "prod");
-    await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+    await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
     killed.kill("SIGKILL");
     await killed.exited;
     await using _next = rig.executor("successor-in-prod", { TOROID_POOL: "prod" });
-    const result = await rig.result(id, 40_000);
+    const result = await rig.result(id, 60_000);
     assert.equal(result.outcome, "unknown");
     assert.equal((await rig.events(id)).filter(({ type }) => type === "claimed").length, 1);
   });
@@ -122,11 +124,11 @@ describe("executors that go away", { concurrency: 4 }, () => {
         const stage = { ...begun(["sleep 100"]), name: "prod", environment: "prod", idempotent: false };
         const id = await rig.queue(await rig.stageWork({ ...stage, check: ["echo looked", `exit ${answer}`] }), pool);
         await using killed = spawnExecutor(`killed-${pool}`, pool);
-        await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+        await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
         killed.kill("SIGKILL");
         await killed.exited;
         await using _next = rig.executor(`next-${pool}`, { TOROID_POOL: pool });
-        assert.equal((await rig.result(id, 40_000)).outcome, outcome);
+        assert.equal((await rig.result(id, 60_000)).outcome, outcome);
         const claims = (await rig.events(id)).flatMap((event) =>
           event.type === "claimed" ? [`${event.purpose} ${event.attempt}`] : [],
         );
@@ -141,11 +143,11 @@ describe("executors that go away", { concurrency: 4 }, () => {
     const stage = { ...begun(["sleep 100"]), name: "prod", environment: "prod", idempotent: false };
     const id = await rig.queue(await rig.stageWork({ ...stage, check: ["exit 1"] }), "denied");
     await using killed = spawnExecutor("killed-denied", "denied");
-    await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+    await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
     killed.kill("SIGKILL");
     await killed.exited;
     await using _next = rig.executor("next-denied", { TOROID_POOL: "denied" });
-    const error = await rig.error(id, 40_000);
+    const error = await rig.error(id, 60_000);
     assert.deepEqual([error.code, error.acted, error.retryable], ["TOR_CHECK_DENIES", false, true]);
   });
 
@@ -156,15 +158,15 @@ describe("executors that go away", { concurrency: 4 }, () => {
       if (!needs(t, NEEDS)) return;
       const id = await rig.queue(await rig.stageWork(begun(["sleep 40", "echo done"])), "asleep");
       await using asleep = spawnExecutor("asleep", "asleep");
-      await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+      await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
       const sandboxes = await sandboxesOf(asleep.pid);
       asleep.kill("SIGSTOP");
       await using _next = rig.executor("awake", { TOROID_POOL: "asleep" });
-      await rig.stageThat(id, "taken over", (stage) => stage.attempt === 2 && stage.status === "running", 30_000);
+      await rig.stageThat(id, "taken over", (stage) => stage.attempt === 2 && stage.status === "running", 60_000);
       assert.ok(sandboxes.length > 0 && sandboxes.every((pid) => !isAlive(pid)));
       asleep.kill("SIGCONT");
       await rig.cancel(id);
-      assert.equal((await rig.result(id, 40_000)).outcome, "cancelled");
+      assert.equal((await rig.result(id, 60_000)).outcome, "cancelled");
       const types = (await rig.events(id)).map(({ type }) => type);
       assert.deepEqual(types, ["queued", "claimed", "started", "claimed", "started", "cancelRequested", "finished"]);
       asleep.kill("SIGTERM");
@@ -176,28 +178,28 @@ describe("executors that go away", { concurrency: 4 }, () => {
     if (!needs(t, NEEDS)) return;
     const id = await rig.queue(await rig.stageWork(begun(["sleep 1", "echo done"])), "draining");
     await using draining = spawnExecutor("draining", "draining");
-    await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+    await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
     draining.kill("SIGTERM");
-    await until("it to drain", () => isDraining("draining"));
+    await until("it to drain", () => isDraining("draining"), LONG);
     const later = await rig.queue(await rig.stageWork(begun([])), "draining");
     assert.equal((await draining.exited).code, 0);
-    assert.equal((await rig.result(id)).outcome, "passed");
+    assert.equal((await rig.result(id, 60_000)).outcome, "passed");
     assert.equal((await rig.stage(later)).stage.status, "queued");
     assert.deepEqual(await readdir(join(rig.dir.path, "draining", "workspaces")), []);
     await using _next = rig.executor("after-draining", { TOROID_POOL: "draining" });
-    assert.equal((await rig.result(later)).outcome, "passed");
+    assert.equal((await rig.result(later, 60_000)).outcome, "passed");
   });
 
   test("a second signal ends what runs and says so, so that it can be queued again", T, async (t) => {
     if (!needs(t, NEEDS)) return;
     const id = await rig.queue(await rig.stageWork(begun(["sleep 1000"])), "stopped");
     await using stopped = spawnExecutor("stopped", "stopped");
-    await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+    await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
     stopped.kill("SIGTERM");
-    await until("it to drain", () => isDraining("stopped"));
+    await until("it to drain", () => isDraining("stopped"), LONG);
     stopped.kill("SIGTERM");
     assert.equal((await stopped.exited).code, 0);
-    const error = await rig.error(id);
+    const error = await rig.error(id, 60_000);
     assert.deepEqual([error.code, error.acted, error.retryable], ["TOR_EXECUTOR_STOPPED", true, true]);
     assert.deepEqual(await readdir(join(rig.dir.path, "stopped", "workspaces")), []);
     assert.equal(await rig.commandsLeft("stopped"), 0);
@@ -206,7 +208,7 @@ describe("executors that go away", { concurrency: 4 }, () => {
   test("two executors cannot use one state directory", T, async (t) => {
     if (!needs(t, NEEDS)) return;
     await using first = rig.executor("shared", { TOROID_POOL: "shared" });
-    await until("the first to be there", async () => (await idsIn("shared")).length > 0);
+    await until("the first to be there", async () => (await idsIn("shared")).length > 0, LONG);
     await assert.rejects(
       rig.executor("shared", { TOROID_POOL: "shared" }).ended,
       /another executor runs on .*shared; give this one a directory of its own/,
@@ -219,19 +221,19 @@ describe("executors that go away", { concurrency: 4 }, () => {
     if (!needs(t, NEEDS)) return;
     const id = await rig.queue(await rig.stageWork(begun(["sleep 1000"])), "untidy");
     await using killed = spawnExecutor("untidy", "untidy");
-    await until("the script to run", async () => (await rig.output(id)).includes("begun"));
+    await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
     killed.kill("SIGKILL");
     await killed.exited;
     const workspaces = join(rig.dir.path, "untidy", "workspaces");
     await mkdtemp(join(workspaces, "left-"));
     const [earlier] = await idsIn("untidy");
     await using again = rig.executor("untidy", { TOROID_POOL: "untidy" });
-    await until("a new presence", async () => (await idsIn("untidy")).some((one) => one !== earlier));
+    await until("a new presence", async () => (await idsIn("untidy")).some((one) => one !== earlier), LONG);
     const { stage } = await rig.stage(id);
     assert.equal(stage.status, "running");
     assert.ok(!(await readdir(workspaces)).some((name) => name.startsWith("left-")));
     await rig.cancel(id);
-    assert.equal((await rig.result(id, 30_000)).outcome, "cancelled");
+    assert.equal((await rig.result(id, 60_000)).outcome, "cancelled");
     again.stop();
     await again.ended;
   });
