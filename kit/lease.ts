@@ -8,7 +8,7 @@ import type { Logger } from "./log.ts";
 export class Lease implements AsyncDisposable {
   readonly #kv: KV;
   readonly #key: string;
-  readonly #self: Uint8Array;
+  readonly #self: Buffer;
   readonly #ttlMs: number;
   readonly #log: Logger;
   /** 0: not ours. */
@@ -44,9 +44,19 @@ export class Lease implements AsyncDisposable {
       this.#renewedAtMs = nowMs;
       if (held === 0) this.#log.debug({ key: this.#key }, "lease taken");
     } catch (error) {
-      this.#revision = 0;
-      if (held !== 0) this.#log.debug({ err: error, key: this.#key }, "lease lost");
+      this.#revision = await this.#revisionOfOurs();
+      if (held !== 0 && this.#revision === 0) this.#log.debug({ err: error, key: this.#key }, "lease lost");
     }
+  }
+
+  /**
+   * A write whose answer was lost may have landed: then the next renewal finds it, and nobody waits until it runs out.
+   * How old it is is not known, so it counts for nothing until then.
+   */
+  async #revisionOfOurs(): Promise<number> {
+    const entry = await this.#kv.get(this.#key).catch(() => null);
+    if (entry === null || entry.operation !== "PUT" || !this.#self.equals(entry.value)) return 0;
+    return entry.revision;
   }
 
   /** A courtesy to whoever waits for it; otherwise it runs out. */

@@ -25,9 +25,11 @@ import { Backlog, type Group, type Held } from "./backlog.ts";
 import { commandFor, queueOf, sendCommand } from "./command.ts";
 import { Queues } from "./queues.ts";
 import { Release } from "./release.ts";
-import { poolsFor, whyNowhere } from "./route.ts";
+import { whyNowhere } from "./route.ts";
 import { FIRST_TURNS, nextTurn, PRIORITIES, type Turns } from "./turns.ts";
 
+/** There is something in each queue meanwhile. */
+const GATHER_MS = 4;
 /** How often it is looked after what waits, unless something happens: less and less while nothing changes. */
 const [LOOK_FIRST_MS, LOOK_LAST_MS] = [20, 1_000];
 /** Without anything that waits. */
@@ -79,7 +81,7 @@ export class Dispatcher {
     const queue = queueOf(command.work);
     const labels = command.work.kind === "stage" ? command.work.stage.runsOn.labels : [];
     const wish: RunsOn = { pool: pool === "" ? null : pool, labels };
-    const names = poolsFor(wish, this.#queues.pools);
+    const names = this.#queues.candidates(wish);
     const free = names.find((name) => !this.#isCrowded(name, queue) && this.#queues.hasRoom(name, queue));
     if (free !== undefined) return this.#send(free, command);
     if (names.length === 0)
@@ -100,10 +102,9 @@ export class Dispatcher {
 
   /** How many are held back before a stage, about; null when it is not held back. */
   before(id: StageId): number | null {
-    const { pools } = this.#queues;
     const meets = (other: Group, its: Group): boolean => {
-      const names = poolsFor(its.runsOn, pools);
-      return other.queue === its.queue && poolsFor(other.runsOn, pools).some((name) => names.includes(name));
+      const names = this.#queues.candidates(its.runsOn);
+      return other.queue === its.queue && this.#queues.candidates(other.runsOn).some((name) => names.includes(name));
     };
     return this.#backlog.before(id, meets);
   }
@@ -118,6 +119,8 @@ export class Dispatcher {
       await Promise.race([this.#wake.promise, time, stopped]);
       late.abort();
       if (stop.aborted) break;
+      // What comes together is looked at together.
+      if (!this.#backlog.isEmpty) await delay(GATHER_MS);
       this.#wake = Promise.withResolvers();
       try {
         await this.#look();
@@ -232,7 +235,7 @@ export class Dispatcher {
   }
 
   #goesTo({ runsOn }: Group, name: string): boolean {
-    return poolsFor(runsOn, this.#queues.pools).includes(name);
+    return this.#queues.candidates(runsOn).includes(name);
   }
 
   /** Does something wait that could go there? Then nothing may overtake it. */
@@ -243,12 +246,12 @@ export class Dispatcher {
   }
 
   #waitedFor(): readonly { readonly name: string; readonly queue: CommandQueue }[] {
-    const { pools, version } = this.#queues;
+    const { version } = this.#queues;
     const now = `${version}/${this.#backlog.version}`;
     if (this.#crowded.version !== now) {
       const queues = new Set<string>();
       for (const { queue, runsOn } of this.#backlog.groups)
-        for (const name of poolsFor(runsOn, pools)) queues.add(`${name} ${queue}`);
+        for (const name of this.#queues.candidates(runsOn)) queues.add(`${name} ${queue}`);
       this.#crowded = { version: now, queues };
     }
     return [...this.#crowded.queues].map((key) => {

@@ -2,16 +2,17 @@
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
+import type { RunsOn } from "../../protocol/pipeline/plan.ts";
 import { COMMAND, executorConsumer } from "../../protocol/streams.ts";
 import type { CommandQueue } from "../../protocol/subjects.ts";
 import type { Executors } from "../projections/executors.ts";
 import { Gauge } from "./gauge.ts";
-import { depthOf, type Pool, poolsOf } from "./route.ts";
+import { depthOf, type Pool, poolsFor, poolsOf } from "./route.ts";
 
 /** Executors that say nothing are forgotten after a while, which nothing tells. */
 const POOLS_MS = 1_000;
 /** How often one queue is looked at, at most, and how often when nothing presses. */
-const [LOOK_LEAST_MS, LOOK_MS] = [15, 1_000];
+const [LOOK_LEAST_MS, LOOK_MS] = [25, 1_000];
 
 interface Watched {
   readonly pool: string;
@@ -32,6 +33,8 @@ export class Queues {
   #pools: readonly Pool[] = [];
   #poolsAtMs = Number.NEGATIVE_INFINITY;
   #version = 0;
+  /** By wish, for as long as the pools stay the same. */
+  readonly #candidates = new Map<string, readonly string[]>();
 
   /** @param onRoom called when there may be more room than before */
   constructor(jet: Jet, executors: Executors, log: Logger, onRoom: () => void) {
@@ -45,18 +48,26 @@ export class Queues {
     });
   }
 
-  get pools(): readonly Pool[] {
-    const nowMs = performance.now();
-    if (nowMs - this.#poolsAtMs > POOLS_MS) {
-      this.#pools = poolsOf(this.#executors.alive(Date.now()));
-      this.#poolsAtMs = nowMs;
-      this.#version += 1;
+  /** The pools that a wish can be sent to; see `poolsFor`. */
+  candidates(wish: RunsOn): readonly string[] {
+    const { pools } = this;
+    const key = `${wish.pool ?? ""} ${wish.labels.join(" ")}`;
+    let known = this.#candidates.get(key);
+    if (known === undefined) {
+      known = poolsFor(wish, pools);
+      this.#candidates.set(key, known);
     }
+    return known;
+  }
+
+  get pools(): readonly Pool[] {
+    this.#refresh();
     return this.#pools;
   }
 
   /** Grows when `pools` may have changed. */
   get version(): number {
+    this.#refresh();
     return this.#version;
   }
 
@@ -95,6 +106,15 @@ export class Queues {
         return this.#lookAt(one, presses ? LOOK_LEAST_MS : LOOK_MS);
       }),
     );
+  }
+
+  #refresh(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#poolsAtMs <= POOLS_MS) return;
+    this.#poolsAtMs = nowMs;
+    this.#pools = poolsOf(this.#executors.alive(Date.now()));
+    this.#candidates.clear();
+    this.#version += 1;
   }
 
   #at(pool: string, queue: CommandQueue): Watched {

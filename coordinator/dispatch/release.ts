@@ -1,7 +1,13 @@
-/** Takes what was sent out of TOROID_WAIT, many at once: until it is done, what was sent may be sent once more. */
+/**
+ * Takes what was sent out of TOROID_WAIT, many at once and a little later: repositories take turns, so that there would
+ * be a request for each otherwise. Until it is done, another coordinator may look at what was sent once more.
+ */
+import { setTimeout as delay } from "node:timers/promises";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import { WAIT } from "../../protocol/streams.ts";
+
+const GATHER_MS = 250;
 
 export class Release {
   readonly #jet: Jet;
@@ -9,6 +15,7 @@ export class Release {
   /** By subject: all up to this sequence. */
   #sent = new Map<string, number>();
   #going: Promise<void> | null = null;
+  readonly #hurry = new AbortController();
 
   constructor(jet: Jet, log: Logger) {
     this.#jet = jet;
@@ -24,12 +31,14 @@ export class Release {
 
   /** Resolves when nothing is left to be taken out, or the store cannot be reached. */
   async settled(): Promise<void> {
+    this.#hurry.abort();
     await this.#going;
   }
 
   async #go(): Promise<void> {
     // One after the other, so that what is sent meanwhile goes with the next.
     while (this.#sent.size > 0) {
+      await delay(GATHER_MS, undefined, { signal: this.#hurry.signal }).catch(() => undefined);
       const now = this.#sent;
       this.#sent = new Map();
       try {

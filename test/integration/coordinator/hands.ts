@@ -1,6 +1,7 @@
 /** Executors of a pool that do nothing but claim and end stages: what reaches them, and in which order. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { JetStreamError, type JsMsg } from "@nats-io/jetstream";
 import type { Mailboxes } from "../../../coordinator/mailboxes.ts";
 import { append, type Jet } from "../../../kit/jetstream.ts";
 import { ensureConsumers, openBucket } from "../../../kit/topology.ts";
@@ -80,11 +81,18 @@ export class Hands implements AsyncDisposable {
       const messages = await consumer.fetch({ max_messages: 1, expires: 1_000 });
       const close = (): void => messages.stop();
       signal.addEventListener("abort", close, { once: true });
-      for await (const message of messages) {
+      const taken: JsMsg[] = [];
+      try {
+        for await (const message of messages) taken.push(message);
+      } catch (error) {
+        // A machine that is slow misses a heartbeat of the server; it is asked again.
+        if (!(error instanceof JetStreamError)) throw error;
+      }
+      signal.removeEventListener("abort", close);
+      for (const message of taken) {
         await this.#run(decode(command, message.data), queue);
         await message.ackAck();
       }
-      signal.removeEventListener("abort", close);
     }
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { KV } from "@nats-io/kv";
 import { connectJet } from "../../../kit/jetstream.ts";
 import { Lease } from "../../../kit/lease.ts";
 import { makeLogger } from "../../../kit/log.ts";
@@ -19,7 +20,7 @@ async function start() {
   const bucket = await openBucket(jet, LEASES);
   const kept = undo.move();
   const lease = (self: string): Lease => new Lease(bucket, "timers", self, LEASES.ttlMs, QUIET);
-  return { server, lease, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return { server, bucket, lease, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 test("no two have it at once, however often they ask", LIMIT, async () => {
@@ -48,6 +49,39 @@ test("it is given back at the end, and runs out when its holder is gone without 
   assert.equal(await other.holds(), true);
   // `other` asks no more.
   await until("it to run out", () => last.holds(), { withinMs: 20_000 });
+});
+
+test("a renewal whose answer was lost is found again, and does not have to run out first", LIMIT, async () => {
+  await using rig = await start();
+  let isDeaf = false;
+  // It is written, and the writer is told that it was not.
+  const bucket = new Proxy(rig.bucket, {
+    get(target, name: keyof KV) {
+      const value: unknown = target[name];
+      if (name !== "update" || typeof value !== "function")
+        return typeof value === "function" ? value.bind(target) : value;
+      return async (...given: Parameters<KV["update"]>) => {
+        const revision = await target.update(...given);
+        if (isDeaf) throw new Error("timeout");
+        return revision;
+      };
+    },
+  });
+  await using one = new Lease(bucket, "timers", "one", LEASES.ttlMs, QUIET);
+  assert.equal(await one.holds(), true);
+  const revision = async (): Promise<number> => (await rig.bucket.get("timers"))?.revision ?? 0;
+  const before = await revision();
+  isDeaf = true;
+  await until("a renewal to be lost", async () => {
+    await one.holds();
+    return (await revision()) > before;
+  });
+  isDeaf = false;
+  const lost = await revision();
+  await until("the next renewal", async () => {
+    assert.notEqual(await revision(), 0, "it ran out");
+    return (await one.holds()) && (await revision()) > lost;
+  });
 });
 
 test("whoever cannot ask has it no longer, by their own clock", LIMIT, async () => {
