@@ -41,6 +41,14 @@ const typesOf = async (id: StageId): Promise<readonly string[]> => (await rig.ev
 const spoolOf = (name: string): Promise<string[]> => readdir(join(rig.dir.path, name, "spool"));
 const nothingLeft = (name: string) => until("nothing to be left", async () => (await spoolOf(name)).length === 0, LONG);
 
+/** What a script waits for in its checkout, and who lets the scripts of an executor go on. */
+const GO = "until test -e go; do sleep 0.05; done";
+
+async function letGo(name: string): Promise<void> {
+  const workspaces = join(rig.dir.path, name, "workspaces");
+  for (const one of await readdir(workspaces)) await writeFile(join(workspaces, one, "src", "go"), "");
+}
+
 describe("while NATS is away", () => {
   test("a stage that ends has ended, and its log is whole, when NATS is back much later", T, async (t) => {
     if (!needs(t, NEEDS)) return;
@@ -49,9 +57,10 @@ describe("while NATS is away", () => {
     const both = async (): Promise<boolean> =>
       (await rig.presences()).filter(({ pool }) => pool === "ends").length === 2;
     await until("both to be there", both, LONG);
-    const id = await rig.queue(await rig.stageWork(doing("echo begun", "sleep 3", "seq 30000", "echo done")), "ends");
+    const id = await rig.queue(await rig.stageWork(doing("echo begun", GO, "seq 30000", "echo done")), "ends");
     await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
     await rig.server.kill("SIGKILL");
+    for (const name of ["ends", "ends-other"]) await letGo(name);
     await until(
       "the end to be on disk",
       async () => [...(await spoolOf("ends")), ...(await spoolOf("ends-other"))].some((name) => name.endsWith(".end")),
@@ -72,11 +81,12 @@ describe("while NATS is away", () => {
 
   test("what a stage printed before it was let go of is told, with the reason why it stops there", T, async (t) => {
     if (!needs(t, NEEDS)) return;
-    const lines = ["echo begun", 'test "$TOROID_ATTEMPT" -gt 1 || { sleep 2; seq 5000; sleep 1000; }'];
+    const lines = ["echo begun", 'test "$TOROID_ATTEMPT" -gt 1 || { ' + GO + "; seq 5000; sleep 1000; }"];
     await using executor = rig.executor("cut", { TOROID_POOL: "cut" });
     const id = await rig.queue(await rig.stageWork(doing(...lines)), "cut");
     await until("the script to run", async () => (await rig.output(id)).includes("begun"), LONG);
     await rig.server.kill("SIGKILL");
+    await letGo("cut");
     await until("no sandbox", async () => (await sandboxesOf(executor.pid)).length === 0, LONG);
     await rig.server.restart();
     assert.equal((await rig.result(id, 60_000)).outcome, "passed");
