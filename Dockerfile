@@ -62,7 +62,7 @@ ENV NODE_ENV=production
 USER toroid
 EXPOSE 7433
 # A coordinator's. An executor's is in docker-compose.yml.
-HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 \
+HEALTHCHECK --interval=5s --timeout=10s --start-period=120s --retries=6 \
   CMD ["node", "/opt/toroid/docker/ready.ts"]
 ENTRYPOINT ["toroid"]
 CMD ["coordinator"]
