@@ -154,7 +154,8 @@ export class Store {
       const last = this.summaries.get(subject);
       return last === undefined ? null : { ...last, subject, header: headers() };
     };
-    return { nc: { publish: () => {} }, js: { publish }, jsm: { direct: { getMessage } } } as unknown as Jet;
+    const clock = { nowMs: () => this.nowMs };
+    return { nc: { publish: () => {} }, clock, js: { publish }, jsm: { direct: { getMessage } } } as unknown as Jet;
   }
 }
 
