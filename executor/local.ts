@@ -137,7 +137,7 @@ const NO_PACKER = new PackerImages({
 async function packerIn(state: string, settings: SandboxSettings, o: LocalRunOptions): Promise<PackerImages> {
   const program = await findPacker(o.packer, process.env["PATH"] ?? "");
   const dir = join(state, "packer");
-  if (program !== null) await layTools(dir, program, null);
+  if (program !== null) await layTools(dir, program);
   return new PackerImages({
     store: await openLayers(o.cacheDir),
     workspacesDir: state,

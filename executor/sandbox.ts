@@ -57,7 +57,7 @@ export async function openSandbox(config: Config, log: Logger): Promise<Sandbox>
     : new SandboxClient(socketGiven(config));
   if (!isRoot) {
     await makeDirs(dirs);
-    if (program !== null) await layTools(dirs.packer, program, null);
+    if (program !== null) await layTools(toolsDir(real), program);
   }
   await checkAccess(config, dirs);
   const ready = await client.hello();
@@ -67,7 +67,7 @@ export async function openSandbox(config: Config, log: Logger): Promise<Sandbox>
     ready,
     dirs,
     slots: slotsOf(config, ready, isRoot),
-    packer: program === null ? null : toolsIn(dirs.packer),
+    packer: program === null ? null : toolsIn(toolsDir(real)),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
@@ -91,7 +91,7 @@ async function startServe(
   const user = serviceUser(config);
   await handOver(real, dirs, user);
   // What it is made of may lie where only root can read.
-  if (program !== null) await layTools(dirs.packer, program, user);
+  if (program !== null) await layTools(toolsDir(real), program);
   const roots = await makeRootDirs(real);
   await mkdir(config.imagesDir, { recursive: true });
   await giveArtifacts(config.artifactsDir, user);
@@ -99,7 +99,13 @@ async function startServe(
     SOCKETS,
     `toroid-executor-${createHash("sha256").update(real).digest("hex").slice(0, 12)}.socket`,
   );
-  const options = await serveOptions(config, { user, dirs, roots, socket, spares: program !== null });
+  const options = await serveOptions(config, {
+    user,
+    dirs,
+    roots,
+    socket,
+    tools: program === null ? null : toolsDir(real),
+  });
   const serve = undo.use(
     await Serve.start(config.sandbox, options, (says) => log.warn({ says }, "the sandbox complains")),
   );
@@ -132,20 +138,26 @@ async function serveOptions(
     readonly dirs: StateDirs;
     readonly roots: RootDirs;
     readonly socket: string;
-    readonly spares: boolean;
+    /** Of Packer; null: there is none, and no slot to spare for it. */
+    readonly tools: string | null;
   },
 ): Promise<readonly string[]> {
-  const { user, dirs, roots, socket } = o;
+  const { user, dirs, roots, socket, tools } = o;
   const slots = ownSlots(config);
   const words = ["--socket", socket, "--client-uid", String(user.uid), "--client-gid", String(user.gid)];
-  words.push("--state", roots.scratches, "--slots", String(o.spares ? Math.min(2 * slots, SLOTS_MOST) : slots));
+  words.push("--state", roots.scratches, "--slots", String(tools !== null ? Math.min(2 * slots, SLOTS_MOST) : slots));
   for (const share of Object.values(dirs)) words.push("--share", share);
   words.push("--images", roots.images, "--images", config.imagesDir);
+  if (tools !== null) words.push("--images", tools);
   const { defaultImage } = config;
   if (isAbsolute(defaultImage) && (await isDirectory(defaultImage))) words.push("--images", defaultImage);
   if (config.cgroup !== null) words.push("--cgroup", config.cgroup);
   for (const name of config.allowWeak) words.push("--allow-weak", name);
   return [...words, ...networkOptions(config, roots.networks)];
+}
+
+function toolsDir(stateDir: string): string {
+  return join(stateDir, "packer");
 }
 
 function ownSlots(config: Config): number {

@@ -16,8 +16,6 @@ export interface StateDirs {
   readonly slots: string;
   /** What waits for NATS. */
   readonly spool: string;
-  /** What a workspace of Packer is shown of this host. */
-  readonly packer: string;
 }
 
 /** What the sandbox's `serve` needs, and nobody but root may touch. */
@@ -53,7 +51,6 @@ export function stateDirs(stateDir: string): StateDirs {
     artifactCache: join(stateDir, "artifact-cache"),
     slots: join(stateDir, "slots"),
     spool: join(stateDir, "spool"),
-    packer: join(stateDir, "packer"),
   };
 }
 

@@ -29,8 +29,8 @@ export async function benchImages(): Promise<Report> {
   const never = new AbortController().signal;
   const packer = await findPacker(process.env["TOROID_PACKER"] ?? null, process.env["PATH"] ?? "");
   if (packer === null) throw new Missing("packer is not installed");
-  await Promise.all(["store", "src", "packer"].map((name) => mkdir(join(dir, name))));
-  await layTools(join(dir, "packer"), packer, null);
+  await Promise.all(["store", "src"].map((name) => mkdir(join(dir, name))));
+  await layTools(join(dir, "packer"), packer);
   await writeFile(join(dir, "src", ".packer"), TEMPLATE);
   const root = await debianImage();
   const beside = new LocalSlot(HELPER, await OutputPipe.make(join(dir, "beside")), null);

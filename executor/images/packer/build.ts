@@ -167,11 +167,10 @@ async function inPacker(
   };
   const options = runOptions({
     ...common(run, at),
-    images: ["host"],
+    images: [run.tools, "host"],
     binds: [
       { source: binds.exchange, target: EXCHANGE_DIR, readOnly: false },
       { source: filesIn(run.workspaces.packer), target: FILES_DIR, readOnly: false },
-      { source: run.tools, target: TOOLS_DIR, readOnly: true },
     ],
     variables: { ...BASE, ...run.variables, ...PACKER_ENVIRONMENT },
     cwd: FILES_DIR,

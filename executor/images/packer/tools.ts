@@ -3,13 +3,13 @@
  * we may still read all of it: programs as links where that can be, the rest as copies.
  */
 import { constants, copyFileSync, linkSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { access, chown, rename, stat } from "node:fs/promises";
+import { access, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, delimiter, dirname, isAbsolute, join } from "node:path";
 import { ToroidError } from "../../../protocol/errors.ts";
 import { removeTree } from "../../trees.ts";
 
-/** Where it is shown. */
+/** Where they are in Packer's workspace. */
 export const TOOLS_DIR = "/toroid/packer";
 /** What the SSH server is made of: a package, and what needs it, which may have a version of its own. */
 const PACKAGES = [
@@ -49,32 +49,24 @@ async function isProgram(path: string): Promise<boolean> {
   );
 }
 
-/** Where {@link layTools} puts them. */
+/** The layer that {@link layTools} makes. */
 export function toolsIn(dir: string): string {
   return join(dir, "tools");
 }
 
 /**
- * Lays them out below `dir`, in place of what is there.
- *
- * @param owner of the directory alone, for what is in it may be known elsewhere too; null: who we are
+ * Makes them a layer of an image below `dir`, in place of what is there. Links lead to the system's own programs: so who
+ * is root keeps the directory, and gives it to nobody.
  */
-export async function layTools(
-  dir: string,
-  packer: string,
-  owner: { readonly uid: number; readonly gid: number } | null,
-): Promise<void> {
-  const [draft, tools] = [join(dir, ".draft"), toolsIn(dir)];
-  await removeTree(draft);
+export async function layTools(dir: string, packer: string): Promise<void> {
+  await removeTree(dir);
+  const draft = join(toolsIn(dir), TOOLS_DIR);
   mkdirSync(join(draft, "node_modules"), { recursive: true, mode: 0o755 });
   place(packer, join(draft, "packer"));
   place(process.execPath, join(draft, "node"));
   placeTree(INSIDE, join(draft, "inside"));
   writeFileSync(join(draft, "package.json"), '{ "type": "module" }\n');
   for (const from of packageDirs()) placeTree(from, join(draft, "node_modules", basename(from)));
-  if (owner !== null) await chown(draft, owner.uid, owner.gid);
-  await removeTree(tools);
-  await rename(draft, tools);
 }
 
 /** At once, for it is many small files, and nothing else is to be done yet. */
