@@ -79,30 +79,45 @@ export async function runPacker(run: PackerRun, at: Place): Promise<Ruling | nul
   await writeFile(join(agent, "agent"), agentText());
   const binds = { exchange, agent };
   const report = new PackerReport({ [`${FILES_DIR}/`]: "", [run.template.file]: run.shown.split("/").at(-1) ?? "" });
-  // Who ends badly leaves the other nothing to do. The image ends well when Packer has let go of it, and just before it.
+  // Who ends badly is the reason, and leaves the other nothing to do. The image ends well when Packer has let go of it.
   const [imageOver, packerOver] = [new AbortController(), new AbortController()];
+  let reason: "image" | "packer" | null = null;
   const image = inImage(run, at, binds, AbortSignal.any([at.abandoned, packerOver.signal]));
   const packer = inPacker(run, at, binds, AbortSignal.any([at.abandoned, imageOver.signal]), report);
+  const ended = (which: "image" | "packer", other: AbortController) => (verdict: Verdict) => {
+    if (isFine(verdict)) return verdict;
+    reason ??= which;
+    other.abort();
+    return verdict;
+  };
   const [made, packed] = await Promise.all([
-    image.then((verdict) => {
-      if (!isFine(verdict)) imageOver.abort();
-      return verdict;
-    }),
-    packer.then((verdict) => {
-      if (!isFine(verdict)) packerOver.abort();
-      return verdict;
-    }),
+    image.then(ended("image", imageOver)),
+    packer.then(ended("packer", packerOver)),
   ]);
   at.abandoned.throwIfAborted();
   at.cancelled.throwIfAborted();
-  if (isFine(packed) && report.artifacts === 0) return failed(`no build of ${run.shown} is for a container`);
-  if (made.reason === "exit" && made.code === NOT_FOUND)
-    return failed("the image that it is made on has no /bin/sh, by which provisioners run");
-  // Of two that ended badly, the one that did so by itself is the reason.
-  if (!isFine(made) && made.reason !== "cancelled") return ruled(made, at, "the container of the image");
-  if (isFine(packed)) return isFine(made) ? null : ruled(made, at, "the container of the image");
-  if (packed.reason !== "exit") return ruled(packed, at, "Packer");
-  return failed(`Packer: ${report.failure ?? `exit code ${packed.code ?? "unknown"}`}`, packed.code);
+  return rulingOn({ reason, made, packed }, report, run.shown, at);
+}
+
+/** Null when both ended well and an image was made. */
+function rulingOn(
+  ends: { readonly reason: "image" | "packer" | null; readonly made: Verdict; readonly packed: Verdict },
+  report: PackerReport,
+  shown: string,
+  at: Place,
+): Ruling | null {
+  const { made, packed } = ends;
+  switch (ends.reason) {
+    case null:
+      return report.artifacts > 0 ? null : failed(`no build of ${shown} is for a container`);
+    case "image":
+      if (made.reason === "exit" && made.code === NOT_FOUND)
+        return failed("the image that it is made on has no /bin/sh, by which provisioners run");
+      return ruled(made, at, "the container of the image");
+    case "packer":
+      if (packed.reason !== "exit") return ruled(packed, at, "Packer");
+      return failed(`Packer: ${report.failure ?? `exit code ${packed.code ?? "unknown"}`}`, packed.code);
+  }
 }
 
 function isFine(verdict: Verdict): boolean {
