@@ -29,7 +29,8 @@ export async function follow(
         log.error({ err: error, subject: one.subject, seq: one.seq }, "a message cannot be read");
       }
       read += 1;
-      if (read >= waiting) ready.resolve();
+      // Of those that were there some may have been replaced or removed before they could be read.
+      if (read >= waiting || one.info.pending === 0) ready.resolve();
     }
   }
   run().catch((error: unknown) => {

@@ -11,7 +11,7 @@ import type { Who } from "./plan.ts";
 
 const TOROID = join(import.meta.dirname, "..", "..", "..", "bin", "toroid.ts");
 const RESTART_MS = 200;
-const READY_MS = 60_000;
+const READY_MS = 240_000;
 
 export interface MemberSettings {
   readonly who: Who;
@@ -93,6 +93,8 @@ export class Member implements AsyncDisposable {
     const child = this.#child;
     if (child === null) return;
     const gone = new Promise((resolve) => child.once("exit", resolve));
+    this.#url = null;
+    this.ids.push("");
     child.kill("SIGTERM");
     await gone;
   }
