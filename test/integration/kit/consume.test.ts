@@ -111,8 +111,14 @@ test("messages of one key are handled in order, whatever becomes of those before
   });
   for (let at = 1; at <= 3; at += 1) await rig.jet.js.publish("work.a", String(at));
   await until("the first to come again", () => seen.length === 8);
-  const [one, two, three] = ["1", "2", "3"].map((which) => [`${which} begins`, `${which} ends`]);
-  assert.deepEqual(seen, [one, two, three, one].flat());
+  const begun = seen.filter((_, at) => at % 2 === 0);
+  assert.deepEqual(
+    seen,
+    begun.flatMap((begins) => [begins, begins.replace("begins", "ends")]),
+    "one at a time",
+  );
+  // The first may come again before or after those that are not there yet.
+  assert.deepEqual([...new Set(begun)], ["1 begins", "2 begins", "3 begins"]);
 });
 
 test("a message that takes longer than it is left alone shows signs of life", LIMIT, async () => {
