@@ -26,6 +26,7 @@ import { Repositories } from "./repositories.ts";
 import { World } from "./world.ts";
 
 const SLOTS = 3;
+const TELL_MS = 15_000;
 const STORE_BYTES = 512 * 1024 * 1024;
 /** A push whose coordinator died comes again after the 30 seconds for which it was hidden. */
 const QUIET_MS = 180_000;
@@ -108,6 +109,9 @@ export class Fleet implements AsyncDisposable {
     const parts = { nats, queue, world, jet, members };
     const fleet = new Fleet(plan, parts, repositories, dir.path, undo.move());
     await fleet.#follow();
+    // A run that says nothing for long is taken for one that hangs.
+    const tell = (): void => console.log(`${fleet.open} builds are open, ${world.deeds.length} deeds`);
+    fleet.#cleanup.adopt(setInterval(tell, TELL_MS), clearInterval);
     return fleet;
   }
 
@@ -148,7 +152,9 @@ export class Fleet implements AsyncDisposable {
     const key = `delivery:${delivery}`;
     if (!keys.includes(key)) keys.push(key);
     const attributes = { "X-GitHub-Event": "push", "X-GitHub-Delivery": delivery };
-    await this.queue.send(this.#repositories.payload(push), attributes);
+    // As a forge does: until the queue says that it has it, which it may have had before.
+    const send = () => this.queue.send(this.#repositories.payload(push), attributes);
+    await until("the queue to take a message", send, { withinMs: 60_000, everyMs: 100 });
   }
 
   /** Waits until nothing is left to do; a sentence when that does not come. */

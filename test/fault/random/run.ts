@@ -9,7 +9,6 @@ import { readTruth } from "./truth.ts";
 /** Pushes ahead of what has finished: there is always something to do, and never more than a while's worth. */
 const OPEN_MOST = 60;
 const COPY_AFTER = 5;
-const TELL_MS = 15_000;
 
 export interface RunSettings extends FleetSettings {
   /** At least so long. */
@@ -35,7 +34,6 @@ export async function runPlan(plan: Plan, o: RunSettings): Promise<RunResult> {
   const readyMs = performance.now() - began;
   const stop = new AbortController();
   const attending = fleet.operator.attend(stop.signal);
-  const telling = setInterval(() => o.say(`${fleet.open} builds are open, ${fleet.world.deeds.length} deeds`), TELL_MS);
   try {
     const mishaps = new Mishaps(fleet);
     await pushAll(plan, fleet, mishaps, o.forMs ?? 0);
@@ -56,7 +54,6 @@ export async function runPlan(plan: Plan, o: RunSettings): Promise<RunResult> {
     for (const fault of faults) fleet.note(`FAULT ${fault}`);
     return { faults, told, kept: isKept ? await fleet.keep() : null };
   } finally {
-    clearInterval(telling);
     stop.abort();
     await attending;
   }
