@@ -8,6 +8,7 @@ import { crashPoint } from "../kit/crash-points.ts";
 import { append, type Jet, readLast, readSubject, type Stored } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { SizedCache } from "../kit/sized-cache.ts";
+import { onReconnect } from "../kit/store-watch.ts";
 import { decode } from "../protocol/codec.ts";
 import { dispositionOf, ToroidError } from "../protocol/errors.ts";
 import { versionOf } from "../protocol/versions.ts";
@@ -59,6 +60,11 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
 ): Mailbox<Id, State, Event, Command> {
   const cache = new SizedCache<Loaded<State>>(MEMORY_BYTES);
   const own = new SizedCache<Event>(OWN_BYTES);
+  // The store may be another one when it is there again; see `kit/store-watch.ts`.
+  onReconnect(jet, () => {
+    cache.clear();
+    own.clear();
+  });
   const nobody: Loaded<State> = { state: actor.initial, seq: 0 };
   /** The end of the last command told to each actor; resolves whatever became of it. */
   const tails = new Map<string, Promise<void>>();
@@ -157,7 +163,13 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
         return { ...loaded, changed: true };
       }
       log.debug({ subject, race }, "lost a race; deciding again");
+      const refusedAt = current.seq;
       current = await read(subject);
+      // What was refused and has nothing new is not what we remember: read from its beginning.
+      if (current.seq === refusedAt) {
+        cache.delete(subject);
+        current = await read(subject);
+      }
     }
     throw new ToroidError("TOR_CONFLICT", `${actor.noun} ${subject} changes faster than we can decide`, { subject });
   }

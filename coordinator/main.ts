@@ -7,6 +7,7 @@ import { makeLogger } from "../kit/log.ts";
 import { Parts } from "../kit/parts.ts";
 import type { Signals } from "../kit/signals.ts";
 import { examineSync, type StoreSync } from "../kit/store-sync.ts";
+import { watchStore } from "../kit/store-watch.ts";
 import { declareSpoken, ensureTopology, openBucket } from "../kit/topology.ts";
 import { packageVersion } from "../kit/version.ts";
 import { sentenceOf } from "../protocol/errors.ts";
@@ -78,6 +79,7 @@ export async function runCoordinator(
     config.http,
   );
 
+  parts.add(watchStore(jet, signals.stop, log));
   parts.add(runReactor({ jet, actors, effects, dispatcher, settings, log }, signals.stop));
   parts.add(dispatcher.run(signals.stop));
   parts.add(runTimers({ actors, lanes, timers, lease, clock: jet.clock.nowMs, log }, signals.stop));

@@ -36,7 +36,7 @@ import { supersededWhy } from "./actors/build/verdict.ts";
 import { causesOf, standingOf } from "./actors/build/work.ts";
 import type { BuildCommand } from "./actors/build.ts";
 import { type Lane, type Place, superseded } from "./actors/environment/lane.ts";
-import type { LaneCommand } from "./actors/environment.ts";
+import { fenceOf, type LaneCommand } from "./actors/environment.ts";
 import { dueAtMs, type StageCommand } from "./actors/stage.ts";
 
 export type Effect =
@@ -336,7 +336,7 @@ export function reactToLane(id: EnvironmentId, lane: Lane, event: LaneEvent, seq
         {
           kind: "queue-stage",
           id: { repository: id.repository, number, stage, round },
-          lane: { environment: id.environment, fence: seq, previousCommit: event.previousCommit },
+          lane: { environment: id.environment, fence: fenceOf(event, seq), previousCommit: event.previousCommit },
         },
         ...supersede(id, lane),
       ];

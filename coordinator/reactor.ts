@@ -64,6 +64,7 @@ export async function runReactor(
   }
 
   async function perform(message: JsMsg): Promise<Handled> {
+    jet.watch.saw(RUN_REACTOR.stream, message.seq, message.time);
     const subject = parseRunSubject(message.subject);
     if (isLate(message.time.getTime(), clock()) && ((await archivedSeq(jet, subject.id)) ?? 0) > message.seq) {
       log.info({ subject: message.subject, seq: message.seq }, "an event of a build that is archived came late");

@@ -7,6 +7,7 @@ import type { Consumer } from "@nats-io/jetstream";
 import { connectJet, type Jet } from "../kit/jetstream.ts";
 import { type Logger, makeLogger } from "../kit/log.ts";
 import type { Signals } from "../kit/signals.ts";
+import { watchStore } from "../kit/store-watch.ts";
 import { checkServer, ensureConsumers, openBucket } from "../kit/topology.ts";
 import { packageVersion } from "../kit/version.ts";
 import { decode } from "../protocol/codec.ts";
@@ -79,7 +80,10 @@ export async function runExecutor(
   const image = await images.root({ kind: "default" }, dirs.workspaces, signals.stop);
   const proven = await provenSandbox(config, slots[0], { workspace: join(dirs.workspaces, "probe"), image });
   const weak = network === "host" ? [...proven, NETWORK_HOST] : proven;
-  const stop = AbortSignal.any([signals.stop, client.lost]);
+  /** NATS has an older state than this executor has seen: what it holds is nobody's. */
+  const outdated = new AbortController();
+  const stop = AbortSignal.any([signals.stop, client.lost, outdated.signal]);
+  const hard = AbortSignal.any([signals.hard, outdated.signal]);
 
   const id = `${hostname().replace(/[^A-Za-z0-9_-]/g, "-")}-${randomBytes(4).toString("hex")}`;
   const jet = cleanup.use(await connectJet({ url: config.natsUrl, name: `toroid-executor ${id}` }));
@@ -143,13 +147,16 @@ export async function runExecutor(
   });
   const [planTools, workTools] = [toolsFor(specs.plan), toolsFor(specs.work)];
   const serving = [
-    ...Array.from({ length: PLANS_AT_ONCE }, () => serveSlot(null, planTools, stop, signals.hard)),
-    ...slots.map((slot) => serveSlot(slot, workTools, stop, signals.hard)),
+    ...Array.from({ length: PLANS_AT_ONCE }, () => serveSlot(null, planTools, stop, hard)),
+    ...slots.map((slot) => serveSlot(slot, workTools, stop, hard)),
   ];
   stop.addEventListener("abort", () => void presence.drain(), { once: true });
   client.lost.addEventListener("abort", () => log.error({ err: client.lost.reason }, "sandbox lost"), { once: true });
   log.info({ executor: id, ...versions, pool, labels, slots: count, uid: process.geteuid?.(), weak }, "executor ready");
+  const watching = watchStore(jet, stop, log).catch((error: unknown) => outdated.abort(error));
   await Promise.all(serving);
+  await watching;
+  outdated.signal.throwIfAborted();
   log.info({ executor: id }, "executor drained");
   client.lost.throwIfAborted();
 }

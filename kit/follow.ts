@@ -23,6 +23,7 @@ export async function follow(
   let read = 0;
   async function run(): Promise<void> {
     for await (const one of messages) {
+      jet.watch.saw(stream, one.seq, one.time);
       try {
         take(one.subject, one.data, one.seq);
       } catch (error) {

@@ -30,6 +30,7 @@ import { sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { RUN } from "../protocol/streams.ts";
 import { versionOf } from "../protocol/versions.ts";
 import { StoreClock } from "./store-clock.ts";
+import { StoreWatch } from "./store-watch.ts";
 import { Turn } from "./turn.ts";
 
 export interface Jet {
@@ -40,6 +41,8 @@ export interface Jet {
   readonly turn: Turn;
   /** For all that is stored or compared with what is; to be started when there are streams. */
   readonly clock: StoreClock;
+  /** What was seen of the store, by which it is known to be the same. */
+  readonly watch: StoreWatch;
 }
 
 /** Header that carries the id of the event in a message, so that an ambiguous publish can be told from another's. */
@@ -106,6 +109,7 @@ export async function connectJet(options: {
     jsm,
     turn,
     clock,
+    watch: new StoreWatch(),
     async [Symbol.asyncDispose]() {
       clock.stop();
       if (nc.isClosed()) return;
@@ -290,6 +294,7 @@ export async function append(
         expect: { streamName: stream, lastSubjectSequence: expectedSeq },
         retries: 0,
       });
+      jet.watch.saw(stream, ack.seq, null);
       return { kind: "appended", seq: ack.seq, bytes: data.byteLength };
     } catch (error) {
       if (isWrongSequence(error) && uncertain === null) return { kind: "conflict" };

@@ -37,6 +37,7 @@ const CODES = {
   TOR_SERVER_UNREACHABLE: "retry",
   TOR_START_TIMEOUT: "retry",
   TOR_STORE_LAZY: "terminal",
+  TOR_STORE_OLDER: "terminal",
   TOR_STREAM_MISMATCH: "terminal",
   TOR_TOOL_MISSING: "terminal",
   TOR_TRANSITION_ILLEGAL: "bug",

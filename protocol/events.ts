@@ -265,7 +265,7 @@ export type Hold = z.infer<typeof hold>;
 export const pause = z.looseObject({ by, why: z.string(), atMs, untilMs: z.number().nullable() });
 export type Pause = z.infer<typeof pause>;
 
-/** TOROID_LANE. The sequence of an `admitted` event is the environment's fence. */
+/** TOROID_LANE. */
 export const laneEvent = z.discriminatedUnion("type", [
   z.looseObject({ type: z.literal("entered"), id: z.string(), atMs, entry: laneEntry }),
   z.looseObject({
@@ -297,6 +297,8 @@ export const laneEvent = z.discriminatedUnion("type", [
     atMs,
     entry: laneEntry,
     previousCommit: commitName.nullable(),
+    /** The environment's fence; left out by earlier versions: its sequence. */
+    fence: z.number().int().positive().optional(),
   }),
   z.looseObject({
     type: z.literal("left"),

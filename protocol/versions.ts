@@ -24,15 +24,15 @@ const SINCE: Readonly<Record<string, number>> = {
   // A stage may have to be ended for being silent, or an attempt be none of the stage but of its check.
   queued: 2,
   claimed: 2,
-  // A lane's message carries the lane, in which there may be what has to be heeded, whatever the event.
-  entered: 2,
-  withdrawn: 2,
-  approved: 2,
-  admitted: 2,
-  left: 2,
-  released: 2,
-  paused: 2,
-  resumed: 2,
+  // A lane's message carries the lane, in which there may be what has to be heeded, whatever the event: the last fence.
+  entered: 3,
+  withdrawn: 3,
+  approved: 3,
+  admitted: 3,
+  left: 3,
+  released: 3,
+  paused: 3,
+  resumed: 3,
 };
 
 /** What an executor has to understand of any command. */

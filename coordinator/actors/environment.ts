@@ -54,6 +54,7 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
     live: null,
     before: [],
     hold: null,
+    fence: 0,
     departed: [],
     furthest: 0,
     went: [],
@@ -76,7 +77,8 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
       case "admitted":
         return {
           ...without(state, event.entry),
-          inFlight: { ...event.entry, fence: seq },
+          inFlight: { ...event.entry, fence: fenceOf(event, seq) },
+          fence: fenceOf(event, seq),
           ...(event.entry.asked ? {} : goneBy(state, event.entry)),
         };
       case "left": {
@@ -163,7 +165,15 @@ function admit(state: Lane, head: EventHead): Decision<LaneEvent> {
   const next = nextOf(state);
   if (next === null) return nothing();
   if (next.kind === "withdraw") return withdrawn(next.entry, "superseded", next.why, head);
-  return append({ type: "admitted", ...head, entry: next.entry, previousCommit: state.live?.commit ?? null });
+  // Greater than the last one, whatever the clock says; and by the clock, because after a backup was restored the last
+  // one is not the last that a target has seen.
+  const fence = Math.max(state.fence + 1, head.atMs);
+  return append({ type: "admitted", ...head, entry: next.entry, previousCommit: state.live?.commit ?? null, fence });
+}
+
+/** What targets compare; earlier versions gave the event's sequence. */
+export function fenceOf({ fence }: Extract<LaneEvent, { type: "admitted" }>, seq: number): number {
+  return fence ?? seq;
 }
 
 function leave(state: Lane, command: Extract<LaneCommand, { kind: "leave" }>, head: EventHead): Decision<LaneEvent> {

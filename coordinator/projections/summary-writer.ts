@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Appended, append, type Jet, readLast } from "../../kit/jetstream.ts";
 import { SizedCache } from "../../kit/sized-cache.ts";
+import { onReconnect } from "../../kit/store-watch.ts";
 import { decode } from "../../protocol/codec.ts";
 import { ToroidError } from "../../protocol/errors.ts";
 import type { BuildId, StageId } from "../../protocol/ids.ts";
@@ -56,6 +57,7 @@ export function makeSummaryWriter(jet: Jet, actors: Mailboxes, pace: Pace): Summ
   /** The end of the last write of each subject, and of the rest after it; resolves whatever became of it. */
   const tails = new Map<string, Promise<unknown>>();
   const cache = new SizedCache<Known>(MEMORY_BYTES);
+  onReconnect(jet, () => cache.clear());
 
   function batchOf(id: BuildId): Batch {
     const subject = summarySubject(id);

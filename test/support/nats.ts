@@ -55,6 +55,14 @@ export class NatsServer implements AsyncDisposable {
     this.#running = await launch(this.#binary, this.#dir.path, port, this.#settings);
   }
 
+  /** Stops it, does something with what it stores, and starts it again. */
+  async whileStopped(act: (storeDir: string) => Promise<void>): Promise<void> {
+    const { port } = this.#running;
+    await this.#running.stop();
+    await act(join(this.#dir.path, "store"));
+    this.#running = await launch(this.#binary, this.#dir.path, port, this.#settings);
+  }
+
   /** Sends a signal; for one that ends it, resolves when it is gone. */
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     this.#running.kill(signal);

@@ -22,6 +22,8 @@ export const laneState = z.looseObject({
   /** What was live before that and before it, newest first: where one goes back to. */
   before: z.array(live).default([]),
   hold: hold.nullable().default(null),
+  /** The last one that was given. */
+  fence: z.number().int().default(0),
   /** The last to have gone, newest last: a repeated `enter` of one of them is a repeat and nothing else. */
   departed: z.array(z.string()),
   /** The highest number that the lane let go by itself. */

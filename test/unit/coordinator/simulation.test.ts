@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isComplete, roundsOf, settledOf } from "../../../coordinator/actors/build/rounds.ts";
 import { buildActor } from "../../../coordinator/actors/build.ts";
-import { environmentActor } from "../../../coordinator/actors/environment.ts";
+import { environmentActor, fenceOf } from "../../../coordinator/actors/environment.ts";
 import { stageActor } from "../../../coordinator/actors/stage.ts";
 import { decode } from "../../../protocol/codec.ts";
 import type { LaneEvent, PushEvent, StageEvent } from "../../../protocol/events.ts";
@@ -179,7 +179,7 @@ function lanesWereInOrder(world: World, id: World["environments"][number]): void
       assert.equal(inFlight, null, `${name} had two in flight`);
       inFlight = `${event.entry.number}/${event.entry.round}`;
       if (!event.entry.asked) places.push(commits.indexOf(event.entry.commit));
-      checkContext(world, { ...id, ...event.entry }, seq, live);
+      checkContext(world, { ...id, ...event.entry }, fenceOf(event, seq), live);
     }
     if (event.type === "left") {
       assert.equal(inFlight, `${event.number}/${event.round}`);

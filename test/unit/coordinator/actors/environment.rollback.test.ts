@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { environmentActor, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
+import { environmentActor, fenceOf, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
 import type { LaneEntry, StageOutcome } from "../../../../protocol/events.ts";
 import { commitOf, Lived, laneEntry } from "../samples.ts";
 
@@ -111,8 +111,9 @@ test("going back to what was there needs nobody's approval; to what never was, i
 
 test("the fence grows over rollbacks as over everything else", () => {
   const lane = laneOf(...deployed(1, 2), rollback(1), ADMIT);
-  const fences = lane.log.flatMap((event, at) => (event.type === "admitted" ? [at + 1] : []));
+  const fences = lane.log.flatMap((event, at) => (event.type === "admitted" ? [fenceOf(event, at + 1)] : []));
   assert.equal(lane.state.inFlight?.fence, fences.at(-1));
+  assert.equal(fences.length, 3);
   assert.ok(fences.every((fence, at) => at === 0 || fence > (fences[at - 1] ?? 0)));
 });
 

@@ -63,12 +63,41 @@ test("a further round goes by when it was asked for, and does not disturb push o
   assert.deepEqual(waiting(lane), [4, 5, 1]);
 });
 
-test("the admitted event is the fence, and names what was live", () => {
+test("the admitted event has the fence, and names what was live", () => {
   const lane = laneOf(enter(1), ADMIT, leave(1), enter(2), ADMIT);
-  assert.equal(lane.state.inFlight?.fence, lane.seq);
   const admitted = lane.log.at(-1);
   assert.ok(admitted?.type === "admitted");
+  assert.equal(lane.state.inFlight?.fence, admitted.fence);
   assert.equal(admitted.previousCommit, commitOf(1));
+});
+
+test("fences grow though the clock goes back, and go on above those of a lane that an older backup does not know", () => {
+  const lane = laneOf();
+  const fences: number[] = [];
+  const deploy = (number: number, nowMs: number): void => {
+    lane.nowMs = nowMs;
+    for (const command of [enter(number), ADMIT]) lane.tell(command);
+    fences.push(lane.state.inFlight?.fence ?? 0);
+    lane.tell(leave(number));
+  };
+  deploy(1, 5_000);
+  deploy(2, 1_000);
+  deploy(3, 5_001);
+  assert.deepEqual(fences, [5_000, 5_001, 5_002]);
+  const restored = laneOf();
+  restored.nowMs = 9_000;
+  for (const command of [enter(2), ADMIT]) restored.tell(command);
+  assert.equal(restored.state.inFlight?.fence, 9_000);
+});
+
+test("a fence of an earlier version is its event's sequence, and the next one is greater", () => {
+  const lane = laneOf(enter(1), enter(2));
+  const entry = lane.state.waiting[0];
+  assert.ok(entry !== undefined);
+  lane.happen({ type: "admitted", id: "e", atMs: 1, entry, previousCommit: null });
+  assert.equal(lane.state.inFlight?.fence, lane.seq);
+  for (const command of [leave(1), ADMIT]) lane.tell(command);
+  assert.ok((lane.state.inFlight?.fence ?? 0) > lane.seq);
 });
 
 test("what passed is live, with its artifact; what did not changes nothing", () => {

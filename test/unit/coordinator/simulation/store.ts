@@ -9,6 +9,7 @@ import { stageActor } from "../../../../coordinator/actors/stage.ts";
 import type { Loaded, Mailbox } from "../../../../coordinator/mailbox.ts";
 import type { Mailboxes } from "../../../../coordinator/mailboxes.ts";
 import type { Jet } from "../../../../kit/jetstream.ts";
+import { StoreWatch } from "../../../../kit/store-watch.ts";
 import { decode } from "../../../../protocol/codec.ts";
 import { type Command, command } from "../../../../protocol/commands.ts";
 import { type Due, due } from "../../../../protocol/due.ts";
@@ -154,8 +155,13 @@ export class Store {
       const last = this.summaries.get(subject);
       return last === undefined ? null : { ...last, subject, header: headers() };
     };
-    const clock = { nowMs: () => this.nowMs };
-    return { nc: { publish: () => {} }, clock, js: { publish }, jsm: { direct: { getMessage } } } as unknown as Jet;
+    return {
+      nc: { publish: () => {}, status: async function* () {} },
+      watch: new StoreWatch(),
+      clock: { nowMs: () => this.nowMs },
+      js: { publish },
+      jsm: { direct: { getMessage } },
+    } as unknown as Jet;
   }
 }
 
