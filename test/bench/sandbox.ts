@@ -9,11 +9,11 @@ import { join } from "node:path";
 import { sentenceOf } from "../../protocol/errors.ts";
 import { makeCgroup } from "../abuse/rig.ts";
 import { debianImage } from "../support/debian.ts";
+import { type Engine, Engines } from "../support/docker.ts";
 import { namespace } from "../support/namespace.ts";
 import { tempDir } from "../support/temp.ts";
 import { until } from "../support/until.ts";
 import type { Report } from "./report.ts";
-import { startEngine } from "./sandbox/docker.ts";
 import { type Case, Driver, type Times } from "./sandbox/driver.ts";
 import { describe, runCase, startPool, startServe } from "./sandbox/ours.ts";
 import { hasBothCgroups, PEERS, type Peer, type Task, tidyUp } from "./sandbox/peers.ts";
@@ -100,8 +100,7 @@ class Bench {
     const hidden = hasBothCgroups() ? this.#stack.use(await namespace()) : undefined;
     await hidden?.sh("umount -l /sys/fs/cgroup/unified");
     const wanted = process.env["TOROID_BENCH_DOCKER"] === "1";
-    const engine = wanted ? await this.attempt("docker", () => startEngine(dir)) : undefined;
-    if (engine !== undefined) this.#stack.use(engine);
+    const engine = wanted ? await this.attempt("docker", () => this.#startEngine(dir)) : undefined;
     return {
       dir,
       image: await debianImage(),
@@ -110,6 +109,12 @@ class Bench {
       ...(hidden === undefined ? {} : { onlyCgroup1: `/proc/${hidden.pid}/ns/mnt` }),
       ...(engine === undefined ? {} : { docker: engine.client }),
     };
+  }
+
+  async #startEngine(dir: string): Promise<Engine> {
+    const cgroup = `toroid-bench-docker-${process.pid}`;
+    const engines = this.#stack.use(new Engines({ dir: join(dir, "engine"), cgroup }));
+    return this.#stack.use(await engines.start("none"));
   }
 
   /** Names what failed, and answers with the rest. */

@@ -1,6 +1,6 @@
 /** Parts of Debian for tests and benchmarks: installed, or unpacked into the project's cache. */
 import { access, chmod, mkdir, mkdtemp, readdir, realpath, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { programPath } from "./programs.ts";
 
@@ -60,7 +60,12 @@ export async function newerBubblewrap(): Promise<{ readonly words: readonly stri
 export async function unpacked(name: string, packages: readonly string[]): Promise<string> {
   return once(join(CACHE, name), async (making) => {
     console.error(`test: fetching ${packages.join(" ")}, once`);
-    await unpackInto(making, ["-o", "APT::Sandbox::User=root"], packages);
+    const settings = ["-o", "APT::Sandbox::User=root"];
+    await unpackInto(making, settings, packages).catch(async () => {
+      // The system's lists may be old, or not there yet.
+      await apt("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=300", "update"]);
+      await unpackInto(making, settings, packages);
+    });
   });
 }
 
@@ -111,9 +116,9 @@ async function mirror(): Promise<string> {
 }
 
 /** All or nothing: made beside its place, and moved there at the end. */
-async function once(place: string, make: (making: string) => Promise<void>): Promise<string> {
+export async function once(place: string, make: (making: string) => Promise<void>): Promise<string> {
   if (await isThere(place)) return place;
-  await mkdir(CACHE, { recursive: true });
+  await mkdir(dirname(place), { recursive: true });
   const making = await mkdtemp(`${place}-making-`);
   try {
     await make(making);

@@ -13,7 +13,7 @@ export interface Group {
 /** In the order they run: what is cheap and says most comes first. */
 export const GROUPS = ["unit", "integration", "abuse", "fault", "e2e"] as const;
 /** These kill, time and count things: side by side they would disturb each other. */
-const ALONE: readonly string[] = ["fault", "e2e", "vm"];
+const ALONE: readonly string[] = ["fault", "e2e", "vm", "compose"];
 
 /**
  * The groups to run: all of them, or those that the words narrow them to. A word is a group (`unit`), a directory or
