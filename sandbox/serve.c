@@ -22,6 +22,7 @@
 #define STEP "serve"
 /* For each slot a run, and time and again something to be removed. Who comes beyond that waits. */
 enum { WORKERS_PER_SLOT = 4, WORKERS_BESIDES = 16, BACKLOG = 128 };
+enum { LINGER_MS = 1000 };
 #define NO_ID UINT64_MAX
 
 /* ---- options ---- */
@@ -215,6 +216,22 @@ static int await_client(const struct serve *serve, int listener, int stop) {
   }
 }
 
+/* All but the connection is let go, then the client hears that this is the end. It may be saying something just now, as
+ * it does to renew a lease: a write that is refused can cost it what it has not read of our answer, so it hangs up first. */
+static void see_off(int client) {
+  char words[64];
+  uint64_t until = now_us() + LINGER_MS * 1000ull;
+  if (client > 0) (void)close_range(0, (unsigned)client - 1, 0);
+  (void)close_range((unsigned)client + 1, ~0u, 0);
+  if (shutdown(client, SHUT_WR) != 0) return;
+  for (uint64_t now = now_us(); now < until; now = now_us()) {
+    struct pollfd ready = {.fd = client, .events = POLLIN};
+    if (poll(&ready, 1, (int)((until - now) / 1000) + 1) < 0 && errno != EINTR) return;
+    ssize_t got = recv(client, words, sizeof words, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return;
+  }
+}
+
 static int work(const struct serve *serve, struct workers *workers, int listener) {
   sigset_t none;
   sigemptyset(&none);
@@ -228,7 +245,9 @@ static int work(const struct serve *serve, struct workers *workers, int listener
   close(listener);
   close(workers->taken[1]);
   close(workers->stop[0]);
-  return client_serve(serve, client);
+  int status = client_serve(serve, client);
+  see_off(client);
+  return status;
 }
 
 static void add_worker(const struct serve *serve, struct workers *workers, int listener) {

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { chmod, chown, copyFile, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { execa } from "execa";
@@ -54,6 +55,22 @@ describe("a client of serve", () => {
       events.map(({ event }) => event),
       ["created", "started", "exit", "gone"],
     );
+  });
+
+  test("reads its verdict whatever it says when the run is over already", T, async (t) => {
+    if (!needs(t, NEEDS)) return;
+    const output = await rig().output();
+    const socket = connect({ path: rig().socket });
+    const errors: Error[] = [];
+    socket.on("error", (error) => errors.push(error));
+    socket.write(requestOf(rig().runWords("late", "echo here", ["--output", output.path])));
+    await until("the run to print", () => output.text() !== "");
+    await output.whole();
+    // Nothing of the answer was read so far.
+    for (let n = 0; n < 3; n += 1) await new Promise<void>((resolve) => void socket.write("R", () => resolve()));
+    const said = (await Array.fromAsync(socket.setEncoding("utf8"))).join("");
+    assert.deepEqual(errors, []);
+    assert.match(said, /"event":"exit"/);
   });
 
   test("may leave the output out, and the build's standard input is at its end", T, async (t) => {
