@@ -52,6 +52,19 @@ export async function leaksSince(before: Snapshot, { withinMs = 5_000 } = {}): P
   return left;
 }
 
+/** Kills what was started since `before` and still runs. */
+export async function killSince(before: Snapshot): Promise<void> {
+  for (const thing of await newSince(before)) {
+    const pid = /^process (\d+): /.exec(thing)?.[1];
+    if (pid === undefined) continue;
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+    }
+  }
+}
+
 async function newSince({ scope, mark, things }: Snapshot): Promise<string[]> {
   return (await look(scope, mark)).filter((thing) => !things.has(thing));
 }

@@ -15,7 +15,7 @@ import { pipeline } from "node:stream/promises";
 import { run } from "node:test";
 import { spec, type TestEvent } from "node:test/reporters";
 import { parseArgs } from "node:util";
-import { leaksSince, snapshot } from "./leaks.ts";
+import { killSince, leaksSince, snapshot } from "./leaks.ts";
 import { GROUPS, type Group, select } from "./run/select.ts";
 import { Tally } from "./run/tally.ts";
 import { removeTree } from "./temp.ts";
@@ -25,6 +25,8 @@ const ROOT = join(import.meta.dirname, "..", "..");
 const TEST_MS = 60_000;
 /** No event from any file for so long: one of them hangs after its last test, with a handle open. */
 const QUIET_MS = 180_000;
+/** How long files that are cut short may take to end. What they started may hold their output open for ever. */
+const CUT_SHORT_MS = 10_000;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -49,6 +51,7 @@ async function main(args: readonly string[]): Promise<number> {
   process.env["TMPDIR"] = home;
   try {
     const before = await snapshot("run");
+    stop.signal.addEventListener("abort", () => setTimeout(() => void killSince(before), CUT_SHORT_MS).unref());
     const tally = new Tally(ROOT);
     const quietMs = Number(values["quiet-ms"] ?? QUIET_MS);
     const events = Readable.from(eventsOf(groups, tally, { name: values.name, quietMs, stop }));

@@ -61,6 +61,15 @@ test("a file that hangs after its last test is ended", async () => {
   assert.match(stderr, /a test file hangs after its last test/);
 });
 
+test("a file that died with its output held open by what it started is ended, too", { timeout: 60_000 }, async () => {
+  const dying =
+    `${IMPORT}import { spawn } from "node:child_process";\ntest("dies", () => {\n` +
+    '  spawn("sleep", ["600"], { detached: true, stdio: "inherit" }).unref();\n  process.kill(process.pid, "SIGKILL");\n});\n';
+  const { code, stderr } = await runFiles({ "a.test.ts": dying }, ["--quiet-ms", "1500"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /a test file hangs/);
+});
+
 test("what a test leaves behind fails the run and is named", { timeout: 30_000 }, async () => {
   const leaving =
     `${IMPORT}import { spawn } from "node:child_process";\nimport { mkdirSync } from "node:fs";\n` +
