@@ -5,7 +5,7 @@ import { crashPoint } from "../kit/crash-points.ts";
 import type { Jet } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { announce } from "../protocol/announcements.ts";
-import { encode } from "../protocol/codec.ts";
+import { encode, isTooLarge } from "../protocol/codec.ts";
 import type { CancelSignal, Command } from "../protocol/commands.ts";
 import { assertNever, sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { type BuildId, formatStage } from "../protocol/ids.ts";
@@ -235,9 +235,4 @@ function runsOf(effects: readonly Effect[]): readonly (readonly Effect[])[] {
 /** For good: what lost a race, or came too early, is tried again. */
 function isRefusal(error: unknown): boolean {
   return error instanceof ToroidError && ["TOR_NOT_FOUND", "TOR_REFUSED", "TOR_ARCHIVED"].includes(error.code);
-}
-
-/** Of all that is written here, only what stages left for others can grow past the size of a message. */
-function isTooLarge(error: unknown): boolean {
-  return error instanceof ToroidError && error.code === "TOR_INVALID_INPUT";
 }

@@ -34,6 +34,11 @@ export function encode(value: unknown): Uint8Array {
   return framed;
 }
 
+/** Did {@link encode} refuse it for its size? What stages leave for others is all that can grow so far. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof ToroidError && error.code === "TOR_INVALID_INPUT";
+}
+
 /**
  * Decodes what {@link encode} made and checks it against `schema`.
  *

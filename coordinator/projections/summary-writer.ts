@@ -8,8 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Appended, append, type Jet, readLast } from "../../kit/jetstream.ts";
 import { SizedCache } from "../../kit/sized-cache.ts";
 import { onReconnect } from "../../kit/store-watch.ts";
-import { decode } from "../../protocol/codec.ts";
-import { ToroidError } from "../../protocol/errors.ts";
+import { decode, isTooLarge } from "../../protocol/codec.ts";
 import type { BuildId, StageId } from "../../protocol/ids.ts";
 import { BUILD } from "../../protocol/streams.ts";
 import { summarySubject } from "../../protocol/subjects.ts";
@@ -131,9 +130,4 @@ export function makeSummaryWriter(jet: Jet, actors: Mailboxes, pace: Pace): Summ
       return batch.written;
     },
   };
-}
-
-/** Of all that is written here, only what stages left for others can grow past the size of a message. */
-function isTooLarge(error: unknown): boolean {
-  return error instanceof ToroidError && error.code === "TOR_INVALID_INPUT";
 }
