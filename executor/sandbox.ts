@@ -26,6 +26,7 @@ import {
   stateDirs,
   takeState,
 } from "./state.ts";
+import { removeTree } from "./trees.ts";
 
 export interface Sandbox extends AsyncDisposable {
   readonly client: SandboxClient;
@@ -52,13 +53,9 @@ export async function openSandbox(config: Config, log: Logger): Promise<Sandbox>
   const dirs = stateDirs(real);
   const isRoot = process.geteuid?.() === 0;
   const program = await findPacker(config.packer, process.env["PATH"] ?? "");
-  const client = isRoot
+  const { client, tools } = isRoot
     ? await startServe(config, real, { dirs, program }, undo, log)
-    : new SandboxClient(socketGiven(config));
-  if (!isRoot) {
-    await makeDirs(dirs);
-    if (program !== null) await layTools(toolsDir(real), program);
-  }
+    : await joinServe(config, real, { dirs, program }, log);
   await checkAccess(config, dirs);
   const ready = await client.hello();
   const kept = undo.move();
@@ -67,7 +64,7 @@ export async function openSandbox(config: Config, log: Logger): Promise<Sandbox>
     ready,
     dirs,
     slots: slotsOf(config, ready, isRoot),
-    packer: program === null ? null : toolsIn(toolsDir(real)),
+    packer: tools === null ? null : toolsIn(tools),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
@@ -81,17 +78,48 @@ export function socketGiven(config: Config): string {
   );
 }
 
+interface Given {
+  readonly dirs: StateDirs;
+  /** Packer, if it is there. */
+  readonly program: string | null;
+}
+
+interface Served {
+  readonly client: SandboxClient;
+  /** Where what Packer's workspace is shown was laid out; null: nowhere. */
+  readonly tools: string | null;
+}
+
+async function joinServe(config: Config, real: string, { dirs, program }: Given, log: Logger): Promise<Served> {
+  const client = new SandboxClient(socketGiven(config));
+  await makeDirs(dirs);
+  return { client, tools: await laidOut(program, toolsDir(real), log) };
+}
+
+/** Copies of programs take room. Where there is none, everything but images by Packer goes on. */
+async function laidOut(program: string | null, dir: string, log: Logger): Promise<string | null> {
+  if (program === null) return null;
+  try {
+    await layTools(dir, program);
+    return dir;
+  } catch (err) {
+    log.error({ err }, "no image is made by packer: it could not be copied into the state directory");
+    await removeTree(dir);
+    return null;
+  }
+}
+
 async function startServe(
   config: Config,
   real: string,
-  { dirs, program }: { readonly dirs: StateDirs; readonly program: string | null },
+  { dirs, program }: Given,
   undo: AsyncDisposableStack,
   log: Logger,
-): Promise<SandboxClient> {
+): Promise<Served> {
   const user = serviceUser(config);
   await handOver(real, dirs, user);
   // What it is made of may lie where only root can read.
-  if (program !== null) await layTools(toolsDir(real), program);
+  const tools = await laidOut(program, toolsDir(real), log);
   const roots = await makeRootDirs(real);
   await mkdir(config.imagesDir, { recursive: true });
   await giveArtifacts(config.artifactsDir, user);
@@ -104,7 +132,7 @@ async function startServe(
     dirs,
     roots,
     socket,
-    tools: program === null ? null : toolsDir(real),
+    tools,
   });
   const serve = undo.use(
     await Serve.start(config.sandbox, options, (says) => log.warn({ says }, "the sandbox complains")),
@@ -112,7 +140,7 @@ async function startServe(
   become(user, real);
   const client = new SandboxClient(socket);
   void serve.ended.then((how) => client.lose(how));
-  return client;
+  return { client, tools };
 }
 
 /** Who an executor started by root becomes. @throws {ToroidError} TOR_CONFIG_INVALID */
