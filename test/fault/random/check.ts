@@ -5,7 +5,7 @@
 import { isComplete, roundsOf, settledOf } from "../../../coordinator/actors/build/rounds.ts";
 import type { Build } from "../../../coordinator/actors/build/state.ts";
 import { buildActor } from "../../../coordinator/actors/build.ts";
-import { environmentActor } from "../../../coordinator/actors/environment.ts";
+import { environmentActor, fenceOf } from "../../../coordinator/actors/environment.ts";
 import { sentenceOf } from "../../../protocol/errors.ts";
 import type { StageEvent, StageResult } from "../../../protocol/events.ts";
 import { type EnvironmentId, formatBuild, formatStage, isWider, type StageId } from "../../../protocol/ids.ts";
@@ -190,7 +190,9 @@ function runsIn(truth: Truth, id: EnvironmentId): readonly Run[] {
 /** By the store: each run has the fence of its admission, and ended before the next one was queued. */
 function runsOf(truth: Truth, { id, entries }: LaneLog): readonly string[] {
   const admissions = new Map(
-    entries.flatMap(({ seq, event }) => (event.type === "admitted" ? [[seq, event.entry.number] as const] : [])),
+    entries.flatMap(({ seq, event }) =>
+      event.type === "admitted" ? [[fenceOf(event, seq), event.entry.number] as const] : [],
+    ),
   );
   const runs = runsIn(truth, id);
   return runs.flatMap((run, at) => {

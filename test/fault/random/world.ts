@@ -84,8 +84,12 @@ export class World implements AsyncDisposable {
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
-    socket.on("error", () => socket.destroy());
-    createInterface({ input: socket }).on("line", (line) => void this.#answer(socket, line));
+    // A script that is killed hangs up as it may; the reader of lines passes that on.
+    const hungUp = (): void => void socket.destroy();
+    socket.on("error", hungUp);
+    createInterface({ input: socket })
+      .on("error", hungUp)
+      .on("line", (line) => void this.#answer(socket, line));
   }
 
   async #answer(socket: Socket, line: string): Promise<void> {
