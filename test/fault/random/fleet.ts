@@ -198,6 +198,8 @@ export class Fleet implements AsyncDisposable {
   /** Ends all daemons in order. Answers how each ended, for those that did not end well. */
   async leave(): Promise<readonly string[]> {
     this.#stop.abort();
+    // One that was killed last may be away still, and would seem to have ended by that.
+    await Promise.all(this.members.map((one) => one.ready()));
     await Promise.all(this.members.map((one) => one.end()));
     return this.members.flatMap(({ name, lastEnd }) => (lastEnd === "0" ? [] : [`${name} ended with ${lastEnd}`]));
   }

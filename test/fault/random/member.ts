@@ -69,8 +69,8 @@ export class Member implements AsyncDisposable {
   }
 
   async ready(): Promise<void> {
-    const isUp = (): boolean => (this.who.kind === "coordinator" ? this.#url !== null : (this.ids.at(-1) ?? "") !== "");
-    await until(`${this.name} to be ready`, isUp, { withinMs: READY_MS });
+    const isReady = (): boolean => (this.who.kind === "coordinator" ? this.#url : this.ids.at(-1) || null) !== null;
+    await until(`${this.name} to be ready`, () => this.#child !== null && isReady(), { withinMs: READY_MS });
   }
 
   /** Dies at once, and is away for a while. */
