@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -122,15 +123,30 @@ LOOK(limit) {
 
 enum { TRIED_BYTES = 16 << 20 };
 
+/* Another check at the same time has its turn, and takes the directory away at its end; one that was killed leaves it. */
+static int open_trial(int state, const char *name) {
+  for (;;) {
+    struct stat ours, there;
+    if (mkdirat(state, name, 0700) != 0 && errno != EEXIST) return -1;
+    int dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0 && errno == ENOENT) continue;
+    if (dir < 0) return -1;
+    bool is_locked = flock(dir, LOCK_EX) == 0 && fstat(dir, &ours) == 0;
+    if (is_locked && fstatat(state, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == ours.st_ino) return dir;
+    close(dir);
+    if (!is_locked) return -1;
+  }
+}
+
 static int try_own_disk(int state, struct failure *failure) {
-  char name[] = ".toroid-check-disk";
-  int dir =
-      mkdirat(state, name, 0700) == 0 || errno == EEXIST ? openat(state, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  static const char name[] = ".toroid-check-disk";
+  int dir = open_trial(state, name);
   if (dir < 0) return failed(failure, "disk", "no directory can be made in --state");
+  (void)unlinkat(dir, DISK_IMAGE, 0); /* of one that was killed */
   int mount = loop_make(dir, TRIED_BYTES, 0, failure) == 0 ? loop_mount(dir, failure) : -1;
   if (mount >= 0) close(mount);
-  close(dir);
   (void)tree_remove(state, name);
+  close(dir);
   return mount >= 0 ? 0 : -1;
 }
 

@@ -87,6 +87,15 @@ describe("toroid-sandbox check", () => {
     assert.match(last, /^toroid-sandbox run (works|will not work) here/);
   });
 
+  test("says so of each of several that are tried at once", async (t) => {
+    if (!needs(t, NEEDS)) return;
+    await using dir = await tempDir();
+    const all = await Promise.all(Array.from({ length: 6 }, () => check([HELPER], "--state", dir.path)));
+    const said = new Set(all.map((checked) => of(checked, "project-quota").says));
+    assert.equal(said.size, 1, [...said].join("\n"));
+    await until("what they tried to be gone", async () => (await readdir(dir.path)).length === 0);
+  });
+
   test("holds what may be gone without against the host until it is allowed by name", async (t) => {
     if (!needs(t, NEEDS)) return;
     const before = await check([HELPER]);
