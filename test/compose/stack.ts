@@ -113,7 +113,7 @@ export class Stack implements AsyncDisposable {
   async #enter(namespaces: readonly string[], words: readonly string[]): Promise<string> {
     const { stdout } = await execa("nsenter", ["--target", String(this.engine.pid), ...namespaces, ...words], {
       stdin: "ignore",
-      timeout: 30_000,
+      timeout: 150_000,
     });
     return stdout;
   }

@@ -12,13 +12,14 @@ import { decode } from "../../../protocol/codec.ts";
 import { buildEvent } from "../../../protocol/events.ts";
 import { type BuildId, formatBuild, type StageId } from "../../../protocol/ids.ts";
 import type { Stage } from "../../../protocol/stage.ts";
-import { COMMAND, REACTORS, RUN, WAIT } from "../../../protocol/streams.ts";
+import { RUN } from "../../../protocol/streams.ts";
 import { parseRunSubject } from "../../../protocol/subjects.ts";
 import { NatsServer } from "../../support/nats.ts";
 import { QueueServer } from "../../support/queue.ts";
 import { tempDir } from "../../support/temp.ts";
 import { until } from "../../support/until.ts";
 import { weakHere } from "../../support/weak.ts";
+import { leftToDo } from "./left.ts";
 import { Member } from "./member.ts";
 import { Operator } from "./operator.ts";
 import type { Plan, PlannedPush, Who } from "./plan.ts";
@@ -181,18 +182,10 @@ export class Fleet implements AsyncDisposable {
   async #busy(): Promise<string> {
     if (this.open > 0)
       return `${this.open} builds have not finished: ${[...this.#unfinished.keys()].slice(0, 9).join(" ")}`;
-    const commands = (await this.jet.jsm.streams.info(COMMAND.name)).state.messages;
-    if (commands > 0) return `${commands} commands are in the queue`;
-    const held = (await this.jet.jsm.streams.info(WAIT.name)).state.messages;
-    if (held > 0) return `${held} commands are held back`;
     const [waits, dead] = await Promise.all([this.queue.counts(), this.queue.counts(this.queue.deadLetterUrl)]);
     if (waits.waiting + waits.inFlight > 0) return `${waits.waiting + waits.inFlight} messages are in SQS`;
     if (dead.waiting > 0) return `${dead.waiting} messages are in the dead-letter queue`;
-    for (const { stream, name } of REACTORS) {
-      const { num_pending, num_ack_pending } = await this.jet.jsm.consumers.info(stream, name);
-      if (num_pending + num_ack_pending > 0) return `${num_pending + num_ack_pending} messages of ${stream} wait`;
-    }
-    return "";
+    return leftToDo(this.jet);
   }
 
   /** Ends all daemons in order. Answers how each ended, for those that did not end well. */
