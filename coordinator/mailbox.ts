@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { crashPoint } from "../kit/crash-points.ts";
+import { InTurn } from "../kit/in-turn.ts";
 import { append, type Jet, readLast, readSubject, type Stored } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { SizedCache } from "../kit/sized-cache.ts";
@@ -66,8 +67,8 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
     own.clear();
   });
   const nobody: Loaded<State> = { state: actor.initial, seq: 0 };
-  /** The end of the last command told to each actor; resolves whatever became of it. */
-  const tails = new Map<string, Promise<void>>();
+  /** Only other processes are raced: a crowd of commands to one actor in one process would lose to itself again and again. */
+  const inTurn = new InTurn();
   const carried = actor.snapshot === undefined ? null : z.looseObject({ event: actor.schema, state: actor.snapshot });
   const eventAlone = carried === null ? null : z.looseObject({ event: actor.schema });
 
@@ -116,23 +117,6 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
     if (actor.since === undefined) return 0;
     const last = await readLast(jet, actor.stream, subject);
     return last === null ? 0 : Math.max(0, actor.since(decode(actor.schema, last.data)) - 1);
-  }
-
-  /**
-   * Commands to one actor are decided one after the other here, so that only other processes are raced: a crowd in one
-   * process would lose to itself again and again.
-   */
-  function inTurn<T>(subject: string, act: () => Promise<T>): Promise<T> {
-    const turn = (tails.get(subject) ?? Promise.resolve()).then(act);
-    const tail = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    tails.set(subject, tail);
-    void tail.then(() => {
-      if (tails.get(subject) === tail) tails.delete(subject);
-    });
-    return turn;
   }
 
   async function tellInTurn(subject: string, command: Command): Promise<Loaded<State> & { readonly changed: boolean }> {
@@ -189,7 +173,7 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
 
     tell(id, command) {
       const subject = actor.subjectOf(id);
-      return inTurn(subject, () => tellInTurn(subject, command));
+      return inTurn.run(subject, () => tellInTurn(subject, command));
     },
 
     eventOf(seq, bytes) {

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { InTurn } from "../../kit/in-turn.ts";
 import { type Appended, append, type Jet, readLast } from "../../kit/jetstream.ts";
 import { SizedCache } from "../../kit/sized-cache.ts";
 import { onReconnect } from "../../kit/store-watch.ts";
@@ -53,8 +54,8 @@ const MEMORY_BYTES = 4 * 1024 * 1024;
 export function makeSummaryWriter(jet: Jet, actors: Mailboxes, pace: Pace): SummaryWriter {
   /** Batches that are not being written yet, by subject. */
   const next = new Map<string, Batch>();
-  /** The end of the last write of each subject, and of the rest after it; resolves whatever became of it. */
-  const tails = new Map<string, Promise<unknown>>();
+  /** Writes of each subject, with the rest after each. */
+  const inTurn = new InTurn();
   const cache = new SizedCache<Known>(MEMORY_BYTES);
   onReconnect(jet, () => cache.clear());
 
@@ -63,19 +64,17 @@ export function makeSummaryWriter(jet: Jet, actors: Mailboxes, pace: Pace): Summ
     const open = next.get(subject);
     if (open !== undefined) return open;
     let beganAtMs = 0;
-    const written = (tails.get(subject) ?? Promise.resolve()).then(() => {
-      next.delete(subject);
-      beganAtMs = performance.now();
-      return write(subject, batch);
-    });
+    const written = inTurn.run(
+      subject,
+      () => {
+        next.delete(subject);
+        beganAtMs = performance.now();
+        return write(subject, batch);
+      },
+      () => pace(performance.now() - beganAtMs),
+    );
     const batch: Batch = { id, stages: new Map(), build: false, written };
     next.set(subject, batch);
-    const rest = (): Promise<unknown> => pace(performance.now() - beganAtMs);
-    const tail = written.then(rest, rest);
-    tails.set(subject, tail);
-    void tail.then(() => {
-      if (tails.get(subject) === tail) tails.delete(subject);
-    });
     return batch;
   }
 
