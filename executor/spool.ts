@@ -6,7 +6,7 @@ import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { append, type Jet, readLast } from "../kit/jetstream.ts";
+import { append, isRefusal, type Jet, readLast } from "../kit/jetstream.ts";
 import type { Logger } from "../kit/log.ts";
 import { backoffMs } from "../kit/retry.ts";
 import { decode, encode } from "../protocol/codec.ts";
@@ -17,7 +17,7 @@ import { holds } from "../protocol/stage.ts";
 import { LOG, RUN } from "../protocol/streams.ts";
 import { stageRunSubject } from "../protocol/subjects.ts";
 import { readStage } from "./holding.ts";
-import { ChunkStore, isAnswer } from "./log/chunk-store.ts";
+import { ChunkStore } from "./log/chunk-store.ts";
 import { ChunkFile } from "./spool/chunk-file.ts";
 
 const report = z.looseObject({
@@ -226,5 +226,5 @@ async function placeAfter(file: ChunkFile, last: Uint8Array): Promise<number> {
 /** Errors of NATS itself, unless they are an answer, are of a store that is away; all others stay as they are. */
 function isWorthWaiting(error: unknown): boolean {
   if (error instanceof ToroidError) return dispositionOf(error) === "retry";
-  return !isAnswer(error) && !(error instanceof Error && "code" in error && error.code === "ENOENT");
+  return !isRefusal(error) && !(error instanceof Error && "code" in error && error.code === "ENOENT");
 }

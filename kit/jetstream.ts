@@ -256,8 +256,8 @@ function isNotFound(error: unknown): boolean {
 }
 
 export type Appended =
-  | { readonly kind: "appended"; readonly seq: number /** How large it is. */; readonly bytes: number }
-  | { readonly kind: "conflict" };
+  /** `bytes`: how large it is. */
+  { readonly kind: "appended"; readonly seq: number; readonly bytes: number } | { readonly kind: "conflict" };
 
 /**
  * Appends one event where `expectedSeq` is still the last sequence of the subject (0: it has no message). It is stored
@@ -342,6 +342,6 @@ function fullError(stream: string, cause: unknown): ToroidError {
 }
 
 /** A definite answer of the server, as opposed to no answer. 503: no leader yet, worth another try. */
-function isRefusal(error: unknown): boolean {
+export function isRefusal(error: unknown): boolean {
   return error instanceof JetStreamApiError && error.status !== 503;
 }

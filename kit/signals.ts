@@ -8,8 +8,8 @@ export interface Signals {
 const ABANDON_MS = 8_000;
 
 /**
- * SIGTERM or SIGINT stops; a second one is hard, and so is the end of the time that finishing may take. A process that was started with a channel to its parent watches it:
- * when the channel closes, the parent is gone, and we go at once.
+ * SIGTERM or SIGINT stops; a second one is hard, and so is the end of the time that finishing may take. A process that
+ * was started with a channel to its parent watches it: when the channel closes, the parent is gone, and we go at once.
  */
 export function onSignals(finishWithinMs: number | null = null): Signals {
   const stop = new AbortController();

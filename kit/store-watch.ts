@@ -32,26 +32,34 @@ export class StoreWatch {
 
   /** Sees the newest message of TOROID_RUN, and answers how the store is older than what was seen before; null: it is not. */
   async look(jet: Jet): Promise<string | null> {
+    let newest: Last | null = null;
     for (const [stream, seen] of this.#seen) {
       const last = await lastOf(jet, stream);
       if (last === null) return `${stream} is gone`;
+      if (stream === RUN.name) newest = last;
       if (last.seq < seen.seq) return `${stream} ends at ${last.seq}, and ended at ${seen.seq} before`;
       if (seen.atMs === null) continue;
-      const there = last.seq === seen.seq ? last.atMs : await timeOf(jet, stream, seen.seq);
+      const there = last.seq === seen.seq ? last.at.getTime() : await timeOf(jet, stream, seen.seq);
       // What was removed since tells nothing.
       if (there !== null && Math.abs(there - seen.atMs) > ROUNDING_MS)
         return `${stream} has another message ${seen.seq}`;
     }
-    const { state } = await jet.jsm.streams.info(RUN.name);
-    if (state.last_seq > 0) this.saw(RUN.name, state.last_seq, new Date(state.last_ts));
+    newest ??= await lastOf(jet, RUN.name);
+    if (newest !== null && newest.seq > 0) this.saw(RUN.name, newest.seq, newest.at);
     return null;
   }
 }
 
-async function lastOf(jet: Jet, stream: string): Promise<Seen | null> {
+interface Last {
+  readonly seq: number;
+  readonly at: Date;
+}
+
+/** Null: there is no such stream. */
+async function lastOf(jet: Jet, stream: string): Promise<Last | null> {
   try {
     const { state } = await jet.jsm.streams.info(stream);
-    return { seq: state.last_seq, atMs: Date.parse(state.last_ts) };
+    return { seq: state.last_seq, at: new Date(state.last_ts) };
   } catch (error) {
     if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound) return null;
     throw error;

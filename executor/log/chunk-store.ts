@@ -3,8 +3,7 @@
  * is lost is looked for before it is repeated, and the store refuses what would be a repetition.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { JetStreamApiError } from "@nats-io/jetstream";
-import { type Jet, readLast } from "../../kit/jetstream.ts";
+import { isRefusal, type Jet, readLast } from "../../kit/jetstream.ts";
 import { backoffMs } from "../../kit/retry.ts";
 import { ToroidError } from "../../protocol/errors.ts";
 import { LOG } from "../../protocol/streams.ts";
@@ -54,13 +53,13 @@ export class ChunkStore {
         return true;
       }
       const { error } = failed;
-      onAnswer(isAnswer(error));
+      onAnswer(isRefusal(error));
       const found = await this.#lookFor(data).catch(() => "unknown" as const);
       if (found === "stored") return true;
       if (found === "foreign") {
         throw new ToroidError("TOR_FENCED", `another executor writes ${this.#subject}`, {}, { cause: error });
       }
-      if (found === "absent" && isAnswer(error) && attempt > REFUSALS_MOST) throw error;
+      if (found === "absent" && isRefusal(error) && attempt > REFUSALS_MOST) throw error;
       await sleep(backoffMs(attempt, 20, 1_000, Math.random()), undefined, { signal }).catch(() => undefined);
     }
     return false;
@@ -69,15 +68,9 @@ export class ChunkStore {
   /** Did the publish whose answer we do not have (or do not believe) land? */
   async #lookFor(data: Uint8Array): Promise<"stored" | "absent" | "foreign"> {
     const last = await readLast(this.#jet, LOG.name, this.#subject);
-    if ((last?.seq ?? 0) === this.#lastSeq) return "absent";
-    if (last === null || last.seq < this.#lastSeq) return "absent";
+    if (last === null || last.seq <= this.#lastSeq) return "absent";
     if (!Buffer.from(last.data).equals(data)) return "foreign";
     this.#lastSeq = last.seq;
     return "stored";
   }
-}
-
-/** Is it the store's own word, and not that there is none? */
-export function isAnswer(error: unknown): boolean {
-  return error instanceof JetStreamApiError && error.status !== 503;
 }

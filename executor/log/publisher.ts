@@ -4,14 +4,14 @@
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Jet } from "../../kit/jetstream.ts";
+import { isRefusal, type Jet } from "../../kit/jetstream.ts";
 import { aborted } from "../../kit/signals.ts";
 import { encode } from "../../protocol/codec.ts";
 import { sentenceOf, ToroidError } from "../../protocol/errors.ts";
 import { LOG_CHUNK_BYTES, type LogChunk } from "../../protocol/log.ts";
 import type { LogSink } from "../log-stream.ts";
 import type { ChunkFile } from "../spool/chunk-file.ts";
-import { ChunkStore, isAnswer } from "./chunk-store.ts";
+import { ChunkStore } from "./chunk-store.ts";
 
 /** How long bytes may wait for company, after the first of them went out at once. */
 const COALESCE_MS = 20;
@@ -41,8 +41,8 @@ export class LogPublisher implements LogSink {
   #failure: string | null = null;
   #drained: (() => void)[] = [];
   #file: ChunkFile | null = null;
-  /** Takes to the store what waits in the file; while there is one, everything new goes behind that. */
   readonly #clock: Jet["clock"];
+  /** Takes to the store what waits in the file; while there is one, everything new goes behind that. */
   #courier: Promise<void> | null = null;
   #isAway = false;
   /** Dropped since the log said so last. */
@@ -168,7 +168,7 @@ export class LogPublisher implements LogSink {
     if (this.#courier === null && !this.#abandoned.aborted) {
       const failed = await Promise.race([this.#store.once(encode(chunk)), this.#letGo]);
       if (failed === null) return this.#count(chunk);
-      this.#isAway = !isAnswer(failed?.error);
+      this.#isAway = !isRefusal(failed?.error);
     }
     await this.#keep(chunk);
   }
