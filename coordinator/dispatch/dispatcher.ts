@@ -44,6 +44,12 @@ export interface DispatcherParts {
   readonly log: Logger;
 }
 
+interface PoolQueue {
+  /** Of the pool. */
+  readonly name: string;
+  readonly queue: CommandQueue;
+}
+
 export class Dispatcher {
   readonly #parts: DispatcherParts;
   readonly #backlog = new Backlog();
@@ -55,7 +61,10 @@ export class Dispatcher {
   #isHolder = false;
   #syncedAtMs = 0;
   /** Of pools and backlog, by their version: which queues something waits for. */
-  #crowded: { readonly version: string; readonly queues: ReadonlySet<string> } = { version: "", queues: new Set() };
+  #crowded: { readonly version: string; readonly queues: ReadonlyMap<string, PoolQueue> } = {
+    version: "",
+    queues: new Map(),
+  };
 
   private constructor(parts: DispatcherParts) {
     this.#parts = parts;
@@ -161,24 +170,21 @@ export class Dispatcher {
     const waitedFor = this.#waitedFor();
     await this.#queues.look();
     const sending: { readonly group: Group; readonly held: Held; readonly done: Promise<boolean> }[] = [];
-    for (const { name, queue } of waitedFor) {
+    for (const { name, queue } of waitedFor.values()) {
       while (this.#queues.hasRoom(name, queue)) {
         const next = this.#next(name, queue);
         if (next === null) break;
         sending.push({ ...next, done: this.#sendHeld(name, next.held) });
       }
     }
-    const failed = new Map<Group["subject"], Held[]>();
+    const failed = new Map<string, { readonly group: Group; readonly held: Held[] }>();
     for (const { group, held, done } of sending) {
       // In order: what follows one that failed is sent once more, which does no harm.
       const before = failed.get(group.subject);
       if ((await done) && before === undefined) this.#release.upTo(group.subject, held.seq);
-      else failed.set(group.subject, [...(before ?? []), held]);
+      else failed.set(group.subject, { group, held: [...(before?.held ?? []), held] });
     }
-    for (const [subject, held] of failed) {
-      const group = sending.find((one) => one.group.subject === subject)?.group;
-      if (group !== undefined) this.#backlog.putBack(group, held);
-    }
+    for (const { group, held } of failed.values()) this.#backlog.putBack(group, held);
     return sending.length;
   }
 
@@ -241,22 +247,18 @@ export class Dispatcher {
   /** Does something wait that could go there? Then nothing may overtake it. */
   #isCrowded(name: string, queue: CommandQueue): boolean {
     if (this.#backlog.isEmpty) return false;
-    this.#waitedFor();
-    return this.#crowded.queues.has(`${name} ${queue}`);
+    return this.#waitedFor().has(`${name} ${queue}`);
   }
 
-  #waitedFor(): readonly { readonly name: string; readonly queue: CommandQueue }[] {
+  #waitedFor(): ReadonlyMap<string, PoolQueue> {
     const { version } = this.#queues;
     const now = `${version}/${this.#backlog.version}`;
     if (this.#crowded.version !== now) {
-      const queues = new Set<string>();
+      const queues = new Map<string, PoolQueue>();
       for (const { queue, runsOn } of this.#backlog.groups)
-        for (const name of this.#queues.candidates(runsOn)) queues.add(`${name} ${queue}`);
+        for (const name of this.#queues.candidates(runsOn)) queues.set(`${name} ${queue}`, { name, queue });
       this.#crowded = { version: now, queues };
     }
-    return [...this.#crowded.queues].map((key) => {
-      const at = key.lastIndexOf(" ");
-      return { name: key.slice(0, at), queue: key.slice(at + 1) === "plan" ? "plan" : "work" };
-    });
+    return this.#crowded.queues;
   }
 }

@@ -10,6 +10,7 @@ import { accept } from "../accept.ts";
 import { readRequest } from "../intake/message/request.ts";
 import type { Arrival } from "../intake/message.ts";
 import { pageOfAll, placeFrom, placeText } from "../projections/pages.ts";
+import { explainEnvironment } from "../projections/waiting.ts";
 import { notFound } from "./errors.ts";
 import { explainer, type HttpParts } from "./ports.ts";
 import { userOf } from "./user.ts";
@@ -58,7 +59,7 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
   async function found(id: BuildId): Promise<BuildSummary> {
     const summary = await history.build(id);
     if (summary === null) throw notFound(`build ${formatBuild(id)}`);
-    return explain.build(summary);
+    return explain(summary);
   }
 
   app.get(
@@ -77,7 +78,7 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
     () => ({
       repositories: history
         .repositories()
-        .map((one) => ({ ...one, environments: lanes.list(one.repository).map(explain.environment) })),
+        .map((one) => ({ ...one, environments: lanes.list(one.repository).map(explainEnvironment) })),
     }),
   );
 
@@ -100,12 +101,12 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
         const builds = [...(await history.page(repository, numberFrom(before), limit))];
         const last = builds.at(-1);
         const next = last === undefined || last.number === 1 ? null : String(last.number);
-        return { builds: builds.map(explain.build), next };
+        return { builds: builds.map(explain), next };
       }
       const place = before === undefined ? null : placeFrom(before);
       if (before !== undefined && place === null) throw badPlace(before, "the `next` of the page before");
       const page = await pageOfAll(history.repositories(), (id) => history.build(id), place, limit);
-      return { builds: page.builds.map(explain.build), next: page.next === null ? null : placeText(page.next) };
+      return { builds: page.builds.map(explain), next: page.next === null ? null : placeText(page.next) };
     },
   );
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import { explainEnvironment } from "../projections/waiting.ts";
 import { explainer, type HttpParts } from "./ports.ts";
 import { openSse, type SseStream } from "./sse.ts";
 
@@ -11,9 +12,9 @@ export function eventRoutes(app: FastifyInstance, parts: HttpParts): void {
     for (const client of clients) if (!client.send(event, data)) clients.delete(client);
   };
   history.onChange((read) => {
-    if (clients.size > 0) tell("build", explain.build(read()));
+    if (clients.size > 0) tell("build", explain(read()));
   });
-  lanes.onChange((environment) => tell("environment", explain.environment(environment)));
+  lanes.onChange((environment) => tell("environment", explainEnvironment(environment)));
 
   app.get("/api/v1/events", (_request, reply) => {
     reply.hijack();

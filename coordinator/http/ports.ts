@@ -2,14 +2,14 @@
 import type { KV } from "@nats-io/kv";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
-import type { BuildSummary, EnvironmentSummary, StageSummary } from "../../protocol/summary.ts";
+import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
 import type { Durability } from "../durability.ts";
 import type { Mailboxes } from "../mailboxes.ts";
 import type { Executors } from "../projections/executors.ts";
 import type { History } from "../projections/history.ts";
 import type { Lanes } from "../projections/lanes.ts";
-import { explainBuild, explainEnvironment } from "../projections/waiting.ts";
+import { explainBuild } from "../projections/waiting.ts";
 
 export interface HttpParts {
   readonly jet: Jet;
@@ -27,19 +27,21 @@ export interface HttpParts {
   readonly stop: AbortSignal;
 }
 
-/** Makes builds and environments say why they wait, by how everything is now. */
-export function explainer({ lanes, executors, dispatcher }: Pick<HttpParts, "lanes" | "executors" | "dispatcher">): {
-  readonly build: (build: BuildSummary) => BuildSummary;
-  readonly environment: (environment: EnvironmentSummary) => EnvironmentSummary;
-} {
-  return {
-    build: (build) => {
-      const environments = build.status === "finished" ? [] : lanes.list(build.repository);
-      const { repository, number } = build;
-      const before = ({ name, round }: StageSummary): number | null =>
-        dispatcher.before({ repository, number, stage: name, round });
-      return explainBuild(build, { environments, executors: executors.alive(Date.now()), before });
-    },
-    environment: explainEnvironment,
+/** Makes builds say why they wait, by how everything is now. */
+export function explainer({
+  lanes,
+  executors,
+  dispatcher,
+}: Pick<HttpParts, "lanes" | "executors" | "dispatcher">): (build: BuildSummary) => BuildSummary {
+  return (build) => {
+    const { repository, number, status } = build;
+    if (status === "finished") return build;
+    const before = ({ name, round }: StageSummary): number | null =>
+      dispatcher.before({ repository, number, stage: name, round });
+    return explainBuild(build, {
+      environments: lanes.list(repository),
+      executors: executors.alive(Date.now()),
+      before,
+    });
   };
 }

@@ -4,7 +4,7 @@ import { PLAN_STAGE } from "../../protocol/ids.ts";
 import type { RunsOn } from "../../protocol/pipeline/plan.ts";
 import { listed } from "../../protocol/pipeline/suggest.ts";
 import type { BuildSummary, EnvironmentSummary, StageSummary, WaitingSummary } from "../../protocol/summary.ts";
-import { poolsFor, poolsOf, whyNowhere } from "../dispatch/route.ts";
+import { type Pool, poolsFor, poolsOf, whyNowhere } from "../dispatch/route.ts";
 
 export interface Surroundings {
   readonly environments: readonly EnvironmentSummary[];
@@ -16,7 +16,8 @@ export interface Surroundings {
 /** The build with why each of its stages waits, and why it does as a whole. */
 export function explainBuild(build: BuildSummary, around: Surroundings): BuildSummary {
   if (build.status === "finished") return build;
-  const stages = build.stages.map((stage) => ({ ...stage, waiting: whyStage(build, stage, around) }));
+  const there = { ...around, pools: poolsOf(around.executors) };
+  const stages = build.stages.map((stage) => ({ ...stage, waiting: whyStage(build, stage, there) }));
   const isAtWork = stages.some(({ status }) => status === "claimed" || status === "running");
   const first = isAtWork ? undefined : stages.find(({ waiting, status }) => status !== "finished" && waiting !== "");
   const waiting = first === undefined ? "" : `${first.name === PLAN_STAGE ? "the plan" : first.name}: ${first.waiting}`;
@@ -30,7 +31,11 @@ export function explainEnvironment(e: EnvironmentSummary): EnvironmentSummary {
   return { ...e, waiting, why: first === undefined ? "" : `#${first.number}: ${first.why}` };
 }
 
-function whyStage(build: BuildSummary, stage: StageSummary, around: Surroundings): string {
+interface Pooled extends Surroundings {
+  readonly pools: readonly Pool[];
+}
+
+function whyStage(build: BuildSummary, stage: StageSummary, around: Pooled): string {
   switch (stage.status) {
     case "waiting":
       return whyNotBegun(build, stage, around);
@@ -60,9 +65,8 @@ function newest(build: BuildSummary, name: string): StageSummary | undefined {
   return build.stages.filter((one) => one.name === name).toSorted((a, b) => b.round - a.round)[0];
 }
 
-function whyQueued(stage: StageSummary, { executors, before }: Surroundings): string {
+function whyQueued(stage: StageSummary, { pools, before }: Pooled): string {
   const wish: RunsOn = { pool: stage.pool === "" ? null : stage.pool, labels: stage.labels };
-  const pools = poolsOf(executors);
   const names = poolsFor(wish, pools);
   if (names.length === 0) return whyNowhere(wish, pools);
   const ours = pools.filter(({ name }) => names.includes(name));
