@@ -94,15 +94,7 @@ export async function runExecutor(
   const { pool, labels } = config;
   const versions = { version: packageVersion(), protocol: PROTOCOL_VERSION };
   const self = { id, host: hostname(), ...versions, pool, labels, slots: count, planSlots: PLANS_AT_ONCE };
-  await assertPair(jet, presences, {
-    ...self,
-    busy: 0,
-    runs: [],
-    draining: false,
-    why: "",
-    sinceMs: jet.clock.nowMs(),
-    tokens: [],
-  });
+  await assertPair(jet, presences, self);
   const specs = { plan: executorConsumer(config.pool, "plan"), work: executorConsumer(config.pool, "work") };
   await ensureConsumers(jet, [specs.plan, specs.work]);
   const gate = new Gate();

@@ -6,15 +6,18 @@ import { encode } from "../protocol/codec.ts";
 import type { Presence } from "../protocol/commands.ts";
 import { ToroidError } from "../protocol/errors.ts";
 import { whyNoPair } from "../protocol/pairing.ts";
+import type { Self } from "./presence.ts";
 
 /**
  * One that is refused is in the list of executors for as long as a presence lasts, with the reason.
  *
  * @throws {ToroidError} TOR_VERSION_NEWER, TOR_VERSION_OLDER
  */
-export async function assertPair(jet: Jet, presences: KV, self: Presence): Promise<void> {
+export async function assertPair(jet: Jet, presences: KV, self: Self): Promise<void> {
   const why = whyNoPair(await readSpoken(jet), self.version);
   if (why === null) return;
-  await presences.put(self.id, encode({ ...self, draining: true, why: why.message }));
+  const nothing = { busy: 0, runs: [], tokens: [], sinceMs: jet.clock.nowMs() };
+  const said: Presence = { ...self, ...nothing, draining: true, why: why.message };
+  await presences.put(self.id, encode(said));
   throw new ToroidError(why.code, why.message);
 }

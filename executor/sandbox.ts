@@ -127,13 +127,7 @@ async function startServe(
     SOCKETS,
     `toroid-executor-${createHash("sha256").update(real).digest("hex").slice(0, 12)}.socket`,
   );
-  const options = await serveOptions(config, {
-    user,
-    dirs,
-    roots,
-    socket,
-    tools,
-  });
+  const options = await serveOptions(config, { user, dirs, roots, socket, tools });
   const serve = undo.use(
     await Serve.start(config.sandbox, options, (says) => log.warn({ says }, "the sandbox complains")),
   );

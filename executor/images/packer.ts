@@ -8,7 +8,7 @@ import { sentenceOf, ToroidError } from "../../protocol/errors.ts";
 import type { Image } from "../../protocol/pipeline/plan.ts";
 import { diskFull } from "../checkout/failure.ts";
 import type { Ruling } from "../workspace/outcome.ts";
-import { filesIn, type PackerRun, type Place, runPacker } from "./packer/build.ts";
+import { failed, filesIn, type PackerRun, type Place, runPacker } from "./packer/build.ts";
 import { copySelected, digestOf, leadsOut, selected } from "./packer/files.ts";
 import { environmentOf, filesOf, namesIn, type Template, templateOf, variablesIn } from "./packer/template.ts";
 
@@ -151,10 +151,6 @@ export function imageLock(root: string): string {
 /** Null after everything that is ready by now. */
 function turnOfEventLoop(): Promise<null> {
   return new Promise((resolve) => setImmediate(() => setImmediate(() => resolve(null))));
-}
-
-function failed(message: string): Ruling {
-  return { kind: "ended", outcome: "failed", message, exitCode: null, signal: null, phase: "image" };
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -4,17 +4,11 @@ import { fillIn } from "./fill-in.ts";
 import { type Finding, wrongValue } from "./finding.ts";
 import type { RunsOn } from "./model.ts";
 import type { Path } from "./problem.ts";
+import { checked } from "./schema-parts.ts";
 import { labelProblem, poolProblem } from "./text-rules.ts";
 
 const MAX_LABELS = 8;
 const RUNS_ON = "a label, a list of labels, or a mapping with `pool` or `labels`";
-
-function checked(expected: string, check: (text: string) => string | null) {
-  return z.string({ error: expected }).superRefine((text, context) => {
-    const message = check(text);
-    if (message !== null) context.addIssue({ code: "custom", message });
-  });
-}
 
 const label = checked("a label", labelProblem);
 const labelList = z

@@ -124,7 +124,7 @@ function isFine(verdict: Verdict): boolean {
   return verdict.reason === "exit" && verdict.code === 0;
 }
 
-function failed(message: string, exitCode: number | null = null): Ruling {
+export function failed(message: string, exitCode: number | null = null): Ruling {
   return { kind: "ended", outcome: "failed", message, exitCode, signal: null, phase: "image" };
 }
 
