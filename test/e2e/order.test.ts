@@ -1,26 +1,15 @@
 /** Pushes that arrive in another order than they were made: what the scripts of an environment saw, on real parts. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import type { BuildSummary } from "../../protocol/summary.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
 import type { GitRepo } from "../support/repo.ts";
-import { Rig } from "../support/rig.ts";
+import { Rig, systemForAll } from "../support/rig.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT = { timeout: 120_000 };
 let rig: Rig;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-  rig = await Rig.start();
-  await rig.coordinator();
-  rig.executor();
-});
-
-after(async () => {
-  await rig[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+systemForAll((made) => {
+  rig = made;
 });
 
 function files(queue: "newest" | "every"): Readonly<Record<string, string>> {

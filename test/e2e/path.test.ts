@@ -1,25 +1,14 @@
 /** A push, all the way, on real parts: nats-server, an SQS-compatible server, git, the sandbox. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
-import { Rig } from "../support/rig.ts";
+import { test } from "node:test";
+import { Rig, systemForAll } from "../support/rig.ts";
 import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT = { timeout: 90_000 };
 let rig: Rig;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-  rig = await Rig.start();
-  await rig.coordinator();
-  rig.executor();
-});
-
-after(async () => {
-  await rig[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+systemForAll((made) => {
+  rig = made;
 });
 
 const APPLICATION = {

@@ -1,7 +1,7 @@
 /** Hosts whose clocks are ten minutes off, to either side: what ends after a time ends after that time. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { test } from "node:test";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { Rig } from "../support/rig.ts";
 import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
@@ -10,12 +10,7 @@ const LIMIT = { timeout: 480_000 };
 const PATIENCE = { withinMs: 150_000 };
 const PRELOAD = new URL("random/preload/skewed.ts", import.meta.url).href;
 const TEN_MINUTES_MS = 600_000;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 10_000 }));
+noLeaksAfterAll({ withinMs: 10_000 });
 
 const skewed = (ms: number): Readonly<Record<string, string>> => ({
   NODE_OPTIONS: `--import=${PRELOAD}`,

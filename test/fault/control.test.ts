@@ -1,7 +1,7 @@
 /** That the run of `random.test.ts` can fail: with nothing to fence executors, its own rules find what was done twice. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { test } from "node:test";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { needs } from "../support/skips.ts";
 import { type Plan, planOf, type Who } from "./random/plan.ts";
 import { runPlan } from "./random/run.ts";
@@ -10,12 +10,7 @@ const LIMIT = { timeout: 300_000 };
 const UNFENCED = new URL("random/preload/unfenced.ts", import.meta.url).href;
 /** With what is broken by design it never becomes quiet. */
 const RESTLESS_MS = 45_000;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 30_000 }));
+noLeaksAfterAll({ withinMs: 30_000 });
 
 /** An executor that is stopped in the middle of a deployment until others have taken over, and nothing else. */
 function zombies(): Plan {

@@ -3,14 +3,14 @@
  * again, every push has one build, every stage one end, every lane its order.
  */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { headers } from "nats";
 import { setTimer } from "../../coordinator/projections/timers.ts";
 import { CRASH_POINTS, type CrashPoint } from "../../kit/crash-points.ts";
 import { STAGE_HEADER, stageHeader } from "../../protocol/dead-command.ts";
 import { PLAN_STAGE, type StageId } from "../../protocol/ids.ts";
 import { commandSubject, stageRunSubject } from "../../protocol/subjects.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
 import { faultsIn } from "./random/check.ts";
@@ -26,12 +26,7 @@ const ROUNDS = 6;
 const ROUND_MS = 10_000;
 const AWAY_MS = 12_000;
 const SIZE = { coordinators: 2, executors: 2 };
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 30_000 }));
+noLeaksAfterAll({ withinMs: 30_000 });
 
 /** One push of each repository a round, for as many rounds as there can be. */
 const PLAN: Plan = {

@@ -1,26 +1,21 @@
 /** Executors that are taken out of service: what they hold ends or goes to others at once, and none of it is lost. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { execa } from "execa";
 import { connectJet, readSubject } from "../../kit/jetstream.ts";
 import { decode } from "../../protocol/codec.ts";
 import { stageEvent } from "../../protocol/events.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { stageRunSubject } from "../../protocol/subjects.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { Rig } from "../support/rig.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT = { timeout: 120_000 };
 const REPOSITORY = "acme/shop";
 const TOROID = join(import.meta.dirname, "..", "..", "bin", "toroid.ts");
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 10_000 }));
+noLeaksAfterAll({ withinMs: 10_000 });
 
 interface Shown {
   readonly id: string;

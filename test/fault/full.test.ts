@@ -1,12 +1,12 @@
 /** The store has no room: what cannot be written waits where it is, and goes on when there is room again. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { connectJet, type Jet, readSubject } from "../../kit/jetstream.ts";
 import { decode } from "../../protocol/codec.ts";
 import { stageEvent } from "../../protocol/events.ts";
 import { PUSH, RUN, type StreamSpec } from "../../protocol/streams.ts";
 import { stageRunSubject } from "../../protocol/subjects.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { Rig } from "../support/rig.ts";
 import { until } from "../support/until.ts";
 
@@ -21,12 +21,7 @@ environments:
 `,
   slow: "no",
 };
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 15_000 }));
+noLeaksAfterAll({ withinMs: 15_000 });
 
 /** Takes from a stream the room that it has left, as other messages would. */
 async function fill(jet: Jet, { name }: StreamSpec): Promise<void> {

@@ -1,25 +1,20 @@
 /** Processes are killed where it hurts; every push still has one build, every stage one end, every lane its order. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import type { CrashPoint } from "../../kit/crash-points.ts";
 import { connectJet, readSubject } from "../../kit/jetstream.ts";
 import { decode } from "../../protocol/codec.ts";
 import { stageEvent } from "../../protocol/events.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { stageRunSubject } from "../../protocol/subjects.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { Rig } from "../support/rig.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT = { timeout: 120_000 };
 /** A lost executor is noticed when its presence has run out, which takes this long at the default settings. */
 const TAKEOVER_MS = 40_000;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 10_000 }));
+noLeaksAfterAll({ withinMs: 10_000 });
 
 const REPOSITORY = "acme/shop";
 const FILES = {

@@ -1,12 +1,12 @@
 /** A build host that is lost while others stand by: what it ran goes on there, or is asked about, within seconds. */
 import assert from "node:assert/strict";
-import { after, before, type TestContext, test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { connectJet, readSubject } from "../../kit/jetstream.ts";
 import { decode } from "../../protocol/codec.ts";
 import { type StageEvent, stageEvent } from "../../protocol/events.ts";
 import { RUN } from "../../protocol/streams.ts";
 import { stageRunSubject } from "../../protocol/subjects.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { type Daemon, Rig } from "../support/rig.ts";
 import { until } from "../support/until.ts";
 
@@ -14,12 +14,7 @@ const LIMIT = { timeout: 120_000 };
 /** What is promised is 15 seconds, on a machine that does nothing else; the figure is printed. */
 const WITHIN_MS = 60_000;
 const REPOSITORY = "acme/shop";
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 10_000 }));
+noLeaksAfterAll({ withinMs: 10_000 });
 
 async function eventsOf(rig: Rig, stage: string): Promise<readonly StageEvent[]> {
   await using jet = await connectJet({ url: rig.nats.url, name: "test" });

@@ -4,8 +4,8 @@
  *   TOROID_FAULT_SEED=7 TOROID_FAULT_PUSHES=10000 TOROID_FAULT_MINUTES=60 node test/support/run.ts test/fault/random.test.ts
  */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { test } from "node:test";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { needs } from "../support/skips.ts";
 import { planOf } from "./random/plan.ts";
 import { runPlan } from "./random/run.ts";
@@ -15,12 +15,7 @@ const PUSHES = Number(process.env["TOROID_FAULT_PUSHES"] ?? 500);
 const MINUTES = Number(process.env["TOROID_FAULT_MINUTES"] ?? 0);
 const KEEP = process.env["TOROID_FAULT_KEEP"] === "1" ? ({ keep: "always" } as const) : {};
 const LIMIT = { timeout: (MINUTES + 15) * 60_000 };
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 30_000 }));
+noLeaksAfterAll({ withinMs: 30_000 });
 
 const say = (line: string): void => console.log(line);
 

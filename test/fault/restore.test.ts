@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { test } from "node:test";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { type Daemon, Rig } from "../support/rig.ts";
 import { until } from "../support/until.ts";
 
@@ -18,12 +18,7 @@ environments:
 `,
   slow: "no",
 };
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 15_000 }));
+noLeaksAfterAll({ withinMs: 15_000 });
 
 async function fenceOf(rig: Rig, number: number): Promise<number> {
   const build = await rig.ended(number, REPOSITORY, PATIENCE.withinMs);

@@ -1,19 +1,14 @@
 /** Processes of two versions beside each other: one after the other is replaced while there is work, and nothing is lost. */
 import "./random/preload/next-version.ts"; // what the newer ones store has to be read here, too
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { test } from "node:test";
+import { noLeaksAfterAll } from "../support/leaks.ts";
 import { needs } from "../support/skips.ts";
 
 const LIMIT = { timeout: 900_000 };
 const NEXT = new URL("random/preload/next-version.ts", import.meta.url).href;
 const PUSHES = 48;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks, { withinMs: 30_000 }));
+noLeaksAfterAll({ withinMs: 30_000 });
 
 test(
   "coordinator by coordinator and executor by executor, under load, nothing is lost or done twice",

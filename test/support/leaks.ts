@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after as afterAll, before as beforeAll } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** Every process that a test starts inherits it, and its children in turn, however far they run from their parents. */
@@ -37,6 +38,15 @@ export async function snapshot(scope: Scope = "file"): Promise<Snapshot> {
 export async function assertNoLeaks(before: Snapshot, { withinMs = 5_000 } = {}): Promise<void> {
   const left = await leaksSince(before, { withinMs });
   assert.ok(left.length === 0, `still here after ${withinMs} ms:\n${left.map((thing) => `  ${thing}`).join("\n")}`);
+}
+
+/** Of a whole test file: after the last test nothing may be there that was not there before the first. */
+export function noLeaksAfterAll(o: { readonly withinMs?: number } = {}): void {
+  let leaks: Snapshot;
+  beforeAll(async () => {
+    leaks = await snapshot();
+  });
+  afterAll(() => assertNoLeaks(leaks, o));
 }
 
 /** What is there that was not there `before`, once it has had the time to go. */

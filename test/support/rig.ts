@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import * as hooks from "node:test";
 import { QUEUE_CREDENTIALS, QUEUE_REGION } from "../../kit/queue-server.ts";
 import { type BuildSummary, buildSummary, type EnvironmentSummary } from "../../protocol/summary.ts";
+import { assertNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
 import { NatsServer } from "./nats.ts";
 import { QueueServer } from "./queue.ts";
 import type { Files, PushOptions } from "./repo.ts";
@@ -228,4 +230,24 @@ export class Rig implements AsyncDisposable {
     await this.nats[Symbol.asyncDispose]();
     await this.dir[Symbol.asyncDispose]();
   }
+}
+
+/**
+ * A rig with a coordinator and an executor for all tests of a file, told to `take` before the first; after the last
+ * nothing of it may be left.
+ */
+export function systemForAll(take: (rig: Rig) => void): void {
+  let rig: Rig;
+  let leaks: Snapshot;
+  hooks.before(async () => {
+    leaks = await snapshot();
+    rig = await Rig.start();
+    await rig.coordinator();
+    rig.executor();
+    take(rig);
+  });
+  hooks.after(async () => {
+    await rig[Symbol.asyncDispose]();
+    await assertNoLeaks(leaks);
+  });
 }

@@ -1,18 +1,16 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { ATTEMPTS } from "../abuse/attempts.ts";
 import { archive, CAPABILITY } from "../integration/sandbox/archives.ts";
-import { BOOT, Machine, SLOW, summary } from "./rig.ts";
+import { type Machine, machineForAll, SLOW, summary } from "./rig.ts";
 
 /** What `test/integration/sandbox.test.ts` proves on the machine it runs on, in short on the oldest kernel we promise. */
 describe("on Linux 6.1 the helper", () => {
   let machine: Machine;
-  before(async () => {
-    machine = await Machine.boot();
-  }, BOOT);
-  afterEach(() => machine.assertClean());
-  after(() => machine[Symbol.asyncDispose]());
+  machineForAll((made) => {
+    machine = made;
+  });
 
   test("finds everything it can use", async (t) => {
     if (!machine.ready(t)) return;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
-import { BOOT, Machine, SLOW, summary } from "./rig.ts";
+import { describe, test } from "node:test";
+import { type Machine, machineForAll, SLOW, summary } from "./rig.ts";
 
 /** A cgroup as a service manager makes one for a unit, and a `serve` started in it beside somebody else of the unit. */
 const UNIT = `UNIT=$CGROUPS/system/toroid.service
@@ -25,11 +25,9 @@ const UNIT = `UNIT=$CGROUPS/system/toroid.service
 
 describe("a serve in a cgroup that a service manager made for it", () => {
   let machine: Machine;
-  before(async () => {
-    machine = await Machine.boot();
-  }, BOOT);
-  afterEach(() => machine.assertClean());
-  after(() => machine[Symbol.asyncDispose]());
+  machineForAll((made) => {
+    machine = made;
+  });
 
   test("and gave away moves all that is there into a leaf of it, and makes the runs' beside that", SLOW, async (t) => {
     if (!machine.ready(t)) return;
@@ -90,11 +88,9 @@ describe("a serve in a cgroup that a service manager made for it", () => {
 
 describe("a serve in a container", () => {
   let machine: Machine;
-  before(async () => {
-    machine = await Machine.boot();
-  }, BOOT);
-  afterEach(() => machine.assertClean());
-  after(() => machine[Symbol.asyncDispose]());
+  machineForAll((made) => {
+    machine = made;
+  });
 
   test("divides the container's cgroup, which it sees as the root of all, when that is named", SLOW, async (t) => {
     if (!machine.ready(t)) return;
@@ -126,11 +122,9 @@ describe("a serve in a container", () => {
 
 describe("a run that is shown its cgroup", () => {
   let machine: Machine;
-  before(async () => {
-    machine = await Machine.boot();
-  }, BOOT);
-  afterEach(() => machine.assertClean());
-  after(() => machine[Symbol.asyncDispose]());
+  machineForAll((made) => {
+    machine = made;
+  });
 
   /** Everybody in it moves into a leaf, so that the rest can be divided. */
   const DIVIDE = `cd /sys/fs/cgroup; mkdir leaf

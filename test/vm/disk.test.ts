@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import type { Outcome } from "../abuse/rig.ts";
 import { programsWithLibraries } from "../support/vm-programs.ts";
-import { BOOT, Machine, SLOW, summary } from "./rig.ts";
+import { Machine, machineForAll, SLOW, summary } from "./rig.ts";
 
 const MIB = 1024 * 1024;
 const CAP = 16 * MIB;
@@ -21,11 +21,12 @@ const NEIGHBOUR = `start neighbour --disk-bytes ${CAP} --disk-inodes 100 -- \
 
 describe("on a file system with project quota", () => {
   let machine: Machine;
-  before(async () => {
-    machine = await Machine.boot(() => programsWithLibraries(["mke2fs"]), ["loop"]);
-  }, BOOT);
-  afterEach(() => machine.assertClean());
-  after(() => machine[Symbol.asyncDispose]());
+  machineForAll(
+    (made) => {
+      machine = made;
+    },
+    () => Machine.boot(() => programsWithLibraries(["mke2fs"]), ["loop"]),
+  );
 
   test(
     "a run writes what --disk-bytes lets it, sees that as the size of its disk, and has the reason disk",
@@ -162,11 +163,12 @@ describe("on a file system with project quota", () => {
 
 describe("on a file system without project quota", () => {
   let machine: Machine;
-  before(async () => {
-    machine = await Machine.boot(() => programsWithLibraries(["mke2fs"]), ["loop"]);
-  }, BOOT);
-  afterEach(() => machine.assertClean());
-  after(() => machine[Symbol.asyncDispose]());
+  machineForAll(
+    (made) => {
+      machine = made;
+    },
+    () => Machine.boot(() => programsWithLibraries(["mke2fs"]), ["loop"]),
+  );
 
   const assertKept = (first: Outcome, second: Outcome, how: string): void => {
     assert.deepEqual([first.created?.limits, first.created?.weak], [{ diskBytes: how }, []], first.stderr);

@@ -1,17 +1,15 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
-import { BOOT, Machine, SLOW, stat, summary } from "./rig.ts";
+import { describe, test } from "node:test";
+import { type Machine, machineForAll, SLOW, stat, summary } from "./rig.ts";
 
 const LIMITS = "--memory-bytes 67108864 --pids 50 --cpu-milli 500";
 
 /** After each of these the guest is clean: no cgroup, scratch, mount or process of a run is left in it. */
 describe("with a cgroup of its own, a run", () => {
   let machine: Machine;
-  before(async () => {
-    machine = await Machine.boot();
-  }, BOOT);
-  afterEach(() => machine.assertClean());
-  after(() => machine[Symbol.asyncDispose]());
+  machineForAll((made) => {
+    machine = made;
+  });
 
   for (const [how, options, end, reason, code] of [
     ["its time is over", "--wall-ms 1500 --grace-ms 200", "true", "timeout", 124],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
-import { BOOT, Machine, SLOW, stat, summary } from "./rig.ts";
+import { describe, test } from "node:test";
+import { type Machine, machineForAll, SLOW, stat, summary } from "./rig.ts";
 
 const MIB = 1024 * 1024;
 const MEMORY = 64 * MIB;
@@ -11,11 +11,9 @@ const NEIGHBOUR = `start neighbour --memory-bytes ${MEMORY} --pids 20 --cpu-mill
 
 describe("on a host with every cgroup v2 controller", () => {
   let machine: Machine;
-  before(async () => {
-    machine = await Machine.boot();
-  }, BOOT);
-  afterEach(() => machine.assertClean());
-  after(() => machine[Symbol.asyncDispose]());
+  machineForAll((made) => {
+    machine = made;
+  });
 
   const BOMBS: readonly (readonly [string, string, string])[] = [
     ["one process", "load memory 200", "load"],

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { after, afterEach, before, type TestContext } from "node:test";
 import { execa } from "execa";
 import { compileAttempts, type Outcome } from "../abuse/rig.ts";
 import { missing, needs } from "../support/skips.ts";
@@ -34,6 +34,17 @@ export interface Done {
   readonly stderr: string;
   /** What the run of that name left. */
   readonly run: (name: string) => Outcome;
+}
+
+/** One guest for all tests of a suite, told to `take` before the first; after each nothing of its runs may be left. */
+export function machineForAll(take: (machine: Machine) => void, boot = (): Promise<Machine> => Machine.boot()): void {
+  let machine: Machine;
+  before(async () => {
+    machine = await boot();
+    take(machine);
+  }, BOOT);
+  afterEach(() => machine.assertClean());
+  after(() => machine[Symbol.asyncDispose]());
 }
 
 export class Machine implements AsyncDisposable {

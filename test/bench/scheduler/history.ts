@@ -8,6 +8,7 @@ import { ARCHIVE, REACTORS } from "../../../protocol/streams.ts";
 import { buildRunSubject, pushSubject, summarySubject } from "../../../protocol/subjects.ts";
 import type { BuildSummary, StageSummary } from "../../../protocol/summary.ts";
 import { versionOf } from "../../../protocol/versions.ts";
+import { build, stage } from "../../support/summaries.ts";
 
 export const HISTORY_REPOSITORIES = 20;
 /** Of each repository's log that are still there. */
@@ -76,53 +77,29 @@ function accepted({ repository, number }: { repository: string; number: number }
 
 /** Of an application with one environment. */
 function summaryOf({ repository, number }: { repository: string; number: number }, createdAtMs: number): BuildSummary {
-  const stage = (name: string, changes: Partial<StageSummary> = {}): StageSummary => ({
-    name,
-    round: 1,
-    environment: null,
-    needs: [],
-    status: "finished",
-    outcome: "passed",
-    message: "",
-    waiting: "",
-    pool: "default",
-    labels: [],
+  const ended: Partial<StageSummary> = {
     executor: "i-0123456789abcdef0",
-    attempt: 1,
     queuedAtMs: createdAtMs + 10,
     claimedAtMs: createdAtMs + 20,
     startedAtMs: createdAtMs + 80,
     finishedAtMs: createdAtMs + MINUTE_MS / 2,
-    exitCode: 0,
-    phase: "script",
     logBytes: 20_000,
-    weak: [],
-    outputs: {},
     stepsMs: { checkout: 40, workspace: 9, install: 5_000, script: 20_000 },
     seq: number,
-    ...changes,
-  });
-  return {
+  };
+  return build(number, {
     repository,
-    number,
-    status: "finished",
-    outcome: "passed",
-    message: "",
-    waiting: "",
-    kind: "application",
-    ref: "refs/heads/main",
-    branch: "main",
-    tag: null,
     commit: COMMIT,
     commitMessage: "Count what is counted once more",
     author: "Ada Lovelace",
-    by: "push",
     createdAtMs,
     finishedAtMs: createdAtMs + MINUTE_MS,
     archivedAtMs: createdAtMs + MINUTE_MS,
-    artifact: null,
-    problems: [],
-    stages: [stage("_plan"), stage("build"), stage("prod", { environment: "prod", needs: ["build"] })],
+    stages: [
+      stage("_plan", ended),
+      stage("build", ended),
+      stage("prod", { ...ended, environment: "prod", needs: ["build"] }),
+    ],
     seq: number,
-  };
+  });
 }

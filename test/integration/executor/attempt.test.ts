@@ -4,9 +4,8 @@ import { after, before, test } from "node:test";
 import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { needs } from "../../support/skips.ts";
 import { until } from "../../support/until.ts";
-import { Rig, type RunningExecutor, SANDBOX } from "./rig.ts";
+import { NEEDS, Rig, type RunningExecutor } from "./rig.ts";
 
-const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 60_000 };
 const phases = (over: Partial<Record<"install" | "script" | "publish" | "after", string[]>>) => ({
   phases: { install: [], script: ["true"], publish: [], after: [], ...over },

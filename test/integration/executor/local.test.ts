@@ -7,9 +7,8 @@ import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { GitRepo } from "../../support/repo.ts";
 import { needs } from "../../support/skips.ts";
 import { weakHere } from "../../support/weak.ts";
-import { SANDBOX } from "./rig.ts";
+import { NEEDS, SANDBOX } from "./rig.ts";
 
-const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 30_000 };
 const FILE = `
 script: ["ls -A; cat new; git status --short; echo $NOTE", "exit 4"]

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import { after, before } from "node:test";
 import { type Config, configFrom } from "../../../executor/config.ts";
 import { append, connectJet, type Jet, readSubject } from "../../../kit/jetstream.ts";
 import { type Logger, makeLogger } from "../../../kit/log.ts";
@@ -22,6 +23,7 @@ import {
   stageRunSubject,
 } from "../../../protocol/subjects.ts";
 import type { Push, StageContext, Work } from "../../../protocol/work.ts";
+import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { NatsServer } from "../../support/nats.ts";
 import { type Files, GitRepo } from "../../support/repo.ts";
 import { type TempDir, tempDir } from "../../support/temp.ts";
@@ -63,6 +65,24 @@ function errorIn(said: string, how: string | number | null): Error {
   const [, sentence, code] = /^toroid: (.*) \((TOR_[A-Z_]+)\)$/m.exec(said) ?? [];
   const message = sentence ?? `the executor ended with ${how}:\n${said}`;
   return Object.assign(new Error(message), { code });
+}
+
+/** What tests with executors stand on. */
+export const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
+
+/** One rig for all tests of a file, told to `take` before the first; after the last nothing of it may be left. */
+export function rigForAll(take: (rig: Rig) => void): void {
+  let rig: Rig | undefined;
+  let leaks: Snapshot;
+  before(async () => {
+    leaks = await snapshot();
+    rig = await Rig.start();
+    take(rig);
+  });
+  after(async () => {
+    await rig?.[Symbol.asyncDispose]();
+    await assertNoLeaks(leaks);
+  });
 }
 
 export class Rig implements AsyncDisposable {

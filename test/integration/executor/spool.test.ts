@@ -3,33 +3,23 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { StageId } from "../../../protocol/ids.ts";
 import { PRESENCE_TTL_MS } from "../../../protocol/streams.ts";
 import { type Child, script } from "../../support/child.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { sandboxesOf } from "../../support/sandboxes.ts";
 import { needs } from "../../support/skips.ts";
 import { until } from "../../support/until.ts";
-import { quiet, Rig, SANDBOX } from "./rig.ts";
+import { NEEDS, quiet, type Rig, rigForAll } from "./rig.ts";
 
-const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 120_000 };
 const LONG = { withinMs: 60_000 };
 const PROCESS = join(import.meta.dirname, "executor-process.ts");
 
 let rig: Rig;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-  rig = await Rig.start();
-});
-
-after(async () => {
-  await rig?.[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+rigForAll((made) => {
+  rig = made;
 });
 
 /** An executor as a process, in a pool of its own unless `more` names another. */

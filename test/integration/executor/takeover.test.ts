@@ -1,31 +1,21 @@
 import assert from "node:assert/strict";
 import { mkdtemp, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { type Child, isAlive, script } from "../../support/child.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { sandboxesOf } from "../../support/sandboxes.ts";
 import { needs } from "../../support/skips.ts";
 import { until } from "../../support/until.ts";
-import { quiet, Rig, SANDBOX } from "./rig.ts";
+import { NEEDS, quiet, type Rig, rigForAll } from "./rig.ts";
 
-const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 180_000 };
 /** For what a busy machine may take its time with. */
 const LONG = { withinMs: 60_000 };
 const PROCESS = join(import.meta.dirname, "executor-process.ts");
 
 let rig: Rig;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-  rig = await Rig.start();
-});
-
-after(async () => {
-  await rig?.[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+rigForAll((made) => {
+  rig = made;
 });
 
 /** An executor as a process, in a pool of its own name unless `more` says another. */

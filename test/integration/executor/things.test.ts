@@ -9,9 +9,8 @@ import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
 import type { Artifact } from "../../../protocol/work.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { needs } from "../../support/skips.ts";
-import { Rig, type RunningExecutor, SANDBOX } from "./rig.ts";
+import { NEEDS, Rig, type RunningExecutor } from "./rig.ts";
 
-const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 60_000 };
 const run = promisify(execFile);
 

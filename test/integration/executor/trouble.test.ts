@@ -4,31 +4,21 @@ import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { promisify } from "node:util";
 import { PRESENCE_TTL_MS } from "../../../protocol/streams.ts";
 import { type Child, script } from "../../support/child.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { sandboxesOf } from "../../support/sandboxes.ts";
 import { needs } from "../../support/skips.ts";
 import { until } from "../../support/until.ts";
-import { quiet, Rig, SANDBOX } from "./rig.ts";
+import { NEEDS, quiet, type Rig, rigForAll } from "./rig.ts";
 
-const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 60_000 };
 const run = promisify(execFile);
 
 let rig: Rig;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-  rig = await Rig.start();
-});
-
-after(async () => {
-  await rig?.[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+rigForAll((made) => {
+  rig = made;
 });
 
 function spawnExecutor(name: string): Child {

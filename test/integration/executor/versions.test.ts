@@ -1,33 +1,23 @@
 /** An executor beside coordinators of another version: refused with what to do, or leaving to others what it cannot read. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { declareSpoken, readSpoken } from "../../../kit/topology.ts";
 import { encode } from "../../../protocol/codec.ts";
 import { spokenBy } from "../../../protocol/pairing.ts";
 import { COMMAND, executorConsumer } from "../../../protocol/streams.ts";
 import { commandSubject } from "../../../protocol/subjects.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/versions.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { needs } from "../../support/skips.ts";
 import { until } from "../../support/until.ts";
-import { Rig, SANDBOX } from "./rig.ts";
+import { NEEDS, type Rig, rigForAll } from "./rig.ts";
 
-const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 90_000 };
 const LONG = { withinMs: 60_000 };
 const NEXT = PROTOCOL_VERSION + 1;
 
 let rig: Rig;
-let leaks: Snapshot;
-
-before(async () => {
-  leaks = await snapshot();
-  rig = await Rig.start();
-});
-
-after(async () => {
-  await rig?.[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+rigForAll((made) => {
+  rig = made;
 });
 
 test(

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { WaitingSummary } from "../../../protocol/summary.ts";
+import { build, environment } from "../../support/summaries.ts";
 import { type Answer, FakeCoordinator } from "./fake-coordinator.ts";
-import { build, environment } from "./summaries.ts";
 import { toroid } from "./toroid.ts";
 
 const NEW = "b".repeat(40);

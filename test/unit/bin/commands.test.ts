@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { build, environment, stage } from "../../support/summaries.ts";
 import { tempDir } from "../../support/temp.ts";
 import { type Answer, FakeCoordinator, refusal } from "./fake-coordinator.ts";
-import { build, environment, stage } from "./summaries.ts";
 import { toroid } from "./toroid.ts";
 
 const PAUSED = environment({

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { environment } from "../../support/summaries.ts";
 import { FakeCoordinator } from "./fake-coordinator.ts";
-import { environment } from "./summaries.ts";
 import { toroid } from "./toroid.ts";
 
 const PROD = "/api/v1/environments/acme/api/prod";

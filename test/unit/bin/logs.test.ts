@@ -3,9 +3,9 @@ import { describe, test } from "node:test";
 import { stageOf } from "../../../bin/commands/logs.ts";
 import type { StageOutcome } from "../../../protocol/events.ts";
 import type { StageSummary } from "../../../protocol/summary.ts";
+import { build, stage } from "../../support/summaries.ts";
 import { until } from "../../support/until.ts";
 import { type Answer, FakeCoordinator } from "./fake-coordinator.ts";
-import { build, stage } from "./summaries.ts";
 import { start, toroid } from "./toroid.ts";
 
 const LOG = "GET /api/v1/builds/acme/api/42/stages/build/log";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { build } from "../../support/summaries.ts";
 import { FakeCoordinator, refusal } from "./fake-coordinator.ts";
-import { build } from "./summaries.ts";
 import { toroid } from "./toroid.ts";
 
 const BUILD = "/api/v1/builds/acme/api/42";

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { buildsOf, EMPTY_WORLD, withBuild, withEnvironment } from "../../../web/live/world.ts";
 import { chosenStage, stageLabel } from "../../../web/parts/stage-choice.ts";
 import { layoutStages, NODE } from "../../../web/parts/stage-layout.ts";
-import { build, environment, stage } from "../bin/summaries.ts";
+import { build, environment, stage } from "../../support/summaries.ts";
 
 describe("the picture of a build", () => {
   const stages = [

@@ -5,7 +5,8 @@ import { superseded } from "../../../../coordinator/actors/environment/lane.ts";
 import { environmentActor, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
 import type { LaneEntry } from "../../../../protocol/events.ts";
 import type { Approval } from "../../../../protocol/pipeline/plan.ts";
-import { commitOf, Lived, laneEntry } from "../samples.ts";
+import { commitOf, laneEntry } from "../samples.ts";
+import { laneOf, type TestLane, waiting } from "./lane-of.ts";
 
 const HOUR_MS = 3_600_000;
 const ADMIT = { kind: "admit" } as const;
@@ -42,16 +43,7 @@ const leave = (number: number): LaneCommand => ({
   artifact: null,
 });
 
-function laneOf(...commands: readonly LaneCommand[]) {
-  const lane = new Lived(environmentActor);
-  for (const command of commands) lane.tell(command);
-  return lane;
-}
-
-type TestLane = ReturnType<typeof laneOf>;
-
 const inFlight = (lane: TestLane): number | undefined => lane.state.inFlight?.number;
-const waiting = (lane: TestLane): readonly number[] => lane.state.waiting.map((one) => one.number);
 
 /** The sentence of a refusal. */
 function why(lane: TestLane, command: LaneCommand): string {

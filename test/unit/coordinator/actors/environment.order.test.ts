@@ -7,6 +7,7 @@ import { encode } from "../../../../protocol/codec.ts";
 import type { LaneEntry, Standing } from "../../../../protocol/events.ts";
 import { shortOf } from "../../../../protocol/work.ts";
 import { commitOf, Lived, laneEntry, standing } from "../samples.ts";
+import { laneOf, type TestLane, waiting } from "./lane-of.ts";
 import { known, reordered } from "./order-history.ts";
 
 const ADMIT = { kind: "admit" } as const;
@@ -21,14 +22,6 @@ function leave(number: number, outcome: "passed" | "failed" = "passed", round = 
   return { kind: "leave", number, stage: "prod", round, outcome, artifact: null };
 }
 
-function laneOf(...commands: readonly LaneCommand[]) {
-  const lane = new Lived(environmentActor);
-  for (const command of commands) lane.tell(command);
-  return lane;
-}
-
-type TestLane = ReturnType<typeof laneOf>;
-const waiting = (lane: TestLane): readonly number[] => lane.state.waiting.map((one) => one.number);
 const givingWay = (lane: TestLane): readonly (readonly [number, string])[] =>
   superseded(lane.state).map(({ entry, why }) => [entry.number, why]);
 

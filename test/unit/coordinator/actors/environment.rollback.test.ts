@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { environmentActor, fenceOf, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
 import type { LaneEntry, StageOutcome } from "../../../../protocol/events.ts";
-import { commitOf, Lived, laneEntry } from "../samples.ts";
+import { commitOf, laneEntry } from "../samples.ts";
+import { laneOf, type TestLane, waiting } from "./lane-of.ts";
 
 const ADMIT = { kind: "admit" } as const;
 const RELEASE = { kind: "release", by: "bob", why: "mended" } as const;
@@ -23,19 +24,10 @@ const leave = (number: number, round = 1, outcome: StageOutcome = "passed"): Lan
   artifact: null,
 });
 
-function laneOf(...commands: readonly LaneCommand[]) {
-  const lane = new Lived(environmentActor);
-  for (const command of commands) lane.tell(command);
-  return lane;
-}
-
-type TestLane = ReturnType<typeof laneOf>;
-
 /** One build after the other goes live. */
 const deployed = (...numbers: readonly number[]): readonly LaneCommand[] =>
   numbers.flatMap((number) => [enter(number), ADMIT, leave(number)]);
 const before = (lane: TestLane): readonly number[] => lane.state.before.map(({ number }) => number);
-const waiting = (lane: TestLane): readonly number[] => lane.state.waiting.map(({ number }) => number);
 
 test("what was live before is remembered, newest first", () => {
   const lane = laneOf(...deployed(1, 2), enter(3), ADMIT, leave(3, 1, "failed"), ...deployed(4));

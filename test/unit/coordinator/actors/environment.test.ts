@@ -4,6 +4,7 @@ import { superseded } from "../../../../coordinator/actors/environment/lane.ts";
 import { environmentActor, type LaneCommand } from "../../../../coordinator/actors/environment.ts";
 import type { LaneEntry, StageOutcome } from "../../../../protocol/events.ts";
 import { ARTIFACT, commitOf, Lived, laneEntry } from "../samples.ts";
+import { laneOf, type TestLane, waiting } from "./lane-of.ts";
 
 const ADMIT = { kind: "admit" } as const;
 const PAUSE = { kind: "pause", by: "ada", why: "freeze", untilMs: null } as const;
@@ -29,15 +30,6 @@ const withdraw = (number: number): LaneCommand => ({
   why: "no longer wanted",
 });
 
-function laneOf(...commands: readonly LaneCommand[]) {
-  const lane = new Lived(environmentActor);
-  for (const command of commands) lane.tell(command);
-  return lane;
-}
-
-type TestLane = ReturnType<typeof laneOf>;
-
-const waiting = (lane: TestLane): readonly number[] => lane.state.waiting.map((one) => one.number);
 const inFlight = (lane: TestLane): number | undefined => lane.state.inFlight?.number;
 
 test("one goes, the others wait", () => {

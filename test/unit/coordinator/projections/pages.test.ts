@@ -3,7 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { compare, type Place, pageOfAll, placeFrom, placeText } from "../../../../coordinator/projections/pages.ts";
 import type { BuildSummary } from "../../../../protocol/summary.ts";
-import { build } from "../../bin/summaries.ts";
+import { build } from "../../../support/summaries.ts";
 
 /** Repositories by name, with the times of their builds; null: without a summary. */
 type Times = Readonly<Record<string, readonly (number | null)[]>>;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { explainBuild, explainEnvironment, type Surroundings } from "../../../../coordinator/projections/waiting.ts";
 import type { Presence } from "../../../../protocol/commands.ts";
 import type { BuildSummary, EnvironmentSummary, StageSummary, WaitingSummary } from "../../../../protocol/summary.ts";
-import { build, environment, stage } from "../../bin/summaries.ts";
+import { build, environment, stage } from "../../../support/summaries.ts";
 
 const AT = "2025-10-09T08:53:20.000Z";
 const AT_MS = Date.parse(AT);

@@ -1,4 +1,4 @@
-import type { BuildSummary, EnvironmentSummary, StageSummary } from "../../../protocol/summary.ts";
+import type { BuildSummary, EnvironmentSummary, StageSummary } from "../../protocol/summary.ts";
 
 /** A stage that passed; `changes` make another of it. */
 export function stage(name: string, changes: Partial<StageSummary> = {}): StageSummary {
