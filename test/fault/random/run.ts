@@ -11,7 +11,7 @@ const OPEN_MOST = 60;
 const COPY_AFTER = 5;
 
 export interface RunSettings extends FleetSettings {
-  /** At least so long. */
+  /** Pushes are spread over so long, and none comes later, however many are left; all as fast as they are taken unless said. */
   readonly forMs?: number;
   readonly quietMs?: number;
   /** When journal and logs are kept; unless it is said, when something was wrong. */
@@ -66,6 +66,7 @@ async function pushAll(plan: Plan, fleet: Fleet, mishaps: Mishaps, forMs: number
   const began = performance.now();
   for (const [at, push] of messages.entries()) {
     while (fleet.open > OPEN_MOST) await sleep(20);
+    if (forMs > 0 && performance.now() - began > forMs) return;
     await sleep(Math.max(0, began + at * everyMs - performance.now()));
     await fleet.push(push);
     const sent = ((at + 1) / messages.length) * plan.pushes.length;
