@@ -12,11 +12,12 @@ export interface Api {
   readonly url: string;
   get<T>(path: string, schema: z.ZodType<T>): Promise<T>;
   post<T>(path: string, body: unknown, schema: z.ZodType<T>): Promise<T>;
-  /** The body of a GET as it comes; `signal` ends it at any time. */
+  /** The body of a GET as it comes; `signal` ends it at any time, `heard` is told of the headers before it. */
   stream(
     path: string,
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
+    heard?: (headers: Headers) => void,
   ): Promise<AsyncIterable<Uint8Array>>;
 }
 
@@ -55,8 +56,9 @@ export function openApi(url: string, who: string | null): Api {
       });
       return decode(response, schema, base);
     },
-    async stream(path, headers, signal) {
-      const { body } = await call(path, { headers, signal });
+    async stream(path, headers, signal, heard) {
+      const { body, headers: answered } = await call(path, { headers, signal });
+      heard?.(answered);
       return body ?? (async function* () {})();
     },
   };

@@ -4,7 +4,7 @@ import type { StageId } from "../protocol/ids.ts";
 import { type BuildSummary, buildSummary } from "../protocol/summary.ts";
 import { buildPath } from "./api.ts";
 import { EXIT, Failure } from "./exit.ts";
-import { logBytes, logEnd, logPhase } from "./shapes.ts";
+import { logBytes, logEnd, logPhase, logRemoved } from "./shapes.ts";
 import { type ServerEvent, serverEvents } from "./sse.ts";
 import type { Context } from "./verb.ts";
 
@@ -91,6 +91,12 @@ async function show({ json, out, err }: Context, event: ServerEvent): Promise<z.
       await out(json ? line({ kind: "bytes", offset, text: bytes.toString("utf8") }) : bytes);
       return null;
     }
+    case "removed": {
+      const removed = read(logRemoved, event);
+      if (json) await out(line({ kind: "removed", ...removed }));
+      else err(removedText(removed.bytes, removed.sinceMs === null ? null : new Date(removed.sinceMs).toISOString()));
+      return null;
+    }
     case "phase": {
       const phase = read(logPhase, event);
       if (json) await out(line({ kind: "phase", ...phase }));
@@ -105,6 +111,12 @@ async function show({ json, out, err }: Context, event: ServerEvent): Promise<z.
     default:
       return null; // of a newer server
   }
+}
+
+/** @param since ISO 8601; null: before its time, for want of room */
+export function removedText(bytes: number, since: string | null): string {
+  const why = since === null ? "to make room for newer ones" : `since ${since}`;
+  return `toroid: ${bytes} bytes before this are not kept any more, ${why}`;
 }
 
 function read<T>(schema: z.ZodType<T>, { event, data }: ServerEvent): T {

@@ -24,6 +24,7 @@ export const health = z.looseObject({
 
 /** Events of a log stream. */
 export const logBytes = z.looseObject({ offset: z.number(), text: z.base64() });
+export const logRemoved = z.looseObject({ offset: z.number(), bytes: z.number(), sinceMs: z.number().nullable() });
 export const logPhase = z.looseObject({ offset: z.number(), phase: z.string(), atMs: z.number() });
 export const logEnd = z.looseObject({
   offset: z.number(),

@@ -188,6 +188,11 @@ export async function readLast(jet: Jet, stream: string, subject: string): Promi
   return readOne(jet, stream, { last_by_subj: subject });
 }
 
+/** The oldest message of one subject that is stored, or null. */
+export async function readFirst(jet: Jet, stream: string, subject: string): Promise<Stored | null> {
+  return readOne(jet, stream, { seq: 1, next_by_subj: subject });
+}
+
 /**
  * Puts a message with a header of ours on a work queue, and answers its sequence; `key` makes a repeat of the same one
  * do nothing, for a while.

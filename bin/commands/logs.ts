@@ -4,7 +4,7 @@ import { didYouMean, listed } from "../../protocol/pipeline/suggest.ts";
 import { type BuildSummary, buildSummary, type StageSummary } from "../../protocol/summary.ts";
 import { buildPath } from "../api.ts";
 import { EXIT, Failure } from "../exit.ts";
-import { type Followed, followLog, logPath } from "../follow-log.ts";
+import { type Followed, followLog, logPath, removedText } from "../follow-log.ts";
 import { buildOf, countOf } from "../text/arguments.ts";
 import { type Context, verb } from "../verb.ts";
 
@@ -42,7 +42,10 @@ async function printLog({ api, out, err, interrupted }: Context, stage: StageSum
     err(`${formatStage(log)} has written nothing: ${stage.waiting || stage.message || stage.status}`);
     return EXIT.ok;
   }
-  const bytes = await api().stream(logPath(log, false), { accept: "text/plain" }, interrupted());
+  const bytes = await api().stream(logPath(log, false), { accept: "text/plain" }, interrupted(), (headers) => {
+    const removed = Number(headers.get("toroid-log-removed-bytes") ?? 0);
+    if (removed > 0) err(removedText(removed, headers.get("toroid-log-removed-since")));
+  });
   for await (const chunk of bytes) await out(chunk);
   return EXIT.ok;
 }

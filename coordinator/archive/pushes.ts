@@ -2,7 +2,7 @@
  * Removes old pushes from a repository's log, for which the last one is enough to number the next by; the others tell
  * what came already. Without it, many repositories that hardly anybody pushes to would fill TOROID_PUSH.
  */
-import { type Jet, readSubject, type Stored } from "../../kit/jetstream.ts";
+import { type Jet, readFirst, readSubject, type Stored } from "../../kit/jetstream.ts";
 import { decode } from "../../protocol/codec.ts";
 import { pushEvent } from "../../protocol/events.ts";
 import { PUSH } from "../../protocol/streams.ts";
@@ -23,7 +23,7 @@ export async function trimPushes(
 ): Promise<void> {
   const subject = pushSubject(repository);
   const limitMs = Math.min(beforeMs, nowMs - LEAST_KEPT_MS);
-  const oldest = await jet.jsm.direct.getMessage(PUSH.name, { seq: 1, next_by_subj: subject });
+  const oldest = await readFirst(jet, PUSH.name, subject);
   if (oldest === null || atMsOf(oldest) >= limitMs - SLACK_MS) return;
   const log = await readSubject(jet, PUSH.name, subject, 0);
   const first = log.find((one) => atMsOf(one) >= limitMs) ?? log.at(-1);

@@ -8,7 +8,7 @@ import type { StageId } from "../../protocol/ids.ts";
 import { formatBuild, formatStage } from "../../protocol/ids.ts";
 import type { LogChunk } from "../../protocol/log.ts";
 import type { StageSummary } from "../../protocol/summary.ts";
-import { readLog } from "../projections/logs.ts";
+import { type Removed, readLog, removedOf } from "../projections/logs.ts";
 import { buildOf, buildParams } from "./builds.ts";
 import { notFound } from "./errors.ts";
 import type { HttpParts } from "./ports.ts";
@@ -89,10 +89,11 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop, log }: H
         return now.status === "finished" || (attempt !== null && now.attempt > attempt);
       };
       const chunks = attempt === null ? [] : readLog(jet, id, attempt, offset, isOver, signal);
+      const removed = attempt === null ? null : await removedOf(jet, id, attempt, offset, await stageOf(id));
       reply.hijack();
       try {
-        if (wantsEvents) await sendEvents(chunks, offset, id, follow, signal, reply.raw);
-        else await sendPlain(chunks, offset, signal, reply.raw);
+        if (wantsEvents) await sendEvents({ chunks, removed, offset }, id, follow, signal, reply.raw);
+        else await sendPlain({ chunks, removed, offset }, signal, reply.raw);
       } catch (error) {
         // An answer that is cut short must not look like a whole one.
         if (!signal.aborted) log.warn({ err: error, stage: formatStage(id) }, "a log could not be sent to its end");
@@ -102,16 +103,16 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop, log }: H
   );
 
   async function sendEvents(
-    chunks: Chunks,
-    offset: number,
+    { chunks, removed, offset }: Content,
     id: StageId,
     follow: boolean,
     signal: AbortSignal,
     response: ServerResponse,
   ): Promise<void> {
     const client = openSse(response, stop);
-    let at = offset;
+    let at = offset + (removed?.bytes ?? 0);
     let droppedBytes = 0;
+    if (removed !== null) client.send("removed", { offset, ...removed }, String(at));
     for await (const chunk of chunks) {
       if (chunk.kind === "bytes") {
         at = chunk.offset + chunk.data.byteLength;
@@ -130,14 +131,23 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop, log }: H
   }
 }
 
-type Chunks = AsyncIterable<LogChunk> | Iterable<LogChunk>;
+interface Content {
+  readonly chunks: AsyncIterable<LogChunk> | Iterable<LogChunk>;
+  readonly removed: Removed | null;
+  readonly offset: number;
+}
 
-async function sendPlain(chunks: Chunks, offset: number, signal: AbortSignal, response: ServerResponse): Promise<void> {
+async function sendPlain(
+  { chunks, removed, offset }: Content,
+  signal: AbortSignal,
+  response: ServerResponse,
+): Promise<void> {
   response.writeHead(200, {
     "content-type": "text/plain; charset=utf-8",
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
-    "toroid-log-offset": String(offset),
+    "toroid-log-offset": String(offset + (removed?.bytes ?? 0)),
+    ...removedHeaders(removed),
   });
   response.flushHeaders();
   for await (const chunk of chunks) {
@@ -145,4 +155,11 @@ async function sendPlain(chunks: Chunks, offset: number, signal: AbortSignal, re
     await once(response, "drain", { signal }).catch(() => undefined);
   }
   response.end();
+}
+
+function removedHeaders(removed: Removed | null): Readonly<Record<string, string>> {
+  if (removed === null) return {};
+  const { bytes, sinceMs } = removed;
+  const since = sinceMs === null ? {} : { "toroid-log-removed-since": new Date(sinceMs).toISOString() };
+  return { "toroid-log-removed-bytes": String(bytes), ...since };
 }

@@ -1,15 +1,44 @@
 /** Build output as it is stored: in order, from any offset, while it is written and afterwards. */
 import { DeliverPolicy } from "@nats-io/jetstream";
-import type { Jet } from "../../kit/jetstream.ts";
+import { type Jet, readFirst } from "../../kit/jetstream.ts";
 import { decode } from "../../protocol/codec.ts";
 import type { StageId } from "../../protocol/ids.ts";
 import { type LogChunk, logChunk } from "../../protocol/log.ts";
 import { LOG } from "../../protocol/streams.ts";
 import { logSubject } from "../../protocol/subjects.ts";
+import type { StageSummary } from "../../protocol/summary.ts";
 
 /** How long a request for chunks waits for one; the library allows no less. */
 const FETCH_MS = 1_000;
 const BATCH = 64;
+const NANOS_PER_MS = 1e6;
+
+/** The beginning of a log, when it is not kept any more. */
+export interface Removed {
+  /** From the offset that was asked for. */
+  readonly bytes: number;
+  /** When its time was over, in milliseconds since 1970; null: it went before, to make room for newer ones. */
+  readonly sinceMs: number | null;
+}
+
+/** What a reader from byte `offset` on will not see, since it was stored and is not now; null: nothing. */
+export async function removedOf(
+  jet: Jet,
+  id: StageId,
+  attempt: number,
+  offset: number,
+  stage: Pick<StageSummary, "attempt" | "logBytes" | "finishedAtMs">,
+): Promise<Removed | null> {
+  const { attempt: last, logBytes, finishedAtMs } = stage;
+  const first = await readFirst(jet, LOG.name, logSubject(id, attempt));
+  // Of an earlier attempt it is not known how much it was.
+  const known = attempt === last && finishedAtMs !== null ? logBytes : 0;
+  const bytes = (first === null ? known : decode(logChunk, first.data).offset) - offset;
+  if (bytes <= 0) return null;
+  const { max_age } = (await jet.jsm.streams.info(LOG.name)).config;
+  const overAtMs = finishedAtMs === null ? Number.POSITIVE_INFINITY : finishedAtMs + max_age / NANOS_PER_MS;
+  return { bytes, sinceMs: max_age > 0 && overAtMs <= jet.clock.nowMs() ? overAtMs : null };
+}
 
 /**
  * Chunks of one attempt from byte `offset` on. Ends after `end`; also when nothing more is stored and `isOver` says

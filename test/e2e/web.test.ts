@@ -2,6 +2,11 @@
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import type { Locator, Page } from "playwright-core";
+import { makeMailboxes } from "../../coordinator/mailboxes.ts";
+import { connectJet } from "../../kit/jetstream.ts";
+import { makeLogger } from "../../kit/log.ts";
+import { LOG } from "../../protocol/streams.ts";
+import { logSubject } from "../../protocol/subjects.ts";
 import { Browser, type Tab } from "../support/browser.ts";
 import { Gate } from "../support/gate.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
@@ -236,6 +241,28 @@ test("when the coordinator is away the page says so, and goes on by itself", LIM
   const repo = await rig.repo({ ".toroid.yml": "script: echo back\n" });
   await rig.push(repo, { fullName: "acme/back" });
   await page.getByRole("link", { name: "acme/back#1", exact: true }).waitFor();
+});
+
+test("a build's page says that it is archived, and what of its log is kept no more", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  const repo = await rig.repo({ ".toroid.yml": "script: echo bygone\n" });
+  const id = { repository: "acme/old", number: 1 };
+  await rig.push(repo, { fullName: id.repository });
+  const { stages } = await rig.ended(1, id.repository);
+  const { logBytes, attempt } = stages.find(({ name }) => name === "build") ?? assert.fail("it has no stage build");
+  await using jet = await connectJet({ url: rig.nats.url, name: "test" });
+  await jet.jsm.streams.purge(LOG.name, { filter: logSubject({ ...id, stage: "build", round: 1 }, attempt) });
+  const { changed } = await makeMailboxes(jet, makeLogger("test", "fatal")).build.tell(id, {
+    kind: "archive",
+    endedByMs: jet.clock.nowMs(),
+  });
+  assert.equal(changed, true);
+  await using tab = await open(t, "/builds/acme/old/1?stage=build&round=1");
+  const { page } = tab;
+  await page.getByText(/^Archived .* ago: its plan and where its artifact is are known no more/).waitFor();
+  const log = page.getByRole("region", { name: "Output of build" });
+  await log.getByText(`${logBytes} bytes are not kept any more, to make room for newer ones`).waitFor();
+  assert.deepEqual(tab.complaints, []);
 });
 
 /** A tab that is given up with the test. */

@@ -35,6 +35,14 @@ export class LogBuffer {
     this.#addText(this.#decoder.decode(fresh, { stream: true }));
   }
 
+  /** `sinceMs` null: before its time, for want of room. */
+  addRemoved(offset: number, bytes: number, sinceMs: number | null): void {
+    if (offset + bytes <= this.#end) return;
+    const why = sinceMs === null ? "to make room for newer ones" : `since ${new Date(sinceMs).toLocaleString()}`;
+    this.#note(`${bytes} bytes are not kept any more, ${why}`);
+    this.#end = offset + bytes;
+  }
+
   addPhase(offset: number, phase: string, atMs: number): void {
     const last = this.rows.findLast((row) => row.kind === "phase");
     if (offset < this.#end || (last?.phase === phase && last.atMs === atMs)) return;

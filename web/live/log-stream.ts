@@ -32,6 +32,15 @@ export function followLog(
       buffer.addBytes(offset, Uint8Array.fromBase64(text));
       changed("open");
     });
+    source.addEventListener("removed", (event) => {
+      const { offset, bytes, sinceMs } = JSON.parse(event.data) as {
+        offset: number;
+        bytes: number;
+        sinceMs: number | null;
+      };
+      buffer.addRemoved(offset, bytes, sinceMs);
+      changed("open");
+    });
     source.addEventListener("phase", (event) => {
       const { offset, phase, atMs } = JSON.parse(event.data) as { offset: number; phase: string; atMs: number };
       buffer.addPhase(offset, phase, atMs);

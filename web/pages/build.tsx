@@ -73,7 +73,7 @@ export function BuildPage({ id, chosen }: Props): JSX.Element {
 
 function Head({ build }: { readonly build: BuildSummary }): JSX.Element {
   const [asking, setAsking] = useState(false);
-  const { repository, number, commit, createdAtMs, finishedAtMs } = build;
+  const { repository, number, commit, createdAtMs, finishedAtMs, archivedAtMs } = build;
   const name = buildKey(build);
   return (
     <header class="build-head">
@@ -88,6 +88,12 @@ function Head({ build }: { readonly build: BuildSummary }): JSX.Element {
         {build.author}, <Ago atMs={createdAtMs} />, {finishedAtMs === null ? "running for" : "took"}{" "}
         <Took fromMs={createdAtMs} toMs={finishedAtMs} />
       </p>
+      {archivedAtMs !== null && (
+        <p class="message">
+          Archived <Ago atMs={archivedAtMs} />: its plan and where its artifact is are known no more, so it cannot be
+          retried, promoted or gone back to.
+        </p>
+      )}
       {build.status !== "finished" && (
         <button type="button" onClick={() => setAsking(true)} aria-haspopup="dialog">
           Cancel this build…

@@ -6,6 +6,7 @@ import { makeMailboxes } from "../../../coordinator/mailboxes.ts";
 import { encode } from "../../../protocol/codec.ts";
 import { PLAN_STAGE, type StageId } from "../../../protocol/ids.ts";
 import { LOG_CHUNK_BYTES, type LogChunk } from "../../../protocol/log.ts";
+import { LOG } from "../../../protocol/streams.ts";
 import { logSubject } from "../../../protocol/subjects.ts";
 import { buildSummary } from "../../../protocol/summary.ts";
 import { until } from "../../support/until.ts";
@@ -51,6 +52,13 @@ async function startLog() {
       const bytes = Uint8Array.from(typeof data === "string" ? Buffer.from(data) : data);
       await publish({ kind: "bytes", offset, atMs: 1, data: bytes });
       offset += bytes.byteLength;
+    },
+    /** Of its messages, the newest so many. */
+    keep: async (messages: number) => {
+      await jet.jsm.streams.purge(LOG.name, { filter: logSubject(STAGE, 1), keep: messages });
+    },
+    keepForMs: async (ms: number) => {
+      await jet.jsm.streams.update(LOG.name, { max_age: ms * 1e6, duplicate_window: ms * 1e6 });
     },
     end: (droppedBytes = 0) => publish({ kind: "end", offset, atMs: 1, droppedBytes }),
     finish: async (token: number): Promise<void> => {
@@ -182,6 +190,41 @@ test("an attempt that was lost has no end; who follows is let go when the stage 
   const following = bytesOf(`${log.url}${PATH}?follow=1`);
   await log.finish(token);
   assert.equal((await following).toString(), "the last words");
+});
+
+test("what is not kept any more of a log is said, and why", LIMIT, async () => {
+  await using log = await startLog();
+  const token = await log.claim();
+  await log.phase("script");
+  await log.write("one\n");
+  await log.write("two\n");
+  await log.end();
+  await log.finish(token);
+  const removed = async (offset = 0) => {
+    const events = await allOf(eventsOf(`${log.url}${PATH}?offset=${offset}`));
+    const plain = await fetch(`${log.url}${PATH}?offset=${offset}`);
+    const header = (name: string): string | null => plain.headers.get(`toroid-log-${name}`);
+    const told = events.filter(({ event }) => event === "removed").map(({ data }) => JSON.parse(data) as object);
+    assert.equal(await plain.text(), textOf(events));
+    return { text: textOf(events), told, headers: ["offset", "removed-bytes", "removed-since"].map(header) };
+  };
+  assert.deepEqual(await removed(), { text: "one\ntwo\n", told: [], headers: ["0", null, null] });
+
+  await log.keep(2); // as when the share is full
+  const told = [{ offset: 0, bytes: 4, sinceMs: null }];
+  assert.deepEqual(await removed(), { text: "two\n", told, headers: ["4", "4", null] });
+  assert.deepEqual(await removed(4), { text: "two\n", told: [], headers: ["4", null, null] });
+
+  const stage = buildSummary.parse(await (await fetch(`${log.url}/api/v1/builds/${REPOSITORY}/1`)).json()).stages[1];
+  await log.keepForMs(1_000);
+  await until("its time to be over", async () => (await removed()).headers[0] === "8");
+  const sinceMs = (stage?.finishedAtMs ?? 0) + 1_000;
+  const since = new Date(sinceMs).toISOString();
+  assert.deepEqual(await removed(), {
+    text: "",
+    told: [{ offset: 0, bytes: 8, sinceMs }],
+    headers: ["8", "8", since],
+  });
 });
 
 test("one connection reads many logs without leaving anything behind", LIMIT, async () => {

@@ -50,6 +50,29 @@ describe("logs", { concurrency: 2 }, () => {
     assert.deepEqual(server.asked.at(-1)?.query, { round: "1", follow: "0", attempt: "1" });
   });
 
+  test("says what is not kept any more, whichever way it is read", async () => {
+    const sinceMs = Date.UTC(2026, 9, 1);
+    const since = new Date(sinceMs).toISOString();
+    const plain: Answer = (response) => {
+      response.writeHead(200, { "toroid-log-removed-bytes": "5", "toroid-log-removed-since": since });
+      response.end("hi\n");
+    };
+    const events = streamed(
+      event("removed", 5, { offset: 0, bytes: 5, sinceMs }),
+      bytes(5, "hi\n"),
+      event("end", 8, { offset: 8, droppedBytes: 0, outcome: "passed" }),
+    );
+    for (const [answer, flag] of [
+      [plain, []],
+      [events, ["-f"]],
+    ] as const) {
+      await using server = await FakeCoordinator.start({ ...BUILD, [LOG]: answer });
+      const { exit, out, err } = await toroid(["logs", "acme/api#42", ...flag, "--server", server.url]);
+      assert.deepEqual([exit, out], [0, "hi\n"]);
+      assert.match(err, /^toroid: 5 bytes before this are not kept any more, since 2026-10-01T00:00:00.000Z$/m);
+    }
+  });
+
   test("names a stage with spaces and slashes in its address", async () => {
     const named = { "GET /api/v1/builds/acme/api/42": { json: build(42, { stages: [stage("build A=x/y")] }) } };
     await using server = await FakeCoordinator.start({

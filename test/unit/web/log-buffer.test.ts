@@ -61,6 +61,15 @@ describe("a log on a page", () => {
     ]);
   });
 
+  test("says once what is not kept any more, and goes on behind it", () => {
+    const buffer = new LogBuffer();
+    buffer.addRemoved(0, 5, null);
+    buffer.addRemoved(0, 5, null);
+    buffer.addBytes(5, encoder.encode("x\n"));
+    assert.deepEqual(outline(buffer), ["! 5 bytes are not kept any more, to make room for newer ones", "1 x"]);
+    assert.equal(buffer.end, 7);
+  });
+
   test("has a heading for each phase, once", () => {
     const buffer = new LogBuffer();
     buffer.addPhase(0, "install", 1);
