@@ -137,7 +137,8 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
         return { ...current, changed: false };
       }
       const { event } = decision;
-      const stored = carried === null ? event : { v: versionOf(event), id: event.id, event, state: current.state };
+      const { state } = current;
+      const stored = carried === null ? event : { v: versionOf(event, objectOf(state)), id: event.id, event, state };
       const done = await append(jet, actor.stream, subject, stored, current.seq);
       if (done.kind === "appended") {
         const loaded = { state: actor.apply(current.state, event, done.seq), seq: done.seq };
@@ -197,4 +198,9 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
       }
     },
   };
+}
+
+/** The state that a message carries. */
+function objectOf(state: unknown): object | null {
+  return typeof state === "object" ? state : null;
 }

@@ -20,7 +20,7 @@ import type {
 } from "../protocol/events.ts";
 import { type BuildId, type EnvironmentId, PLAN_STAGE, type StageId } from "../protocol/ids.ts";
 import type { Stage } from "../protocol/stage.ts";
-import { isBranchPush, NO_HISTORY } from "../protocol/work.ts";
+import { type Artifact, isBranchPush, NO_HISTORY } from "../protocol/work.ts";
 import {
   blocked,
   isComplete,
@@ -51,6 +51,7 @@ export type Effect =
         readonly environment: string;
         readonly fence: number;
         readonly previousCommit: string | null;
+        readonly previousArtifact: Artifact | null;
       } | null;
     }
   | { readonly kind: "dispatch"; readonly pool: string; readonly command: Command }
@@ -336,7 +337,12 @@ export function reactToLane(id: EnvironmentId, lane: Lane, event: LaneEvent, seq
         {
           kind: "queue-stage",
           id: { repository: id.repository, number, stage, round },
-          lane: { environment: id.environment, fence: fenceOf(event, seq), previousCommit: event.previousCommit },
+          lane: {
+            environment: id.environment,
+            fence: fenceOf(event, seq),
+            previousCommit: event.previousCommit,
+            previousArtifact: event.previousArtifact,
+          },
         },
         ...supersede(id, lane),
       ];

@@ -12,7 +12,7 @@ import { pipeline } from "node:stream/promises";
 import { createZstdCompress, createZstdDecompress } from "node:zlib";
 import { sentenceOf, ToroidError } from "../protocol/errors.ts";
 import type { StagePlan } from "../protocol/pipeline/plan.ts";
-import type { Artifact } from "../protocol/work.ts";
+import type { FilesArtifact } from "../protocol/work.ts";
 import { findFiles } from "./artifacts/tree.ts";
 import { isDenied } from "./workspace.ts";
 
@@ -54,7 +54,7 @@ export class Artifacts {
    * Packs the files that `stage` declares, from its workdir; answers a sentence for people when it cannot be. Throws what
    * the file system says when we may not read them.
    */
-  async pack(checkout: string, stage: StagePlan, signal: AbortSignal): Promise<Artifact | string> {
+  async pack(checkout: string, stage: StagePlan, signal: AbortSignal): Promise<FilesArtifact | string> {
     const from = join(checkout, stage.workdir);
     if (!(await isPlainDirectory(from)))
       return "`workdir` is not a directory of the checkout any more, so there is no artifact";
@@ -84,7 +84,7 @@ export class Artifacts {
    *
    * @throws {ToroidError} TOR_ARTIFACT_MISSING
    */
-  async unpacked(artifact: Artifact, signal: AbortSignal): Promise<string> {
+  async unpacked(artifact: FilesArtifact, signal: AbortSignal): Promise<string> {
     const hex = /^sha256:([0-9a-f]{64})$/.exec(artifact.digest)?.[1];
     if (hex === undefined)
       throw new ToroidError("TOR_ARTIFACT_MISSING", `${artifact.digest} is not an artifact's digest`);

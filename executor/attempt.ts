@@ -15,7 +15,7 @@ import type { StageEvent } from "../protocol/events.ts";
 import { shouldPublish } from "../protocol/pipeline/plan.ts";
 import { bareResult, HANDED_BACK } from "../protocol/stage.ts";
 import { logSubject } from "../protocol/subjects.ts";
-import type { Push } from "../protocol/work.ts";
+import { filesOfArtifact, type Push } from "../protocol/work.ts";
 import type { Artifacts } from "./artifacts.ts";
 import type { Background } from "./background.ts";
 import { checkOf, endingOfCheck } from "./check.ts";
@@ -115,12 +115,13 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
   // Whoever cancels a stage that may have acted wants to know as well whether it has.
   const cancelled = h.purpose === "check" ? new AbortController().signal : h.cancelled;
   const ending = AbortSignal.any([cancelled, h.abandoned]);
+  const files = filesOfArtifact(context.artifact);
 
   const workspace = await Workspace.make(t.workspacesDir, slot, t.sandbox, h.abandoned);
   try {
     const furnishing = [
       t.checkouts.checkOut(h.id.repository, work.remote, source, workspace.source, ending),
-      context.artifact === null ? Promise.resolve(null) : t.artifacts.unpacked(context.artifact, ending),
+      files === null ? Promise.resolve(null) : t.artifacts.unpacked(files, ending),
       placesOf(stage.hosts, slot.network, t.lookup, ending),
       workspace.prepare(),
     ] as const;

@@ -12,7 +12,7 @@ const DID_NOT_GO = 1;
 /** The stage with its check in place of what it runs. */
 export function checkOf(work: StageWork): StageWork {
   const phases = { install: [], script: work.stage.check, publish: [], after: [] };
-  return { ...work, stage: { ...work.stage, phases, entrypoint: null, artifactFiles: [] } };
+  return { ...work, stage: { ...work.stage, phases, entrypoint: null, artifactFiles: [], ami: null } };
 }
 
 /** What the end of the check says of the stage. An attempt that could not be run says nothing: it may still have acted. */

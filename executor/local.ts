@@ -169,6 +169,7 @@ function workOf(tree: WorkingTree, stage: StagePlan, params: Readonly<Record<str
       environments: [],
       fence: null,
       previousCommit: null,
+      previousArtifact: null,
     },
   };
 }

@@ -1,7 +1,7 @@
 /** The phases of one stage in a furnished workspace, and what it leaves behind. Knows nothing of queues or claims. */
 import { sentenceOf } from "../protocol/errors.ts";
 import type { QueueRequest, StageResult } from "../protocol/events.ts";
-import type { Artifact } from "../protocol/work.ts";
+import type { Artifact, FilesArtifact } from "../protocol/work.ts";
 import type { LogStream } from "./log-stream.ts";
 import { readOutputs, readQueue } from "./outputs.ts";
 import { driveOf, mainPhases, phaseText } from "./workspace/driver.ts";
@@ -16,7 +16,7 @@ export interface StageRunOptions {
   /** Says that publishing begins; resolves when it is stored, for after that the stage is not repeated by itself. */
   readonly publishing: () => Promise<void>;
   /** Packs the files that the stage declares; a sentence when that cannot be done. */
-  readonly pack: ((source: string) => Promise<Artifact | string>) | null;
+  readonly pack: ((source: string) => Promise<FilesArtifact | string>) | null;
   /** Aborts when a person wants it ended; its reason says why. */
   readonly cancelled: AbortSignal;
   /** Aborts when nothing more of it may run. */

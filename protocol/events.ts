@@ -297,6 +297,7 @@ export const laneEvent = z.discriminatedUnion("type", [
     atMs,
     entry: laneEntry,
     previousCommit: commitName.nullable(),
+    previousArtifact: artifact.nullable().default(null),
     /** The environment's fence; left out by earlier versions: its sequence. */
     fence: z.number().int().positive().optional(),
   }),

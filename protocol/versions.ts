@@ -8,7 +8,7 @@
  */
 
 /** The newest version that this code understands. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** Types of events that readers of version 1 would not know, or would misunderstand. */
 const SINCE: Readonly<Record<string, number>> = {
@@ -40,9 +40,14 @@ export const COMMAND_VERSION = 2;
 /** Images that have to be made: who does not know them takes what has one for damaged. */
 const MADE_IMAGES = 3;
 
+/** AMIs: who does not know them bakes none and calls it passed, or takes an artifact that is one for damaged. */
+const AMIS = 4;
+
 /** What an executor has to understand of this command. */
 export function commandVersionOf(command: object): number {
-  return isMade(valueAt(command, "work", "stage")) ? MADE_IMAGES : COMMAND_VERSION;
+  const work = valueAt(command, "work");
+  if (isBaked(valueAt(work, "stage")) || artifactsIn(work).some(isAmi)) return AMIS;
+  return isMade(valueAt(work, "stage")) ? MADE_IMAGES : COMMAND_VERSION;
 }
 
 /** A stage that wishes for executors: who does not know of that would send it to any. */
@@ -53,8 +58,12 @@ export const REPORT_VERSION = Math.max(
   ...["claimed", "started", "publishing", "attemptErrored", "planned", "finished"].map((type) => SINCE[type] ?? 1),
 );
 
-/** What a reader has to understand for this event; its type says it, whosever log it is in. */
-export function versionOf(event: object): number {
+/**
+ * What a reader has to understand for this event; its type says it, whosever log it is in.
+ *
+ * @param lane that its message carries, if it is a lane's
+ */
+export function versionOf(event: object, lane: object | null = null): number {
   if (!("type" in event)) return 1;
   const planned = event.type === "finished" ? valueAt(event, "result", "planned") : null;
   const stages = [
@@ -64,7 +73,29 @@ export function versionOf(event: object): number {
   ];
   // The end of a plan stage is the plan.
   const own = SINCE[planned === null ? String(event.type) : "planned"] ?? 1;
-  return Math.max(own, stages.some(isWishing) ? WISHES : 1, stages.some(isMade) ? MADE_IMAGES : 1);
+  const artifacts = [
+    valueAt(event, "artifact"),
+    valueAt(event, "result", "artifact"),
+    valueAt(event, "previousArtifact"),
+    ...artifactsIn(valueAt(event, "work")),
+    ...[valueAt(event, "live"), valueAt(lane, "live"), ...listAt(lane, "before")].map((one) =>
+      valueAt(one, "artifact"),
+    ),
+  ];
+  const amis = stages.some(isBaked) || artifacts.some(isAmi);
+  return Math.max(own, stages.some(isWishing) ? WISHES : 1, stages.some(isMade) ? MADE_IMAGES : 1, amis ? AMIS : 1);
+}
+
+function isBaked(stage: unknown): boolean {
+  return valueAt(stage, "ami") !== null;
+}
+
+function isAmi(artifact: unknown): boolean {
+  return valueAt(artifact, "kind") === "ami";
+}
+
+function artifactsIn(work: unknown): readonly unknown[] {
+  return [valueAt(work, "context", "artifact"), valueAt(work, "context", "previousArtifact")];
 }
 
 function isMade(stage: unknown): boolean {

@@ -1,6 +1,7 @@
 import { z } from "zod";
+import { amis, KEY } from "./ami.ts";
 import { isRepositoryName } from "./ids.ts";
-import type { Approval, Image, Limits, Phases, Plan, RunsOn, StagePlan } from "./pipeline/plan.ts";
+import type { AmiPlan, Approval, Image, Limits, Phases, Plan, RunsOn, StagePlan } from "./pipeline/plan.ts";
 
 /** A commit's or tag's object name: SHA-1 or SHA-256, lower case. */
 export const commitName = z.string().regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/);
@@ -114,6 +115,22 @@ export const runsOn = z.object({
 
 export const priority = z.enum(["high", "normal", "low"]);
 
+const amiPlan = z.object({
+  template: z.string().nullable(),
+  files: z.array(z.string()).readonly(),
+  regions: z.array(z.string()).readonly(),
+  share: z.array(z.string()).readonly(),
+  rebake: z.boolean(),
+  source: z
+    .discriminatedUnion("kind", [
+      z.object({ kind: z.literal("id"), id: z.string() }),
+      z.object({ kind: z.literal("newest"), name: z.string(), owner: z.string() }),
+    ])
+    .nullable(),
+  instanceType: z.string().nullable(),
+  provision: z.enum(["difference", "replay"]),
+}) satisfies z.ZodType<AmiPlan>;
+
 export const stagePlan = z.object({
   name: z.string().min(1),
   environment: z.string().min(1).nullable(),
@@ -130,6 +147,7 @@ export const stagePlan = z.object({
     .object({ branches: z.array(z.string()).readonly().nullable(), tags: z.array(z.string()).readonly().nullable() })
     .nullable(),
   artifactFiles: z.array(z.string()).readonly(),
+  ami: amiPlan.nullable().default(null),
   limits,
   network: z.enum(["none", "full"]),
   hosts: z.array(z.string()).readonly().default([]),
@@ -152,15 +170,39 @@ export const plan = z.object({
   stages: z.array(stagePlan).readonly(),
 }) satisfies z.ZodType<Plan>;
 
-/** What a build emitted: files packed by an executor, found again by `digest`. */
-export const artifact = z.looseObject({
+/** Files packed by an executor, found again by `digest`. */
+export const filesArtifact = z.looseObject({
   kind: z.literal("files"),
   /** `sha256:` and 64 hex digits, of the archive. */
   digest: z.string(),
   bytes: count,
   files: count,
 });
+export type FilesArtifact = z.infer<typeof filesArtifact>;
+
+/** An AMI, in each region that it was baked for or copied to, and the files that the same stage packed. */
+export const amiArtifact = z.looseObject({
+  kind: z.literal("ami"),
+  /** Digest of everything that it was baked of. */
+  key: z.string().regex(KEY),
+  amis,
+  files: filesArtifact.nullable(),
+});
+export type AmiArtifact = z.infer<typeof amiArtifact>;
+
+/** What a build emitted. */
+export const artifact = z.discriminatedUnion("kind", [filesArtifact, amiArtifact]);
 export type Artifact = z.infer<typeof artifact>;
+
+/** The files of what was emitted; null when there are none. */
+export function filesOfArtifact(one: Artifact | null): FilesArtifact | null {
+  return one?.kind === "ami" ? one.files : one;
+}
+
+/** The AMIs of what was emitted, by region; none when there are none. */
+export function amisOfArtifact(one: Artifact | null): Readonly<Record<string, string>> {
+  return one?.kind === "ami" ? one.amis : {};
+}
 
 /** What one stage may know of the others and of its environment. */
 export const stageContext = z.looseObject({
@@ -174,6 +216,7 @@ export const stageContext = z.looseObject({
   fence: count.nullable(),
   /** What was live in the environment when this stage was admitted. */
   previousCommit: commitName.nullable(),
+  previousArtifact: artifact.nullable().default(null),
 });
 export type StageContext = z.infer<typeof stageContext>;
 

@@ -168,7 +168,8 @@ function admit(state: Lane, head: EventHead): Decision<LaneEvent> {
   // Greater than the last one, whatever the clock says; and by the clock, because after a backup was restored the last
   // one is not the last that a target has seen.
   const fence = Math.max(state.fence + 1, head.atMs);
-  return append({ type: "admitted", ...head, entry: next.entry, previousCommit: state.live?.commit ?? null, fence });
+  const { commit: previousCommit = null, artifact: previousArtifact = null } = state.live ?? {};
+  return append({ type: "admitted", ...head, entry: next.entry, previousCommit, previousArtifact, fence });
 }
 
 /** What targets compare; earlier versions gave the event's sequence. */

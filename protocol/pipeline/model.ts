@@ -115,6 +115,8 @@ export interface StagePlan {
   readonly publishRefs: PublishRefs | null;
   /** Globs in the workdir of a build stage; empty elsewhere. */
   readonly artifactFiles: readonly string[];
+  /** Of a build stage; null: none is baked. */
+  readonly ami: AmiPlan | null;
   readonly limits: Limits;
   readonly network: "none" | "full";
   /** What it reaches although its network is `none`, as `hosts.ts` writes it: `example.com:443`, `203.0.113.0/24`. */
@@ -134,6 +136,29 @@ export interface StagePlan {
   readonly runsOn: RunsOn;
   readonly priority: Priority;
 }
+
+/** The image of a machine that a passed build stage is baked into. */
+export interface AmiPlan {
+  /** Path of a Packer template in the checkout, with a source for Amazon of its own; null: ours does it. */
+  readonly template: string | null;
+  /** What else of the checkout the template needs than the paths that stand in it. */
+  readonly files: readonly string[];
+  /** Regions that it is to be in, besides the executor's. */
+  readonly regions: readonly string[];
+  /** Accounts that may use it. */
+  readonly share: readonly string[];
+  /** Bake although there is one of the same content. */
+  readonly rebake: boolean;
+  /** What it begins with: an id, or the newest of an owner by the pattern of its name; null: the executor's choice. */
+  readonly source: AmiSource | null;
+  readonly instanceType: string | null;
+  /** What is done to it: what the stage's runs wrote is put in, or the provisioners of the image's template run again. */
+  readonly provision: "difference" | "replay";
+}
+
+export type AmiSource =
+  | { readonly kind: "id"; readonly id: string }
+  | { readonly kind: "newest"; readonly name: string; readonly owner: string };
 
 export interface Plan {
   readonly kind: "library" | "application";

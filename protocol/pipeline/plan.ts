@@ -10,6 +10,8 @@ import { unsupportedIn } from "./support.ts";
 
 export { shouldPublish, whyNotPublished } from "./filters.ts";
 export type {
+  AmiPlan,
+  AmiSource,
   Approval,
   BaseImage,
   Image,

@@ -1,6 +1,6 @@
 /** What is said of a build to others: to executors, and to lanes. Pure. */
 import type { Standing } from "../../../protocol/events.ts";
-import { NO_HISTORY, type StageContext, shortOf, type Work } from "../../../protocol/work.ts";
+import { type Artifact, NO_HISTORY, type StageContext, shortOf, type Work } from "../../../protocol/work.ts";
 import { type StageRound, wishOf } from "./rounds.ts";
 import type { Build } from "./state.ts";
 
@@ -16,7 +16,11 @@ export function causesOf(build: Build, { stage, round }: Pick<StageRound, "stage
 export function workOf(
   build: Build,
   { stage, round }: Pick<StageRound, "stage" | "round">,
-  lane: { readonly fence: number; readonly previousCommit: string | null } | null,
+  lane: {
+    readonly fence: number;
+    readonly previousCommit: string | null;
+    readonly previousArtifact: Artifact | null;
+  } | null,
 ): Work | null {
   if (build.push === null || build.source === null) return null;
   const asked = build.requested.find((one) => one.environment === stage.environment && one.round === round);
@@ -29,6 +33,7 @@ export function workOf(
     environments: build.plan?.stages.flatMap((one) => (one.environment === null ? [] : [one.environment])) ?? [],
     fence: lane?.fence ?? null,
     previousCommit: lane?.previousCommit ?? null,
+    previousArtifact: lane?.previousArtifact ?? null,
   };
   return { kind: "stage", remote: build.push.remote, source: build.source, stage, context };
 }

@@ -51,6 +51,7 @@ export const NO_CONTEXT: StageContext = {
   environments: ["prod"],
   fence: null,
   previousCommit: null,
+  previousArtifact: null,
 };
 
 export interface RunningExecutor extends AsyncDisposable {

@@ -126,6 +126,7 @@ test("files that a build declares are there, read-only, in a later stage", T, as
   const deploy = await rig.stageWork(stageThatRuns([list], { name: "prod", environment: "prod" }), {
     artifact,
     previousCommit: null,
+    previousArtifact: null,
   });
   const id = await rig.queue(deploy);
   const result = await rig.result(id);

@@ -506,6 +506,6 @@ test("what is let go carries the fence and what is live", () => {
   assert.deepEqual(queue, {
     kind: "queue-stage",
     id: { repository: REPOSITORY, number: 5, stage: "prod", round: 1 },
-    lane: { environment: "prod", fence: 1_001, previousCommit: commitOf(4) },
+    lane: { environment: "prod", fence: 1_001, previousCommit: commitOf(4), previousArtifact: null },
   });
 });

@@ -59,6 +59,7 @@ export function stagePlan(name: string, changes: Partial<StagePlan> = {}): Stage
     entrypoint: null,
     publishRefs: null,
     artifactFiles: [],
+    ami: null,
     limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 1024 },
     network: "none",
     hosts: [],
@@ -98,6 +99,7 @@ export function workFor(stage: StagePlan, changes: Partial<Extract<Work, { kind:
       environments: [],
       fence: null,
       previousCommit: null,
+      previousArtifact: null,
       ...changes,
     },
   };

@@ -143,3 +143,34 @@ test("every event that is written says a version that this code knows", () => {
     assert.ok(version >= 1 && version <= PROTOCOL_VERSION, `${type} is of version ${version}`);
   }
 });
+
+test("who does not know AMIs gets none to bake, and none as an artifact, wherever it is said", () => {
+  const [ami, files] = [{ kind: "ami" }, { kind: "files" }];
+  const stages = [{ ami: null }, { ami: {} }];
+  for (const [event, before, lane] of [
+    [{ type: "planned", plan: { stages } }, 2],
+    [{ type: "finished", result: { planned: { kind: "plan", plan: { stages } } } }, 2],
+    [{ type: "finished", result: { artifact: ami } }, 1],
+    [{ type: "settled", artifact: ami }, 1],
+    [{ type: "queued", work: { kind: "stage", stage: { ami: {} } } }, 2],
+    [{ type: "queued", work: { kind: "stage", context: { artifact: ami } } }, 2],
+    [{ type: "queued", work: { kind: "stage", context: { previousArtifact: ami } } }, 2],
+    [{ type: "admitted", previousArtifact: ami }, 3],
+    [{ type: "left", live: { artifact: ami } }, 3],
+    [{ type: "paused" }, 3, { live: { artifact: ami } }],
+    [{ type: "paused" }, 3, { live: { artifact: files }, before: [{ artifact: ami }] }],
+  ] as const) {
+    assert.equal(versionOf(event, lane), 4, JSON.stringify([event, lane]));
+    const without = JSON.stringify([event, lane ?? null]).replaceAll('"ami"', '"none"');
+    const [changed, carried] = JSON.parse(without) as [object, object | null];
+    assert.equal(versionOf(changed, carried), before, without);
+  }
+  assert.deepEqual(
+    [
+      { work: { stage: { ami: {} } } },
+      { work: { context: { artifact: ami } } },
+      { work: { stage: { ami: null } } },
+    ].map(commandVersionOf),
+    [4, 4, 2],
+  );
+});

@@ -58,7 +58,11 @@ test("what was built goes to any environment, whatever it has not passed, withou
   assert.deepEqual(starts(build), ["stage/1", "prod/1 asked"]);
   const prod = STAGES[2];
   assert.ok(prod !== undefined);
-  const work = workOf(build.state, { stage: prod, round: 1 }, { fence: 3, previousCommit: null });
+  const work = workOf(
+    build.state,
+    { stage: prod, round: 1 },
+    { fence: 3, previousCommit: null, previousArtifact: null },
+  );
   assert.ok(work?.kind === "stage");
   assert.deepEqual([work.context.artifact, work.context.params], [ARTIFACT, { REGION: "eu" }]);
 });

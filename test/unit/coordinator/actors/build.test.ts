@@ -340,7 +340,11 @@ test("a stage is told what passed before it, and nothing of what did not", () =>
   const build = buildWith(BUILD, stagePlan("lint", { allowFailure: true }), STAGE);
   build.tell({ ...settle("build"), outputs: { VERSION: "1.2" }, artifact: ARTIFACT });
   build.tell({ ...settle("lint", "failed"), outputs: { COUNT: "3" } });
-  const work = workOf(build.state, { stage: STAGE, round: 1 }, { fence: 9, previousCommit: null });
+  const work = workOf(
+    build.state,
+    { stage: STAGE, round: 1 },
+    { fence: 9, previousCommit: null, previousArtifact: null },
+  );
   assert.ok(work?.kind === "stage");
   assert.deepEqual(work.context, {
     artifact: ARTIFACT,
@@ -349,6 +353,7 @@ test("a stage is told what passed before it, and nothing of what did not", () =>
     environments: ["stage"],
     fence: 9,
     previousCommit: null,
+    previousArtifact: null,
   });
 });
 

@@ -86,7 +86,7 @@ test("a fence of an earlier version is its event's sequence, and the next one is
   const lane = laneOf(enter(1), enter(2));
   const entry = lane.state.waiting[0];
   assert.ok(entry !== undefined);
-  lane.happen({ type: "admitted", id: "e", atMs: 1, entry, previousCommit: null });
+  lane.happen({ type: "admitted", id: "e", atMs: 1, entry, previousCommit: null, previousArtifact: null });
   assert.equal(lane.state.inFlight?.fence, lane.seq);
   for (const command of [leave(1), ADMIT]) lane.tell(command);
   assert.ok((lane.state.inFlight?.fence ?? 0) > lane.seq);

@@ -123,7 +123,11 @@ const OF_LANES: readonly (readonly [string, LaneEvent, readonly string[]])[] = [
     { type: "withdrawn", ...HEAD, ...place, outcome: "superseded", why: "", rejectedBy: null },
     ["4.prod.lane.withdrawn"],
   ],
-  ["admitted", { type: "admitted", ...HEAD, entry: laneEntry(4), previousCommit: null }, ["4.prod.lane.admitted"]],
+  [
+    "admitted",
+    { type: "admitted", ...HEAD, entry: laneEntry(4), previousCommit: null, previousArtifact: null },
+    ["4.prod.lane.admitted"],
+  ],
   [
     "left in vain",
     { type: "left", ...HEAD, ...place, outcome: "failed", live: null, rollback: false },

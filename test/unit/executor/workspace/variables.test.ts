@@ -25,6 +25,7 @@ const work: StageWork = {
     environments: ["prod"],
     fence: 17,
     previousCommit: null,
+    previousArtifact: null,
   },
 };
 

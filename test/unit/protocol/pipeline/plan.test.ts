@@ -40,6 +40,7 @@ test("the smallest library is one build stage with every default filled in", () 
         entrypoint: null,
         publishRefs: null,
         artifactFiles: [],
+        ami: null,
         limits: { memoryBytes: null, cpuMilli: null, pids: null, diskBytes: null, logBytes: 64 * 2 ** 20 },
         network: "full",
         hosts: [],

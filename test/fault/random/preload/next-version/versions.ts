@@ -8,9 +8,9 @@ export const COMMAND_VERSION: number = PROTOCOL_VERSION;
 
 const CHANGED = ["planned", "queued", "entered", "withdrawn", "admitted", "left", "paused", "resumed"];
 
-export function versionOf(event: object): number {
+export function versionOf(event: object, lane: object | null = null): number {
   const isChanged = "type" in event && CHANGED.includes(String(event.type));
-  return isChanged ? PROTOCOL_VERSION : versionNow(event);
+  return isChanged ? PROTOCOL_VERSION : versionNow(event, lane);
 }
 
 export function commandVersionOf(_command: object): number {
