@@ -15,6 +15,10 @@ export interface Needs {
   readonly x64?: true;
   /** Hardware virtualization for a stock kernel. */
   readonly kvm?: true;
+  /** An EC2-compatible server (`Ec2Server`). */
+  readonly ec2?: true;
+  /** The command line of AWS, as `programPath("aws")`. */
+  readonly aws?: true;
   /** Leave to download whole packages, which takes a while: `TOROID_TEST_DOWNLOADS=1`, and a network that lets us. */
   readonly downloads?: true;
   /** Anything else: a sentence when it is missing, else undefined. */
@@ -43,7 +47,8 @@ export function needs(t: TestContext, what: Needs): boolean {
 /** The first thing that is missing, as the rest of a sentence that starts "it"; undefined when all is there. */
 export function missing(what: Needs): string | undefined {
   if (what.root === true && process.getuid?.() !== 0) return "needs root";
-  for (const name of list(what.program)) {
+  const programs = [...list(what.program), ...(what.ec2 ? ["moto_server"] : []), ...(what.aws ? ["aws"] : [])];
+  for (const name of programs) {
     if (programPath(name) === undefined) return `needs the program ${name}`;
   }
   for (const path of list(what.path)) {
