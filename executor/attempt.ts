@@ -118,10 +118,12 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
   const files = filesOfArtifact(context.artifact);
 
   const workspace = await Workspace.make(t.workspacesDir, slot, t.sandbox, h.abandoned);
+  const lent = new AsyncDisposableStack();
+  lent.use(workspace);
   try {
     const furnishing = [
       t.checkouts.checkOut(h.id.repository, work.remote, source, workspace.source, ending),
-      files === null ? Promise.resolve(null) : t.artifacts.unpacked(files, ending),
+      files === null ? Promise.resolve(null) : t.artifacts.unpacked(files, ending, lent),
       placesOf(stage.hosts, slot.network, t.lookup, ending),
       workspace.prepare(),
     ] as const;
@@ -179,7 +181,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     return endingOf(run, stepsMs);
   } finally {
     // Not waited for: what the build left can be large, and its end is not the build's business.
-    t.background.run(() => workspace[Symbol.asyncDispose]());
+    t.background.run(() => lent.disposeAsync());
   }
 }
 

@@ -3,6 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { ToroidError } from "../protocol/errors.ts";
 import { labelProblem } from "../protocol/pipeline/text-rules.ts";
+import { type ArtifactsPlace, placeIn } from "./artifacts/place.ts";
 
 /** Everything an operator may choose, read once at start. */
 export interface Config {
@@ -21,7 +22,9 @@ export interface Config {
   /** Of `toroid run`, and of nothing else: images that were made. */
   readonly cacheDir: string;
   /** Shared by all executors that run stages of the same repositories. */
-  readonly artifactsDir: string;
+  readonly artifacts: ArtifactsPlace;
+  /** What unpacked artifacts may take on this host. */
+  readonly artifactCacheBytes: number;
   /** The helper's binary. */
   readonly sandbox: string;
   /** Of a `toroid-sandbox serve`, for an executor that is not started by root; null: there is none. */
@@ -78,6 +81,9 @@ export const SLOTS_MOST = 256;
 const LABELS_MOST = 32;
 const CONNECTIONS_MOST = 1_000_000;
 
+/** Values that no error repeats. */
+const SECRET = /_(SECRET_ACCESS_KEY|SESSION_TOKEN)$/;
+
 const words = z.string().transform((value) => value.split(/[\s,]+/).filter((word) => word !== ""));
 
 /** `10.1.0.0/16`, or one address. */
@@ -110,7 +116,20 @@ const environment = z.object({
   TOROID_DEFAULT_IMAGE: text.default("host"),
   TOROID_IMAGES: path.optional(),
   TOROID_CACHE: path.default("/var/cache/toroid"),
-  TOROID_ARTIFACTS: path.optional(),
+  TOROID_ARTIFACTS: z
+    .string()
+    .transform(placeIn)
+    .refine((at) => at !== null, "must be an absolute path, or `s3://bucket/prefix`")
+    .optional(),
+  TOROID_ARTIFACTS_ENDPOINT: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
+  TOROID_ARTIFACTS_REGION: text.optional(),
+  TOROID_ARTIFACTS_ACCESS_KEY_ID: text.optional(),
+  TOROID_ARTIFACTS_SECRET_ACCESS_KEY: text.optional(),
+  TOROID_ARTIFACTS_SESSION_TOKEN: text.optional(),
+  TOROID_ARTIFACT_CACHE_BYTES: z
+    .string()
+    .regex(/^[1-9][0-9]{0,14}$/, "must be a number of bytes")
+    .default("10737418240"),
   TOROID_SANDBOX: path.default(join(import.meta.dirname, "..", "sandbox", "build", "toroid-sandbox")),
   TOROID_SANDBOX_SOCKET: path.optional(),
   TOROID_USER: z
@@ -178,7 +197,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
   if (!read.success) {
     const sentences = read.error.issues.map((issue) => {
       const name = String(issue.path[0]);
-      return `${name} ${issue.message}, and is ${JSON.stringify(given[name])}`;
+      return `${name} ${issue.message}, and is ${SECRET.test(name) ? "not shown" : JSON.stringify(given[name])}`;
     });
     throw new ToroidError("TOR_CONFIG_INVALID", sentences.join("; "));
   }
@@ -192,7 +211,8 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     defaultImage: e.TOROID_DEFAULT_IMAGE,
     imagesDir: e.TOROID_IMAGES ?? join(e.TOROID_EXECUTOR_STATE, "images"),
     cacheDir: e.TOROID_CACHE,
-    artifactsDir: e.TOROID_ARTIFACTS ?? join(e.TOROID_EXECUTOR_STATE, "artifacts"),
+    artifacts: artifactsIn(e),
+    artifactCacheBytes: Number(e.TOROID_ARTIFACT_CACHE_BYTES),
     sandbox: e.TOROID_SANDBOX,
     sandboxSocket: e.TOROID_SANDBOX_SOCKET ?? null,
     user: e.TOROID_USER ?? null,
@@ -216,5 +236,28 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
       forward: e.TOROID_NETWORK_FORWARD === "1",
     },
     publicUrl: e.TOROID_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
+  };
+}
+
+/** @throws {ToroidError} TOR_CONFIG_INVALID */
+function artifactsIn(e: z.infer<typeof environment>): ArtifactsPlace {
+  const at = e.TOROID_ARTIFACTS ?? { path: join(e.TOROID_EXECUTOR_STATE, "artifacts") };
+  if ("path" in at) return { kind: "directory", ...at };
+  const [accessKeyId, secretAccessKey] = [e.TOROID_ARTIFACTS_ACCESS_KEY_ID, e.TOROID_ARTIFACTS_SECRET_ACCESS_KEY];
+  if ((accessKeyId === undefined) !== (secretAccessKey === undefined)) {
+    throw new ToroidError(
+      "TOR_CONFIG_INVALID",
+      "TOROID_ARTIFACTS_ACCESS_KEY_ID and TOROID_ARTIFACTS_SECRET_ACCESS_KEY are a pair: set both or none",
+    );
+  }
+  const token = e.TOROID_ARTIFACTS_SESSION_TOKEN;
+  const session = token === undefined ? {} : { sessionToken: token };
+  return {
+    kind: "bucket",
+    ...at,
+    endpoint: e.TOROID_ARTIFACTS_ENDPOINT ?? null,
+    region: e.TOROID_ARTIFACTS_REGION ?? null,
+    credentials:
+      accessKeyId === undefined || secretAccessKey === undefined ? null : { accessKeyId, secretAccessKey, ...session },
   };
 }

@@ -5,6 +5,8 @@ import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { z } from "zod";
 import { sentenceOf } from "../protocol/errors.ts";
+import { type BucketConfig, BucketStore } from "./artifacts/bucket.ts";
+import { urlOf } from "./artifacts/bucket-error.ts";
 import type { Config } from "./config.ts";
 import { findPacker } from "./images/packer/tools.ts";
 import { NETWORK_HOST, sharesNetwork } from "./network.ts";
@@ -51,9 +53,20 @@ export async function examineHost(config: Config): Promise<readonly Finding[]> {
     tool("mkfifo", "to read what builds print"),
     ...(config.git.remote === "ssh" ? [tool("ssh", "because TOROID_GIT_REMOTE is ssh")] : []),
     packer(config),
+    ...(config.artifacts.kind === "bucket" ? [bucket(config.artifacts)] : []),
     disk(config.stateDir),
   ]);
   return findings.flat();
+}
+
+async function bucket(config: BucketConfig): Promise<Finding> {
+  const what = "artifacts";
+  try {
+    await new BucketStore(config).check();
+    return { what, ok: true, says: `${urlOf(config)} can be read and written` };
+  } catch (error) {
+    return { what, ok: false, says: sentenceOf(error) };
+  }
 }
 
 /** Which nobody has to have. */

@@ -2,6 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "../kit/log.ts";
+import { isEntry } from "./artifacts/cache.ts";
 import type { SandboxClient } from "./sandbox/client.ts";
 import type { StateDirs } from "./state.ts";
 
@@ -9,7 +10,7 @@ import type { StateDirs } from "./state.ts";
 export async function sweep(dirs: StateDirs, client: SandboxClient, log: Logger): Promise<void> {
   await client.collect().catch((err: unknown) => log.warn({ err }, "what runs left not swept"));
   const left = (await readdir(dirs.workspaces)).map((name) => join(dirs.workspaces, name));
-  const drafts = (await readdir(dirs.artifactCache)).filter((name) => name.startsWith(".draft-"));
+  const drafts = (await readdir(dirs.artifactCache)).filter((name) => !isEntry(name));
   for (const path of [...left, ...drafts.map((name) => join(dirs.artifactCache, name))]) {
     await client.remove(path).catch((err: unknown) => log.warn({ err, path }, "leftover not removed"));
   }

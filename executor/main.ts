@@ -17,6 +17,9 @@ import type { StageId } from "../protocol/ids.ts";
 import { COMMAND, DRAINS, EXECUTORS, executorConsumer, LOG, RUN } from "../protocol/streams.ts";
 import { CANCEL_SIGNAL } from "../protocol/subjects.ts";
 import { PROTOCOL_VERSION } from "../protocol/versions.ts";
+import { BucketStore } from "./artifacts/bucket.ts";
+import { ArtifactCache } from "./artifacts/cache.ts";
+import { type ArtifactStore, DirectoryStore } from "./artifacts/store.ts";
 import { Artifacts } from "./artifacts.ts";
 import { type AttemptTools, runAttempt } from "./attempt.ts";
 import { Background } from "./background.ts";
@@ -44,6 +47,8 @@ import type { Slot } from "./workspace.ts";
 /** Plans are short and wait for the network, so a few may be made at once beside what the slots run. */
 const PLANS_AT_ONCE = 4;
 const TOPOLOGY_WAIT_MS = 500;
+/** No stage takes so long to write its artifact. */
+const HALF_DONE_MS = 48 * 3_600_000;
 
 /**
  * Runs an executor until it is told to go and holds nothing more.
@@ -56,8 +61,11 @@ export async function runExecutor(
   log: Logger = makeLogger("executor"),
 ): Promise<void> {
   await using cleanup = new AsyncDisposableStack();
-  const { client, ready, dirs, slots: count, packer: tools } = cleanup.use(await openSandbox(config, log));
+  const store =
+    config.artifacts.kind === "bucket" ? new BucketStore(config.artifacts) : new DirectoryStore(config.artifacts.path);
+  const { client, ready, dirs, slots: count, packer: tools } = cleanup.use(await openSandbox(config, store, log));
   await sweep(dirs, client, log);
+  const cache = await ArtifactCache.open(dirs.artifactCache, config.artifactCacheBytes, (path) => client.remove(path));
   const network = networkOf(config, ready, log);
   const leash = new Leash();
   const slots = await makeSlots(client, {
@@ -68,7 +76,8 @@ export async function runExecutor(
     leash: ready.leases ? leash : null,
   });
   const allowWeak: readonly string[] = []; // it is serve that was told
-  const masks = [config.stateDir, config.artifactsDir, config.imagesDir];
+  const masks = [config.stateDir, config.imagesDir];
+  if (config.artifacts.kind === "directory") masks.push(config.artifacts.path);
   const settings = { allowWeak, masks };
   const images = new ImageStore({
     defaultImage: config.defaultImage,
@@ -109,12 +118,13 @@ export async function runExecutor(
   const presence = cleanup.use(await PresenceBeat.start(presences, self, around, log));
   void watchCancels(jet, presence, log);
 
-  const background = cleanup.use(new Background((error) => log.error({ err: error }, "workspace not removed")));
+  const background = cleanup.use(new Background((error) => log.error({ err: error }, "leavings not removed")));
+  background.run(() => sweepArtifacts(store, jet.clock.nowMs(), log));
   const attempt: AttemptTools = {
     jet,
     checkouts: new Checkouts(config.git, dirs.mirrors),
     images,
-    artifacts: new Artifacts(config.artifactsDir, dirs.artifactCache, (path) => client.remove(path)),
+    artifacts: new Artifacts(store, cache, dirs.artifactCache),
     lookup: lookupAt(config.network.dns),
     sandbox: { ...settings, weak },
     workspacesDir: dirs.workspaces,
@@ -178,6 +188,16 @@ async function provenSandbox(
     "TOR_SANDBOX_SETUP",
     `no workspace can be made on this host: ${verdict.message}; \`toroid doctor --executor\` tells more`,
   );
+}
+
+/** What other executors left of archives that they did not get done with. That it cannot be removed harms nothing yet. */
+async function sweepArtifacts(store: ArtifactStore, nowMs: number, log: Logger): Promise<void> {
+  try {
+    const removed = await store.sweep(nowMs - HALF_DONE_MS);
+    if (removed > 0) log.warn({ removed }, "half written artifacts removed");
+  } catch (err) {
+    log.warn({ err }, "half written artifacts not removed");
+  }
 }
 
 /** Waits until a coordinator has made the streams; false when told to go before. */

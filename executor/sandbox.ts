@@ -8,6 +8,7 @@ import { availableParallelism } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { Logger } from "../kit/log.ts";
 import { ToroidError } from "../protocol/errors.ts";
+import type { ArtifactStore } from "./artifacts/store.ts";
 import { type Config, SLOTS_MOST } from "./config.ts";
 import { findPacker, layTools, toolsIn } from "./images/packer/tools.ts";
 import { networkOptions } from "./network.ts";
@@ -46,7 +47,7 @@ const SOCKETS = "/run";
  *
  * @throws {ToroidError} TOR_NOT_ROOT, TOR_CONFIG_INVALID, TOR_ADDRESS_IN_USE, TOR_SANDBOX_SETUP
  */
-export async function openSandbox(config: Config, log: Logger): Promise<Sandbox> {
+export async function openSandbox(config: Config, store: ArtifactStore, log: Logger): Promise<Sandbox> {
   await using undo = new AsyncDisposableStack();
   const { lock, real } = await takeState(config.stateDir);
   undo.use(lock);
@@ -54,9 +55,9 @@ export async function openSandbox(config: Config, log: Logger): Promise<Sandbox>
   const isRoot = process.geteuid?.() === 0;
   const program = await findPacker(config.packer, process.env["PATH"] ?? "");
   const { client, tools } = isRoot
-    ? await startServe(config, real, { dirs, program }, undo, log)
-    : await joinServe(config, real, { dirs, program }, log);
-  await checkAccess(config, dirs);
+    ? await startServe(config, real, { dirs, program, store }, undo, log)
+    : await joinServe(config, real, { dirs, program, store }, log);
+  await checkAccess(config, dirs, store);
   const ready = await client.hello();
   const kept = undo.move();
   return {
@@ -80,6 +81,7 @@ export function socketGiven(config: Config): string {
 
 interface Given {
   readonly dirs: StateDirs;
+  readonly store: ArtifactStore;
   /** Packer, if it is there. */
   readonly program: string | null;
 }
@@ -112,7 +114,7 @@ async function laidOut(program: string | null, dir: string, log: Logger): Promis
 async function startServe(
   config: Config,
   real: string,
-  { dirs, program }: Given,
+  { dirs, program, store }: Given,
   undo: AsyncDisposableStack,
   log: Logger,
 ): Promise<Served> {
@@ -122,7 +124,8 @@ async function startServe(
   const tools = await laidOut(program, toolsDir(real), log);
   const roots = await makeRootDirs(real);
   await mkdir(config.imagesDir, { recursive: true });
-  await giveArtifacts(config.artifactsDir, user);
+  if (config.artifacts.kind === "directory") await giveArtifacts(config.artifacts.path, user);
+  else await tryAs(user, real, store);
   const socket = join(
     SOCKETS,
     `toroid-executor-${createHash("sha256").update(real).digest("hex").slice(0, 12)}.socket`,
@@ -135,6 +138,21 @@ async function startServe(
   const client = new SandboxClient(socket);
   void serve.ended.then((how) => client.lose(how));
   return { client, tools };
+}
+
+/**
+ * Has the store loaded and its credentials looked for as the user will, who may not be able to read our modules: with
+ * its home, and while they can be read.
+ */
+async function tryAs(user: ServiceUser, home: string, store: ArtifactStore): Promise<void> {
+  const ours = process.env["HOME"];
+  process.env["HOME"] = user.account?.home ?? home;
+  try {
+    await store.check();
+  } finally {
+    if (ours === undefined) delete process.env["HOME"];
+    else process.env["HOME"] = ours;
+  }
 }
 
 /** Who an executor started by root becomes. @throws {ToroidError} TOR_CONFIG_INVALID */
@@ -193,9 +211,9 @@ async function isDirectory(path: string): Promise<boolean> {
   );
 }
 
-async function checkAccess(config: Config, dirs: StateDirs): Promise<void> {
+async function checkAccess(config: Config, dirs: StateDirs, store: ArtifactStore): Promise<void> {
   await assertUsable("TOROID_EXECUTOR_STATE", dirs.workspaces, "write");
-  await assertUsable("TOROID_ARTIFACTS", config.artifactsDir, "write");
+  await store.check();
   await assertUsable("TOROID_IMAGES", config.imagesDir, "read");
   if (config.git.configFile !== null) await assertUsable("TOROID_GIT_CONFIG", config.git.configFile, "read");
 }

@@ -7,6 +7,7 @@
 const CODES = {
   TOR_ADDRESS_IN_USE: "terminal",
   TOR_ARCHIVED: "terminal",
+  TOR_ARTIFACTS_UNREACHABLE: "retry",
   TOR_ARTIFACT_MISSING: "terminal",
   TOR_CHECK_DENIES: "retry",
   TOR_CHECKOUT_FAILED: "retry",

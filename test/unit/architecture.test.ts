@@ -162,6 +162,7 @@ test("pages import of the rest only protocol's types", () => {
 });
 
 const HOMES: Readonly<Record<string, readonly (string | RegExp)[]>> = {
+  "@aws-sdk/client-s3": ["executor/artifacts/bucket.ts"],
   "@aws-sdk/client-sqs": [/^coordinator\/intake\//],
   "@aws-sdk/client-ec2": ["kit/ec2.ts", /^coordinator\/artifacts\//, /^executor\/bake(\.ts$|\/)/],
   "simple-git": [/^executor\/checkout(\.ts$|\/)/],

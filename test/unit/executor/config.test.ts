@@ -18,6 +18,42 @@ test("a variable that is set to nothing counts as not set", () => {
   assert.equal(configFrom({ TOROID_POOL: "", TOROID_CGROUP: "" }).cgroup, null);
 });
 
+test("artifacts are in a directory, or in a bucket with or without a prefix", () => {
+  assert.deepEqual(configFrom({ TOROID_EXECUTOR_STATE: "/state" }).artifacts, {
+    kind: "directory",
+    path: "/state/artifacts",
+  });
+  assert.deepEqual(configFrom({ TOROID_ARTIFACTS: "/srv/artifacts" }).artifacts, {
+    kind: "directory",
+    path: "/srv/artifacts",
+  });
+  const plain = { kind: "bucket", bucket: "acme-ci", prefix: "", endpoint: null, region: null, credentials: null };
+  for (const [text, prefix] of [
+    ["s3://acme-ci", ""],
+    ["s3://acme-ci/", ""],
+    ["s3://acme-ci/a/b", "a/b/"],
+    ["s3://acme-ci/a/b/", "a/b/"],
+  ] as const) {
+    assert.deepEqual(configFrom({ TOROID_ARTIFACTS: text }).artifacts, { ...plain, prefix });
+  }
+  const named = {
+    TOROID_ARTIFACTS: "s3://acme-ci",
+    TOROID_ARTIFACTS_ENDPOINT: "http://127.0.0.1:9000",
+    TOROID_ARTIFACTS_REGION: "eu-west-1",
+    TOROID_ARTIFACTS_ACCESS_KEY_ID: "key",
+    TOROID_ARTIFACTS_SECRET_ACCESS_KEY: "secret",
+  };
+  assert.deepEqual(configFrom(named).artifacts, {
+    ...plain,
+    endpoint: "http://127.0.0.1:9000",
+    region: "eu-west-1",
+    credentials: { accessKeyId: "key", secretAccessKey: "secret" },
+  });
+  for (const wrong of ["relative", "s3://", "s3://Up/x", "s3://acme-ci//x", "s3://acme-ci/a b", "https://acme-ci"])
+    assert.throws(() => configFrom({ TOROID_ARTIFACTS: wrong }), /an absolute path, or `s3:\/\/bucket\/prefix`/);
+  assert.throws(() => configFrom({ ...named, TOROID_ARTIFACTS_SECRET_ACCESS_KEY: "" }), /are a pair: set both or none/);
+});
+
 test("networks are lists with commas or spaces, and a network alone is one address", () => {
   const { network } = configFrom({ TOROID_NETWORK_OPEN: "10.1.0.0/16, 192.168.7.9", TOROID_NETWORK_DNS: "10.0.0.2" });
   assert.deepEqual(network, {
