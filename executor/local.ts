@@ -75,6 +75,7 @@ export async function runLocally(o: LocalRunOptions): Promise<LocalRun> {
     message: "",
     changedPaths: null,
     defaultBranch: null,
+    tree: await tree.tree(o.cancelled),
   });
   if (planned.kind === "invalid") return { kind: "invalid", text, problems: planned.problems };
   if (planned.kind === "skip") return planned;

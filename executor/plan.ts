@@ -2,7 +2,8 @@
 import { dispositionOf, ToroidError } from "../protocol/errors.ts";
 import type { StageResult } from "../protocol/events.ts";
 import { frame } from "../protocol/pipeline/frame.ts";
-import { planOf } from "../protocol/pipeline/plan.ts";
+import { TEMPLATE_FILE } from "../protocol/pipeline/generated-template.ts";
+import { planOf, type Tree } from "../protocol/pipeline/plan.ts";
 import type { CheckedSource, Push } from "../protocol/work.ts";
 import { GitFailure } from "./checkout/git.ts";
 import { historyOf } from "./checkout/history.ts";
@@ -40,6 +41,7 @@ export async function planPush(checkouts: Checkouts, push: Push, signal: AbortSi
   if (file.kind === "wrong") return invalid(source, "", [problem(file.message, file.hint)]);
   // Only a file that filters by path needs to know what changed, and finding out takes a git process or two.
   const changedPaths = /\bpaths\b/.test(file.text) ? await changesOf(mirror, address, push, ref, object, signal) : null;
+  const tree = await treeOf(mirror, object, file, signal);
   const planned = planOf(PIPELINE_FILE, file.text, {
     repository: push.repository,
     ref,
@@ -49,6 +51,7 @@ export async function planPush(checkouts: Checkouts, push: Push, signal: AbortSi
     message: source.message,
     changedPaths,
     defaultBranch: push.defaultBranch,
+    tree,
   });
   switch (planned.kind) {
     case "plan":
@@ -111,12 +114,13 @@ async function readHead(mirror: Mirror, object: string, signal: AbortSignal): Pr
 }
 
 type FileRead =
-  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "text"; readonly text: string; readonly template: Tree["template"] }
   | { readonly kind: "wrong"; readonly message: string; readonly hint: string };
 
 async function readFile(mirror: Mirror, object: string, signal: AbortSignal): Promise<FileRead> {
-  const listed = await mirror.run(["ls-tree", "-l", object, PIPELINE_FILE], signal);
-  const entry = /^(\d+) (\w+) ([0-9a-f]+) +(\d+|-)\t/.exec(listed);
+  const listed = await mirror.run(["ls-tree", "-l", object, PIPELINE_FILE, TEMPLATE_FILE], signal);
+  const lines = new Map(listed.split("\n").map((line) => [line.split("\t")[1], line]));
+  const entry = /^(\d+) (\w+) ([0-9a-f]+) +(\d+|-)\t/.exec(lines.get(PIPELINE_FILE) ?? "");
   if (entry === null) {
     return {
       kind: "wrong",
@@ -135,7 +139,28 @@ async function readFile(mirror: Mirror, object: string, signal: AbortSignal): Pr
       hint: "move long scripts into files of the repository",
     };
   }
-  return { kind: "text", text: await mirror.run(["cat-file", "blob", blob], signal) };
+  return {
+    kind: "text",
+    text: await mirror.run(["cat-file", "blob", blob], signal),
+    template: templateKind(lines.get(TEMPLATE_FILE)),
+  };
+}
+
+function templateKind(line: string | undefined): Tree["template"] {
+  if (line === undefined) return "none";
+  return /^100\d+ blob /.test(line) ? "file" : "other";
+}
+
+/** What is asked for of the commit's files costs a git process, and only who wants a template made needs them. */
+async function treeOf(
+  mirror: Mirror,
+  object: string,
+  { text, template }: Extract<FileRead, { kind: "text" }>,
+  signal: AbortSignal,
+): Promise<Tree> {
+  if (template !== "none" || !/\bpacker\b/.test(text)) return { template, files: [] };
+  const listed = await mirror.run(["ls-tree", "-r", "-z", "--name-only", "--full-tree", object], signal);
+  return { template, files: listed.split("\0").filter((path) => path !== "") };
 }
 
 /**

@@ -60,6 +60,8 @@ export const buildSummary = z.looseObject({
   archivedAtMs: maybeMs.default(null),
   artifact: artifact.nullable(),
   problems: z.array(problem),
+  /** The Packer template that was made of the file, for the repository has none; null: there is none that was made. */
+  template: z.string().nullable().default(null),
   /** The plan stage first, then the build's stages in the plan's order, then later rounds. */
   stages: z.array(stageSummary),
   /** Last sequence of the build's own log that is in here. */

@@ -39,6 +39,8 @@ const SINCE: Readonly<Record<string, number>> = {
 export const COMMAND_VERSION = 2;
 /** Images that have to be made: who does not know them takes what has one for damaged. */
 const MADE_IMAGES = 3;
+/** By a template that is not in the checkout: who does not know that looks for it there. */
+const GENERATED = 4;
 
 /** AMIs: who does not know them bakes none and calls it passed, or takes an artifact that is one for damaged. */
 const AMIS = 4;
@@ -47,7 +49,7 @@ const AMIS = 4;
 export function commandVersionOf(command: object): number {
   const work = valueAt(command, "work");
   if (isBaked(valueAt(work, "stage")) || artifactsIn(work).some(isAmi)) return AMIS;
-  return isMade(valueAt(work, "stage")) ? MADE_IMAGES : COMMAND_VERSION;
+  return Math.max(COMMAND_VERSION, imageVersionOf(valueAt(work, "stage")));
 }
 
 /** A stage that wishes for executors: who does not know of that would send it to any. */
@@ -83,7 +85,7 @@ export function versionOf(event: object, lane: object | null = null): number {
     ),
   ];
   const amis = stages.some(isBaked) || artifacts.some(isAmi);
-  return Math.max(own, stages.some(isWishing) ? WISHES : 1, stages.some(isMade) ? MADE_IMAGES : 1, amis ? AMIS : 1);
+  return Math.max(own, stages.some(isWishing) ? WISHES : 1, amis ? AMIS : 1, ...stages.map(imageVersionOf));
 }
 
 function isBaked(stage: unknown): boolean {
@@ -98,8 +100,9 @@ function artifactsIn(work: unknown): readonly unknown[] {
   return [valueAt(work, "context", "artifact"), valueAt(work, "context", "previousArtifact")];
 }
 
-function isMade(stage: unknown): boolean {
-  return valueAt(stage, "image", "kind") === "packer";
+function imageVersionOf(stage: unknown): number {
+  if (valueAt(stage, "image", "kind") !== "packer") return 1;
+  return valueAt(stage, "image", "text") === null ? MADE_IMAGES : GENERATED;
 }
 
 function isWishing(stage: unknown): boolean {

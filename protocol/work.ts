@@ -84,7 +84,13 @@ const baseImage = z.union([
 ]);
 const image = z.union([
   baseImage,
-  z.object({ kind: z.literal("packer"), template: z.string(), base: baseImage, files: z.array(z.string()).readonly() }),
+  z.object({
+    kind: z.literal("packer"),
+    template: z.string(),
+    text: z.string().nullable().default(null),
+    base: baseImage,
+    files: z.array(z.string()).readonly(),
+  }),
 ]) satisfies z.ZodType<Image>;
 
 const limits = z.object({

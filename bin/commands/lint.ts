@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { z } from "zod";
 import { frames } from "../../protocol/pipeline/frame.ts";
 import { lint as problemsOf } from "../../protocol/pipeline/plan.ts";
 import { EXIT, usageError } from "../exit.ts";
+import { treeIn } from "../tree.ts";
 import { verb } from "../verb.ts";
 
 export const lint = verb({
@@ -15,7 +17,9 @@ export const lint = verb({
     const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
       throw usageError(error.code === "ENOENT" ? `there is no ${file} here` : `cannot read ${file}: ${error.message}`);
     });
-    const problems = problemsOf(file, text);
+    // Only who wants a template made has to know what is there.
+    const tree = /\bpacker\b/.test(text) ? await treeIn(dirname(file)) : null;
+    const problems = problemsOf(file, text, tree);
     if (json) await out(`${JSON.stringify({ file, problems })}\n`);
     else if (problems.length > 0) await out(`${frames(problems, text)}\n`);
     if (!json) err(problems.length === 0 ? `${file} is fine` : `${file} has ${counted(problems.length)}`);

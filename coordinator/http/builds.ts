@@ -56,6 +56,9 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
   const explain = explainer(parts);
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
+  /** Whoever wants to read what was made for a build looks at the build. */
+  const listed = (summary: BuildSummary): BuildSummary => ({ ...explain(summary), template: null });
+
   async function found(id: BuildId): Promise<BuildSummary> {
     const summary = await history.build(id);
     if (summary === null) throw notFound(`build ${formatBuild(id)}`);
@@ -101,12 +104,12 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
         const builds = [...(await history.page(repository, numberFrom(before), limit))];
         const last = builds.at(-1);
         const next = last === undefined || last.number === 1 ? null : String(last.number);
-        return { builds: builds.map(explain), next };
+        return { builds: builds.map(listed), next };
       }
       const place = before === undefined ? null : placeFrom(before);
       if (before !== undefined && place === null) throw badPlace(before, "the `next` of the page before");
       const page = await pageOfAll(history.repositories(), (id) => history.build(id), place, limit);
-      return { builds: page.builds.map(explain), next: page.next === null ? null : placeText(page.next) };
+      return { builds: page.builds.map(listed), next: page.next === null ? null : placeText(page.next) };
     },
   );
 

@@ -37,9 +37,15 @@ export function withBuild(before: BuildSummary | null, id: BuildId, build: Build
     archivedAtMs: build.archivedAtMs,
     artifact: build.artifact,
     problems: before?.problems ?? [],
+    template: templateOf(build),
     stages: stagesOf(build, before?.stages ?? []),
     seq,
   };
+}
+
+function templateOf({ plan }: Build): string | null {
+  const texts = plan?.stages.map(({ image }) => (image.kind === "packer" ? image.text : null)) ?? [];
+  return texts.find((one) => one !== null) ?? null;
 }
 
 /** The plan stage, the build's rounds, and what is known of rounds that this state of the build does not have yet. */

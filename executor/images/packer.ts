@@ -9,7 +9,7 @@ import type { Image } from "../../protocol/pipeline/plan.ts";
 import { diskFull } from "../checkout/failure.ts";
 import type { Ruling } from "../workspace/outcome.ts";
 import { failed, filesIn, type PackerRun, type Place, runPacker } from "./packer/build.ts";
-import { copySelected, digestOf, leadsOut, selected } from "./packer/files.ts";
+import { copySelected, digestOf, leadsOut, type SelectedFile, selected } from "./packer/files.ts";
 import { environmentOf, filesOf, namesIn, type Template, templateOf, variablesIn } from "./packer/template.ts";
 
 export type PackerImage = Extract<Image, { kind: "packer" }>;
@@ -44,6 +44,8 @@ export type Made =
 
 /** Raised when the same content would make another image. */
 const GENERATION = 1;
+/** Of files, in a sentence. */
+const NAMES_MOST = 12;
 const TEMPLATE_MOST_BYTES = 1024 * 1024;
 
 export class PackerImages {
@@ -60,7 +62,7 @@ export class PackerImages {
   async make(image: PackerImage, base: Base, at: StagePlace): Promise<Made> {
     const { store } = this.#o;
     if (store === null) throw cannot(image.template, "the sandbox's serve was started without a place for images");
-    const template = templateOf(image.template, await textOf(at.checkout, image.template));
+    const template = templateOf(image.template, image.text ?? (await textOf(at.checkout, image.template)));
     const variables = variablesIn(template.text, at.variables);
     const beside = dirname(image.template);
     const names = [...namesIn(template.text), ...image.files];
@@ -75,11 +77,13 @@ export class PackerImages {
     const made: Made = { kind: "made", images: [root, ...base.images] };
     if (await isThere(root)) return made;
     at.log.begin("image");
+    for (const line of image.text?.trimEnd().split("\n") ?? []) await at.log.line(`    ${line}`.trimEnd());
     // Nobody else makes the same on this host meanwhile, whatever process it is.
     await using _ = await this.#turn(root, at);
     if (await isThere(root)) return made;
     const ruling = await this.#build({ image, template, variables, files }, base, root, at);
-    return ruling === null ? made : { kind: "ruled", ruling };
+    if (ruling === null) return made;
+    return { kind: "ruled", ruling: image.text === null ? ruling : withFiles(ruling, files) };
   }
 
   async #turn(root: string, at: StagePlace): Promise<AsyncDisposable> {
@@ -108,7 +112,7 @@ export class PackerImages {
       readonly image: PackerImage;
       readonly template: Template;
       readonly variables: Readonly<Record<string, string>>;
-      readonly files: Awaited<ReturnType<typeof selected>>;
+      readonly files: readonly SelectedFile[];
     },
     base: Base,
     root: string,
@@ -141,6 +145,15 @@ export class PackerImages {
     if (/No space left|ENOSPC|EDQUOT/i.test(refused)) throw diskFull(undefined);
     throw cannot(image.template, `what was made cannot be kept: ${refused.slice(0, 500)}`);
   }
+}
+
+/** What a template of ours had of the checkout was a guess: who reads why it failed has to know which. */
+function withFiles(ruling: Ruling, files: readonly SelectedFile[]): Ruling {
+  if (ruling.kind !== "ended" || ruling.outcome !== "failed") return ruling;
+  const names = files.map(({ path }) => path);
+  const shown = [...names.slice(0, NAMES_MOST), ...(names.length > NAMES_MOST ? ["…"] : [])].join(", ") || "nothing";
+  const hint = `\`install\` had ${shown} of the checkout: what else it needs goes into \`files\` of \`image\``;
+  return { ...ruling, message: `${ruling.message}; ${hint}` };
 }
 
 /** Held by who makes it. */

@@ -3,6 +3,8 @@ import { constants } from "node:fs";
 import { copyFile, lstat, mkdir, readFile, readlink, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ToroidError } from "../../protocol/errors.ts";
+import { TEMPLATE_FILE } from "../../protocol/pipeline/generated-template.ts";
+import type { Tree } from "../../protocol/pipeline/plan.ts";
 import { Git, GitFailure } from "../checkout/git.ts";
 import { pointObjects, writeRefs, writeRepository } from "../checkout/repository.ts";
 import { BORROWED_OBJECTS } from "../checkout.ts";
@@ -58,11 +60,27 @@ export class WorkingTree {
     return readFile(join(this.root, name), "utf8").catch(() => null);
   }
 
+  /** Every file that is tracked, or untracked and not ignored. */
+  async files(signal: AbortSignal): Promise<readonly string[]> {
+    const words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+    const listed = await this.#git.run(words, { cwd: this.root, signal });
+    return listed.split("\0").filter((path) => path !== "");
+  }
+
+  /** What is made of `.toroid.yml` may depend on. */
+  async tree(signal: AbortSignal): Promise<Tree> {
+    const found = await lstat(join(this.root, TEMPLATE_FILE)).catch(() => null);
+    return {
+      template: found === null ? "none" : found.isFile() ? "file" : "other",
+      files: await this.files(signal),
+    };
+  }
+
   /** Copies every file that is tracked, or untracked and not ignored, to `into`, with a repository beside them. */
   async copyTo(into: string, signal: AbortSignal): Promise<void> {
     const here = { cwd: this.root, signal };
-    const [listed, refs] = await Promise.all([
-      this.#git.run(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"], here),
+    const [files, refs] = await Promise.all([
+      this.files(signal),
       this.#git.run(["for-each-ref", "--format=%(objectname) %(refname)", "refs/tags", "refs/heads"], here),
     ]);
     const gitDir = join(into, ".git");
@@ -75,7 +93,7 @@ export class WorkingTree {
       shallow: join(dirname(this.objects), "shallow"),
     });
     const made = new Set<string>();
-    for (const path of listed.split("\0")) if (path !== "") await this.#copy(path, into, made);
+    for (const path of files) await this.#copy(path, into, made);
     await this.#git.run(["read-tree", "-v", "--reset", this.commit], { cwd: into, gitDir, workTree: into, signal });
     await Promise.all([writeRefs(gitDir, refs), pointObjects(gitDir, BORROWED_OBJECTS)]);
   }

@@ -1,4 +1,5 @@
 /** The shell scripts that run a stage's phases inside its workspace. Pure: text in, text out. */
+import { installedText } from "../../protocol/pipeline/generated-template.ts";
 import type { StagePlan } from "../../protocol/pipeline/plan.ts";
 import { markPrefix } from "../log/marks.ts";
 
@@ -60,7 +61,10 @@ export function phaseText(lines: readonly string[]): string {
 /** The main phases of a stage: what decides its outcome. */
 export function mainPhases(stage: StagePlan): readonly { phase: Phase; text: string }[] {
   const phases: { phase: Phase; text: string }[] = [];
-  if (stage.phases.install.length > 0) phases.push({ phase: "install", text: phaseText(stage.phases.install) });
+  const { install } = stage.phases;
+  // Only what is made of a template can have it done.
+  const done = stage.image.kind === "packer" ? installedText(install, stage.workdir) : "";
+  if (install.length > 0) phases.push({ phase: "install", text: `${done}${phaseText(install)}` });
   if (stage.phases.script.length > 0) phases.push({ phase: "script", text: phaseText(stage.phases.script) });
   else if (stage.entrypoint !== null) {
     phases.push({ phase: "script", text: entrypointText(stage.entrypoint, stage.environment ?? "") });

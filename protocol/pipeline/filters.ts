@@ -50,12 +50,15 @@ function pathReason(filters: Filters = {}, { tag, changedPaths }: Source): strin
 }
 
 /** Whether the `publish` phase of `stage` runs for this push once `script` has passed. */
-export function shouldPublish(stage: Pick<StagePlan, "phases" | "publishRefs">, source: Source): boolean {
+export function shouldPublish(stage: Pick<StagePlan, "phases" | "publishRefs">, source: Omit<Source, "tree">): boolean {
   return stage.phases.publish.length > 0 && whyNotPublished(stage, source) === null;
 }
 
 /** Why `publish` is left out for this push, in a sentence, or null. Refs that are no branch or tag are not trusted. */
-export function whyNotPublished({ publishRefs }: Pick<StagePlan, "publishRefs">, source: Source): string | null {
+export function whyNotPublished(
+  { publishRefs }: Pick<StagePlan, "publishRefs">,
+  source: Omit<Source, "tree">,
+): string | null {
   const { branch, tag, ref, defaultBranch } = source;
   if (branch === null && tag === null) return `\`${clip(ref)}\` is neither a branch nor a tag, so it cannot publish`;
   if (publishRefs === null) {

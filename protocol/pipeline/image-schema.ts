@@ -29,8 +29,11 @@ export const image = z
       z
         .strictObject({
           ...imageForms,
-          packer: checkoutPath
-            .describe("A Packer template in the checkout; the image is what its provisioners make of `base`.")
+          packer: z
+            .union([z.literal(true), checkoutPath], { error: "`true` or a path inside the checkout" })
+            .describe(
+              "A Packer template in the checkout; the image is what its provisioners make of `base`. `true` is `.packer`; where there is none, one is made that does `install`.",
+            )
             .optional(),
           base: baseImage.optional(),
           files: oneOrMore(checkoutPath, "a path or a list of paths")

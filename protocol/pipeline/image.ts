@@ -1,8 +1,11 @@
 import { fillIn } from "./fill-in.ts";
-import { type Finding, wrongValue } from "./finding.ts";
+import { type Finding, wrongKey, wrongValue } from "./finding.ts";
+import { carriesBraces, generatedTemplate, TEMPLATE_FILE } from "./generated-template.ts";
 import type { BaseImageConfig, ImageConfig } from "./image-schema.ts";
-import type { Image } from "./model.ts";
+import { installFiles } from "./install-files.ts";
+import type { Image, Tree } from "./model.ts";
 import type { Path } from "./problem.ts";
+import type { Config } from "./schema.ts";
 import { notYet } from "./support.ts";
 import { imageNameProblem } from "./text-rules.ts";
 
@@ -28,8 +31,8 @@ export function imageOf(
     if ("findings" in base) return base;
     // The schema lets no image of Packer be the base of another.
     if (base.image.kind === "packer") return { findings: [] };
-    const image = { kind: "packer", template: config.packer, base: base.image, files: config.files ?? [] } as const;
-    return { image };
+    const template = config.packer === true ? TEMPLATE_FILE : config.packer;
+    return { image: { kind: "packer", template, text: null, base: base.image, files: config.files ?? [] } };
   }
   if (config.oci !== undefined) {
     const reference = fillIn(config.oci, [...path, "oci"], variables);
@@ -43,4 +46,38 @@ export function imageOf(
   if (filled.includes("\0") || filled.split("/").includes(".."))
     return { findings: [wrongValue(at, "the path of an image cannot contain `..`")] };
   return { image: { kind, path: filled } };
+}
+
+/** `image` with the template that is made for it where the checkout has none, or why none can be. */
+export function templated(
+  image: Image,
+  { install = [], workdir = "." }: Pick<Config, "install" | "workdir">,
+  path: Path,
+  env: Readonly<Record<string, string>>,
+  tree: Tree | null,
+): { readonly image: Image } | { readonly findings: readonly Finding[] } {
+  if (image.kind !== "packer" || image.template !== TEMPLATE_FILE || tree?.template !== "none") return { image };
+  const at = [...path, "packer"];
+  const wrong = (message: string, hint: string) => ({ findings: [wrongKey(at, message, hint)] });
+  if (install.length === 0) {
+    const why = `there is no \`${TEMPLATE_FILE}\`, and without an \`install\` nothing to make one of`;
+    return wrong(why, "add an `install`, or the template, or name an image that is there");
+  }
+  const braces = carriesBraces({ install, env });
+  if (braces !== null)
+    return wrong(
+      `no template can be made: \`{{\` in ${braces} is Packer's own`,
+      "move it into a script of the repository",
+    );
+  const needed = installFiles(install, workdirOf(workdir), image.files, tree.files);
+  if (needed.missing.length > 0)
+    return wrong(`\`files\` has ${needed.missing.join(", ")}, which is not in the checkout`, "mend the path");
+  const text = generatedTemplate({ install, workdir: workdirOf(workdir), env, files: needed.files });
+  return { image: { ...image, text } };
+}
+
+/** `./api/` → `api`. */
+export function workdirOf(path = "."): string {
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  return parts.length === 0 ? "." : parts.join("/");
 }

@@ -8,8 +8,17 @@ import type { Problem } from "./problem.ts";
 /** The root file system a stage's workspace is layered on, with every `${VAR}` already filled in. */
 export type Image =
   | BaseImage
-  /** What the provisioners of a template in the checkout make of another image. `files`: what else they need of it. */
-  | { readonly kind: "packer"; readonly template: string; readonly base: BaseImage; readonly files: readonly string[] };
+  /** What the provisioners of a template make of another image. */
+  | {
+      readonly kind: "packer";
+      /** Its path in the checkout. */
+      readonly template: string;
+      /** What is to be taken for it, where the checkout has none. */
+      readonly text: string | null;
+      readonly base: BaseImage;
+      /** What else than the paths in it it needs of the checkout. */
+      readonly files: readonly string[];
+    };
 
 /** An image that is there. */
 export type BaseImage =
@@ -184,6 +193,15 @@ export interface Source {
   /** Against what was there before, or the merge base of the default branch; null when unknown. */
   readonly changedPaths: readonly string[] | null;
   readonly defaultBranch: string | null;
+  readonly tree: Tree;
+}
+
+/** What of a commit's files counts for what is made of `.toroid.yml`. */
+export interface Tree {
+  /** What `.packer` is in its root. */
+  readonly template: "file" | "other" | "none";
+  /** All of them, where the text speaks of Packer; else none need be told. */
+  readonly files: readonly string[];
 }
 
 export type Planned =

@@ -1,7 +1,7 @@
 import { placeFindings } from "./document.ts";
 import { shouldPublish, skippedByMessage, skipReason } from "./filters.ts";
 import { type Finding, wrongKey } from "./finding.ts";
-import type { Plan, Planned, Source } from "./model.ts";
+import type { Plan, Planned, Source, Tree } from "./model.ts";
 import { parse } from "./parse.ts";
 import type { Problem } from "./problem.ts";
 import type { Config } from "./schema.ts";
@@ -26,6 +26,7 @@ export type {
   Source,
   StagePlan,
   Timeouts,
+  Tree,
 } from "./model.ts";
 export type { Problem } from "./problem.ts";
 
@@ -39,7 +40,7 @@ export const MAX_PLAN_BYTES = 512 * 1024;
  * @param file the name shown in problems
  */
 export function planOf(file: string, text: string, source: Source): Planned {
-  const checked = check(file, text);
+  const checked = check(file, text, source.tree);
   if ("problems" in checked) {
     const reason = checked.skip === false ? null : skippedByMessage(source.message);
     return reason === null ? { kind: "invalid", problems: checked.problems } : { kind: "skip", reason };
@@ -53,9 +54,13 @@ export function planOf(file: string, text: string, source: Source): Planned {
   return { kind: "plan", plan: { ...plan, stages } };
 }
 
-/** Everything wrong with a file, whatever push it is for; empty when it can run. Never throws. */
-export function lint(file: string, text: string): readonly Problem[] {
-  const checked = check(file, text);
+/**
+ * Everything wrong with a file, whatever push it is for; empty when it can run. Never throws.
+ *
+ * @param tree what is beside it; null when nobody knows
+ */
+export function lint(file: string, text: string, tree: Tree | null = null): readonly Problem[] {
+  const checked = check(file, text, tree);
   return "problems" in checked ? checked.problems : [];
 }
 
@@ -64,11 +69,11 @@ type Checked =
   /** `skip` as far as the file could be read. */
   | { readonly problems: readonly Problem[]; readonly skip: Config["skip"] };
 
-function check(file: string, text: string): Checked {
+function check(file: string, text: string, tree: Tree | null): Checked {
   const parsed = parse(file, text);
   if (!("config" in parsed)) return { problems: parsed, skip: undefined };
   const { config, document } = parsed;
-  const { stages, findings } = stagesOf(parsed);
+  const { stages, findings } = stagesOf(parsed, tree);
   const kind = config.kind ?? (config.environments === undefined ? "library" : "application");
   const plan: Plan = { kind, cancelSuperseded: config.concurrency?.cancel_superseded ?? false, stages };
   const all = [...parsed.findings, ...findings, ...unsupportedIn(config)];

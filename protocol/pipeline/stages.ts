@@ -1,9 +1,10 @@
 import { orderOf, type Position } from "./environments.ts";
 import { type Finding, wrongKey } from "./finding.ts";
-import { imageOf } from "./image.ts";
+import { TEMPLATE_FILE } from "./generated-template.ts";
+import { imageOf, templated, workdirOf } from "./image.ts";
 import type { ImageConfig } from "./image-schema.ts";
 import { type Variant, variantName, variantsOf } from "./matrix.ts";
-import type { Approval, Image, Limits, Phases, PublishRefs, Retry, RunsOn, StagePlan } from "./model.ts";
+import type { Approval, Image, Limits, Phases, PublishRefs, Retry, RunsOn, StagePlan, Tree } from "./model.ts";
 import type { Parsed } from "./parse.ts";
 import type { Path } from "./problem.ts";
 import { ANYWHERE, type RunsOnConfig, runsOnOf } from "./runs-on.ts";
@@ -21,9 +22,15 @@ const NO_PHASES: Phases = { install: [], script: [], publish: [], after: [] };
  * The stages of a file, build stages first, with every default filled in, and what is wrong between its keys. The
  * stages mean something only when there is nothing wrong.
  *
- * An environment without an image or a `runs_on` of its own has the file's, as the first build stage has it.
+ * An environment without an image or a `runs_on` of its own has the file's, as the first build stage has it. A file
+ * without an image has the one of the template `.packer` that lies beside it.
+ *
+ * @param tree null when what is beside the file is not known
  */
-export function stagesOf(parsed: Parsed): {
+export function stagesOf(
+  parsed: Parsed,
+  tree: Tree | null,
+): {
   readonly stages: readonly StagePlan[];
   readonly findings: readonly Finding[];
 } {
@@ -36,7 +43,9 @@ export function stagesOf(parsed: Parsed): {
 
   /** Keeps what is wrong with an image and goes on with the default one. */
   const image = (said: ImageConfig | undefined, path: Path, env: Readonly<Record<string, string>>): Image => {
-    const made = imageOf(said, path, env);
+    const own = said === undefined && tree?.template === "file" ? { packer: TEMPLATE_FILE } : said;
+    const read = imageOf(own, path, env);
+    const made = "image" in read ? templated(read.image, config, path, env, tree) : read;
     if ("image" in made) return made.image;
     findings.push(...made.findings.filter(({ kind }) => kind === "unsupported" || variablesKnown));
     return { kind: "default" };
@@ -191,12 +200,6 @@ function timeoutsOf(config: Config, said: EnvironmentConfig): Pick<StagePlan, "t
   const merged: NonNullable<Config["timeout"]> = { ...config.timeout, ...said.timeout };
   const { queue = null, start = null, silence = null, hard = DEFAULT_TIMEOUT_MS } = merged;
   return { timeoutMs: hard, timeouts: { queueMs: queue, startMs: start, silenceMs: silence } };
-}
-
-/** `./api/` → `api`. */
-function workdirOf(path = "."): string {
-  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
-  return parts.length === 0 ? "." : parts.join("/");
 }
 
 /** What has to be there and is not. */

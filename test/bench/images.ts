@@ -44,7 +44,7 @@ export async function benchImages(): Promise<Report> {
   const log = LogStream.open({ bytes: async () => undefined, phase: () => undefined, end: async () => null }, 1 << 20);
   const make = async (round: string): Promise<Made> =>
     images.make(
-      { kind: "packer", template: ".packer", base: { kind: "directory", path: root }, files: [] },
+      { kind: "packer", template: ".packer", text: null, base: { kind: "directory", path: root }, files: [] },
       { images: [root], identity: await identityOf(root) },
       {
         checkout: join(dir, "src"),

@@ -161,6 +161,25 @@ test("a broken file shows what is wrong and where", LIMIT, async (t) => {
   assert.deepEqual(tab.complaints, []);
 });
 
+test("a template that was made for a build is on its page, and of the build alone in the API", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  const repo = await rig.repo({ ".toroid.yml": "image: { packer: true }\ninstall: 'false'\nscript: 'true'\n" });
+  await rig.push(repo, { fullName: "acme/made" });
+  await rig.ended(1, "acme/made");
+  await using tab = await open(t, "/builds/acme/made/1");
+  const { page } = tab;
+  await page.getByText("The Packer template of its image").click();
+  await page.getByText('sources = ["source.null.toroid"]').first().waitFor();
+  assert.deepEqual(tab.complaints, []);
+  const { template } = await rig.get<{ template: string }>("/api/v1/builds/acme/made/1");
+  assert.match(template, /^# Made by Toroid of \.toroid\.yml[^]*"false",/);
+  const { builds } = await rig.get<{ builds: { template: null }[] }>("/api/v1/builds?repository=acme/made");
+  assert.deepEqual(
+    builds.map((build) => build.template),
+    [null],
+  );
+});
+
 test("what strangers write stays text", LIMIT, async (t) => {
   if (!needs(t, NEEDED)) return;
   const attack = (n: number): string => `<img/src=x/onerror=alert(${n})>`;

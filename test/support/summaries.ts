@@ -52,6 +52,7 @@ export function build(number: number, changes: Partial<BuildSummary> = {}): Buil
     archivedAtMs: null,
     artifact: null,
     problems: [],
+    template: null,
     stages: [stage("_plan"), stage("build"), stage("prod", { environment: "prod", needs: ["build"] })],
     seq: 9,
     ...changes,

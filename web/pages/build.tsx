@@ -61,6 +61,7 @@ export function BuildPage({ id, chosen }: Props): JSX.Element {
           <StagePicture build={build} chosen={stage} />
         </section>
       )}
+      {build.template !== null && <Template text={build.template} />}
       {stage !== null && (
         <>
           <StageDetails stage={stage} />
@@ -68,6 +69,19 @@ export function BuildPage({ id, chosen }: Props): JSX.Element {
         </>
       )}
     </>
+  );
+}
+
+/** What a person who reads the log of an image has not written. */
+function Template({ text }: { readonly text: string }): JSX.Element {
+  return (
+    <details class="template">
+      <summary>
+        The Packer template of its image, made of <code>.toroid.yml</code>
+      </summary>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
+      <pre tabIndex={0}>{text}</pre>
+    </details>
   );
 }
 

@@ -84,7 +84,8 @@ export class PackerReport {
   #shown(text: string, isError: boolean): string {
     // What goes to a standard error is a provisioner's own line.
     const own = (_: string, arrow: string): string => (isError || arrow.trim() === "" ? "" : arrow);
-    return this.#named(text.replace(/^\n+/, "").replace(/\s+$/, "").replace(TARGET, own));
+    const shown = text.replace(/^\n+/, "").replace(/\s+$/, "").replace(TARGET, own);
+    return isError ? this.#named(shown) : shown;
   }
 
   #named(text: string): string {

@@ -104,7 +104,12 @@ function planOfRef(push: Push): StageResult["planned"] {
     author: "",
     defaultBranch: "main",
   };
-  const made = planOf(".toroid.yml", text, { ...source, repository: push.repository, changedPaths: null });
+  const made = planOf(".toroid.yml", text, {
+    ...source,
+    repository: push.repository,
+    changedPaths: null,
+    tree: { template: "none", files: [] },
+  });
   if (made.kind !== "plan") throw new Error(`the bench's own file is ${made.kind}`);
   return { kind: "plan", source, plan: structuredClone(made.plan) as never };
 }

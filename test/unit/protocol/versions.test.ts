@@ -130,6 +130,9 @@ test("who does not know images that are made is not given one, in a plan or in t
   assert.equal(versionOf({ type: "planned", plan: { stages: [there] } }), 2);
   assert.equal(versionOf({ type: "finished", result: { planned: { kind: "plan", plan } } }), 3);
   assert.equal(versionOf({ type: "queued", work: { kind: "stage", stage: made } }), 3);
+  const generated = { image: { kind: "packer", text: "build {}" } };
+  assert.equal(versionOf({ type: "planned", plan: { stages: [made, generated] } }), 4);
+  assert.equal(commandVersionOf({ work: { stage: generated } }), 4);
   assert.deepEqual([{ work: { stage: made } }, { work: { stage: there } }, {}].map(commandVersionOf), [3, 2, 2]);
 });
 

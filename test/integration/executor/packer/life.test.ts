@@ -48,7 +48,7 @@ after(async () => {
 
 function imageBy(name: string, lines: readonly string[] = ["cat /etc/made"]): Partial<StagePlan> {
   return {
-    image: { kind: "packer", template: name, base: { kind: "host" }, files: [] },
+    image: { kind: "packer", template: name, text: null, base: { kind: "host" }, files: [] },
     phases: { install: [], script: [...lines], publish: [], after: [] },
   };
 }

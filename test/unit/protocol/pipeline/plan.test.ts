@@ -67,22 +67,26 @@ test("the other files of the design have no problem but what is not supported ye
 
 test("an image of Packer has a template, what it is made on, and what else the template needs", () => {
   const imageOf = (image: string) =>
-    planned(`script: make\nenv: { R: "3.4" }\nimage: ${image}\n`, PUSH).stages[0]?.image;
+    planned(`script: make\nenv: { R: "3.4" }\nimage: ${image}\n`, { ...PUSH, tree: { template: "file", files: [] } })
+      .stages[0]?.image;
   assert.deepEqual(imageOf("{ packer: .packer }"), {
     kind: "packer",
     template: ".packer",
+    text: null,
     base: { kind: "default" },
     files: [],
   });
   assert.deepEqual(imageOf('{ packer: ci/a.pkr.hcl, base: "ruby-${R}", files: [roles, Gemfile] }'), {
     kind: "packer",
     template: "ci/a.pkr.hcl",
+    text: null,
     base: { kind: "named", name: "ruby-3.4" },
     files: ["roles", "Gemfile"],
   });
   assert.deepEqual(imageOf("{ packer: .packer, base: { tar: base.tar }, files: a }"), {
     kind: "packer",
     template: ".packer",
+    text: null,
     base: { kind: "tar", path: "base.tar" },
     files: ["a"],
   });

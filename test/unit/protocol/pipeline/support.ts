@@ -12,6 +12,7 @@ export const PUSH: Source = {
   message: "Make it work",
   changedPaths: ["lib/a.ts"],
   defaultBranch: "main",
+  tree: { template: "none", files: [] },
 };
 
 export function onBranch(branch: string, more: Partial<Source> = {}): Source {
