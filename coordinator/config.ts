@@ -22,6 +22,12 @@ export interface Config {
   /** null: builds come by the API only. */
   readonly queue: QueueConfig | null;
   readonly http: { readonly host: string; readonly port: number };
+  readonly amis: AmiConfig;
+}
+
+export interface AmiConfig {
+  /** Of a server that speaks like EC2; null: AWS. */
+  readonly endpoint: string | null;
 }
 
 const text = z.string().min(1, "must not be empty");
@@ -65,6 +71,7 @@ const environment = z.object({
   TOROID_HTTP_HOST: text.default("127.0.0.1"),
   TOROID_HTTP_TRUST_NETWORK: z.enum(["0", "1"], { error: "must be 0 or 1" }).default("0"),
   TOROID_HTTP_PORT: wholeNumber(65_535).default(7433),
+  TOROID_EC2_ENDPOINT: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
 });
 
 const openEnvironment = environment.refine(
@@ -112,5 +119,8 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
             credentials: null,
           },
     http: { host: e.TOROID_HTTP_HOST, port: e.TOROID_HTTP_PORT },
+    amis: {
+      endpoint: e.TOROID_EC2_ENDPOINT ?? null,
+    },
   };
 }

@@ -16,7 +16,7 @@ import { accept } from "./accept.ts";
 import { supersededWhy } from "./actors/build/verdict.ts";
 import { standingOf, workOf } from "./actors/build/work.ts";
 import { overtakes } from "./actors/order.ts";
-import { admitNext } from "./admission.ts";
+import { admitNext, type Guard } from "./admission.ts";
 import { removeLogs } from "./archive/remove.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Told } from "./projections/events.ts";
@@ -43,6 +43,7 @@ export function makeEffects(
   settings: Settings,
   log: Logger,
   pace: Pace = restAfter,
+  guard: Guard | null = null,
 ): Effects {
   const summaries = makeSummaryWriter(jet, actors, pace);
 
@@ -56,7 +57,7 @@ export function makeEffects(
         await actors.stage.tell(effect.id, effect.command);
         return undefined;
       case "tell-lane":
-        if (effect.command.kind === "admit") return admitNext(actors, effect.id);
+        if (effect.command.kind === "admit") return admitNext(actors, effect.id, guard);
         await actors.environment.tell(effect.id, effect.command);
         if (effect.command.kind === "leave") crashPoint("coordinator-after-leave");
         return undefined;

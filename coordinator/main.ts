@@ -14,7 +14,10 @@ import { sentenceOf } from "../protocol/errors.ts";
 import { spokenBy } from "../protocol/pairing.ts";
 import { ARCHIVE, DRAINS, LEASES, REACTORS } from "../protocol/streams.ts";
 import { accept } from "./accept.ts";
+import type { Guard } from "./admission.ts";
 import { runArchiver } from "./archive/archiver.ts";
+import { Ec2Clients } from "./artifacts/clients.ts";
+import { makeGate } from "./artifacts/gate.ts";
 import type { Config } from "./config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { judgeSync } from "./durability.ts";
@@ -25,6 +28,7 @@ import { makeMailboxes } from "./mailboxes.ts";
 import { followExecutors } from "./projections/executors.ts";
 import { followHistory } from "./projections/history.ts";
 import { followLanes } from "./projections/lanes.ts";
+import { restAfter } from "./projections/summary-writer.ts";
 import { followTimers } from "./projections/timers.ts";
 import { runReactor } from "./reactor.ts";
 import { runTimers } from "./timers.ts";
@@ -72,17 +76,31 @@ export async function runCoordinator(
   const cursors = await openBucket(jet, ARCHIVE);
   await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
   const dispatcher = Dispatcher.start({ jet, actors, executors, lease, log }, signals.stop);
-  const effects = makeEffects(jet, actors, dispatcher.offer, settings, log);
+  using clients = new Ec2Clients(config.amis.endpoint);
+  const guard: Guard = { gate: makeGate(clients, log), lanes };
+  const effects = makeEffects(jet, actors, dispatcher.offer, settings, log, restAfter, guard);
   using queue = config.queue === null ? null : await openQueue(config.queue);
   await using http = await serveHttp(
-    { jet, actors, history, lanes, executors, drains, dispatcher, durability, log, stop: signals.stop },
+    {
+      jet,
+      actors,
+      history,
+      lanes,
+      gate: guard.gate,
+      executors,
+      drains,
+      dispatcher,
+      durability,
+      log,
+      stop: signals.stop,
+    },
     config.http,
   );
 
   parts.add(watchStore(jet, signals.stop, log));
   parts.add(runReactor({ jet, actors, effects, dispatcher, settings, log }, signals.stop));
   parts.add(dispatcher.run(signals.stop));
-  parts.add(runTimers({ actors, lanes, timers, lease, clock: jet.clock.nowMs, log }, signals.stop));
+  parts.add(runTimers({ actors, lanes, guard, timers, lease, clock: jet.clock.nowMs, log }, signals.stop));
   parts.add(runArchiver({ jet, actors, history, lanes, lease, cursors, keepBuildsMs, log }, signals.stop));
   if (queue === null) log.warn("no queue is configured (TOROID_QUEUE_URL): builds come by the API only");
   else {

@@ -6,7 +6,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { crashPoint } from "../kit/crash-points.ts";
 import type { Lease } from "../kit/lease.ts";
 import type { Logger } from "../kit/log.ts";
-import { admitNext } from "./admission.ts";
+import type { EnvironmentId } from "../protocol/ids.ts";
+import { laneSubject } from "../protocol/subjects.ts";
+import { admitNext, type Guard } from "./admission.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { Lanes } from "./projections/lanes.ts";
 import type { Timer, Timers } from "./projections/timers.ts";
@@ -16,6 +18,7 @@ const TICK_MS = 500;
 export interface TimerParts {
   readonly actors: Mailboxes;
   readonly lanes: Lanes;
+  readonly guard: Guard;
   readonly timers: Timers;
   readonly lease: Lease;
   /** Of whoever wrote down when things end. */
@@ -25,16 +28,26 @@ export interface TimerParts {
 
 /** Until `stop`. */
 export async function runTimers(
-  { actors, lanes, timers, lease, clock, log }: TimerParts,
+  { actors, lanes, guard, timers, lease, clock, log }: TimerParts,
   stop: AbortSignal,
 ): Promise<void> {
+  const admitting = new Map<string, Promise<void>>();
+
   async function tick(): Promise<void> {
     for (const id of lanes.expired(clock())) {
       await tried({ ...id }, () => actors.environment.tell(id, { kind: "expire" }));
     }
     for (const timer of timers.over(clock())) await tried({ ...timer.due }, () => look(timer));
     // The end of a wider pause reaches its lanes here, and so does whatever else was missed.
-    for (const id of lanes.ready()) await tried({ ...id }, () => admitNext(actors, id));
+    for (const id of lanes.ready()) admit(id);
+  }
+
+  /** Beside the others, since it may have to ask EC2, and each lane once at a time. */
+  function admit(id: EnvironmentId): void {
+    const subject = laneSubject(id);
+    if (admitting.has(subject)) return;
+    const done = tried({ ...id }, () => admitNext(actors, id, guard)).finally(() => admitting.delete(subject));
+    admitting.set(subject, done);
   }
 
   /** The stage decides whether it is overdue; it may have gone on since, and be timed anew by that. */
@@ -57,4 +70,5 @@ export async function runTimers(
     if (await lease.holds()) await tick();
     await delay(TICK_MS, undefined, { signal: stop, ref: true }).catch(() => undefined);
   }
+  await Promise.all(admitting.values());
 }

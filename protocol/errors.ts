@@ -16,6 +16,7 @@ const CODES = {
   TOR_DECODE: "terminal",
   TOR_DISK_FULL: "retry",
   TOR_DNS_UNREACHABLE: "retry",
+  TOR_EC2_UNREACHABLE: "retry",
   TOR_EXECUTOR_STOPPED: "retry",
   TOR_FENCED: "terminal",
   TOR_GIT_AUTH: "terminal",

@@ -31,8 +31,8 @@ export type LaneCommand =
   | { readonly kind: "enter"; readonly entry: LaneEntry }
   /** Takes a waiting entry out. */
   | (Place & { readonly kind: "withdraw"; readonly outcome: StageOutcome; readonly why: string })
-  /** Lets the next one go, if any may. */
-  | { readonly kind: "admit" }
+  /** Lets the next one go, if any may. `only`: if it is this one, of which is known that it can. */
+  | { readonly kind: "admit"; readonly only?: Place }
   /** Lets go on what a rollback holds. */
   | { readonly kind: "release"; readonly by: string; readonly why: string }
   /** The stage in flight ended. */
@@ -116,7 +116,7 @@ export const environmentActor: Actor<EnvironmentId, Lane, LaneEvent, LaneCommand
         if (!state.waiting.some((one) => isSame(one, command))) return nothing();
         return withdrawn(command, command.outcome, command.why, head);
       case "admit":
-        return admit(state, head);
+        return admit(state, command.only ?? null, head);
       case "leave":
         return leave(state, command, head);
       case "approve":
@@ -161,9 +161,10 @@ function withdrawn(place: Place, outcome: StageOutcome, why: string, head: Event
 }
 
 /** The one thing that decides what happens next in a lane. */
-function admit(state: Lane, head: EventHead): Decision<LaneEvent> {
+function admit(state: Lane, only: Place | null, head: EventHead): Decision<LaneEvent> {
   const next = nextOf(state);
   if (next === null) return nothing();
+  if (next.kind === "admit" && only !== null && !isSame(next.entry, only)) return nothing();
   if (next.kind === "withdraw") return withdrawn(next.entry, "superseded", next.why, head);
   // Greater than the last one, whatever the clock says; and by the clock, because after a backup was restored the last
   // one is not the last that a target has seen.

@@ -45,17 +45,28 @@ interface Wish {
 }
 
 /** Any build's artifact to any environment, as it is: forward, or back with the lane held. */
-export function deploymentRoutes(plain: FastifyInstance, { actors, history }: HttpParts): void {
+export function deploymentRoutes(plain: FastifyInstance, { actors, history, gate }: HttpParts): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
   async function deploy(at: EnvironmentParams, wish: Wish): Promise<Deployment> {
     const { repository, environment } = environmentOf(history, at);
     const { number, ...rest } = wish;
+    await refuseWithoutAmi(repository, number);
     const { state } = await actors.build.tell({ repository, number }, { kind: "promote", environment, ...rest });
     // Its own, or the one that was under way when it came.
     const asked = state.requested.filter((one) => one.environment === environment && one.how !== "request");
     const met = asked.find((one) => one.key === wish.key) ?? asked.at(-1);
     return { repository, number, environment, round: met?.round ?? 1 };
+  }
+
+  /** The lane looks again when its turn comes; but who asks should hear it now. */
+  async function refuseWithoutAmi(repository: string, number: number): Promise<void> {
+    const { artifact } = (await actors.build.load({ repository, number })).state;
+    if (artifact?.kind !== "ami") return;
+    const verdict = await gate.verify(artifact);
+    if (verdict.kind === "gone")
+      throw new ToroidError("TOR_REFUSED", `the AMI of #${number} is of no use: ${verdict.why}`);
+    if (verdict.kind === "unsure") throw new ToroidError("TOR_EC2_UNREACHABLE", `${verdict.why}; ask again`);
   }
 
   /** In push order, as far as that is known of both. */

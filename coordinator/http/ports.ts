@@ -3,6 +3,7 @@ import type { KV } from "@nats-io/kv";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
+import type { Gate } from "../artifacts/gate.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
 import type { Durability } from "../durability.ts";
 import type { Mailboxes } from "../mailboxes.ts";
@@ -16,6 +17,7 @@ export interface HttpParts {
   readonly actors: Mailboxes;
   readonly history: History;
   readonly lanes: Lanes;
+  readonly gate: Gate;
   readonly executors: Executors;
   /** What executors are asked for from outside. */
   readonly drains: KV;

@@ -10,7 +10,7 @@ import { type EnvironmentId, isWider, widerThan } from "../../protocol/ids.ts";
 import { LANE } from "../../protocol/streams.ts";
 import { laneSubject, parseLaneSubject } from "../../protocol/subjects.ts";
 import type { EnvironmentSummary, WaitingSummary } from "../../protocol/summary.ts";
-import { approvalEndsAtMs, type Lane, laneState, nextOf, type Place } from "../actors/environment/lane.ts";
+import { approvalEndsAtMs, isSame, type Lane, laneState, nextOf, type Place } from "../actors/environment/lane.ts";
 import { environmentActor } from "../actors/environment.ts";
 import type { WiderPause } from "../admission.ts";
 
@@ -23,6 +23,8 @@ export interface Lanes {
   expired(nowMs: number): readonly EnvironmentId[];
   /** Environments where one may go, as far as is known here. */
   ready(): readonly EnvironmentId[];
+  /** Why one that may go does not, for people; null: it is known no more. Nothing is stored. */
+  doubt(id: EnvironmentId, place: Place, why: string | null): void;
 }
 
 const message = z.looseObject({ event: laneEvent, state: laneState });
@@ -30,6 +32,7 @@ const message = z.looseObject({ event: laneEvent, state: laneState });
 /** Follows TOROID_LANE until `stop`. Resolves when every lane that is there has been read. */
 export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Promise<Lanes> {
   const lanes = new Map<string, Known>();
+  const doubts = new Map<string, Doubt>();
   const listeners: ((environment: EnvironmentSummary) => void)[] = [];
   await follow(jet, LANE.name, DeliverPolicy.LastPerSubject, stop, log, (subject, data, seq) => {
     const { event, state } = decode(message, data);
@@ -37,6 +40,7 @@ export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Pro
     const now = environmentActor.apply(state, event, seq);
     const changed = { id, lane: now };
     lanes.set(subject, changed);
+    if (!now.waiting.some((one) => isSame(one, doubts.get(subject)?.place ?? NOWHERE))) doubts.delete(subject);
     for (const summary of (isWider(id) ? within(id) : [changed]).map(shown)) {
       for (const listener of listeners) listener(summary);
     }
@@ -61,7 +65,7 @@ export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Pro
   }
 
   function shown({ id, lane }: Known): EnvironmentSummary {
-    return summaryOf(id, lane, widerPausesOf(id));
+    return withDoubt(summaryOf(id, lane, widerPausesOf(id)), doubts.get(laneSubject(id)));
   }
 
   return {
@@ -78,7 +82,29 @@ export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Pro
       environments()
         .filter(({ id, lane }) => nextOf(lane) !== null && widerPausesOf(id).length === 0)
         .map(({ id }) => id),
+    doubt(id, place, why) {
+      const subject = laneSubject(id);
+      if ((doubts.get(subject)?.why ?? null) === why) return;
+      if (why === null) doubts.delete(subject);
+      else doubts.set(subject, { place, why });
+      const known = lanes.get(subject);
+      if (known === undefined) return;
+      for (const listener of listeners) listener(shown(known));
+    },
   };
+}
+
+interface Doubt {
+  readonly place: Place;
+  readonly why: string;
+}
+
+const NOWHERE: Place = { number: 0, stage: "", round: 0 };
+
+function withDoubt(environment: EnvironmentSummary, doubt: Doubt | undefined): EnvironmentSummary {
+  if (doubt === undefined) return environment;
+  const waiting = environment.waiting.map((one) => (isSame(one, doubt.place) ? { ...one, why: doubt.why } : one));
+  return { ...environment, waiting };
 }
 
 interface Known {

@@ -105,7 +105,8 @@ function whyEntry(e: EnvironmentSummary, entry: WaitingSummary, at: number): str
   const numbers = ahead.map(({ number }) => `#${number}`).join(", ");
   const before = ahead.length === 0 ? [] : [`${numbers} ${ahead.length === 1 ? "goes" : "go"} before it`];
   const inside = inFlight === null ? [] : [`#${inFlight.number} is in ${environment}`];
-  return [...inside, ...before].join(", and ") || "its turn has come";
+  // Whoever keeps lanes may know why it does not go all the same.
+  return [...inside, ...before].join(", and ") || entry.why || "its turn has come";
 }
 
 function instant(ms: number): string {

@@ -87,12 +87,12 @@ function table(lines: readonly (readonly string[])[]): string {
 }
 
 test("every error code that can be raised has a section, and the anchor that the API links to", () => {
-  const raised = all(sources("bin", "coordinator", "executor", "kit", "protocol"), /\b(TOR_[A-Z_]+[A-Z])\b/g);
+  const raised = all(sources("bin", "coordinator", "executor", "kit", "protocol"), /\b(TOR_[A-Z0-9_]+[A-Z])\b/g);
   for (const code of raised) {
     const anchor = code.toLowerCase().replaceAll("_", "-");
     assert.ok(MANUAL.includes(`<a id="${anchor}"></a>\n### ${code}\n`), `MANUAL.md has no section ${code}`);
   }
-  assert.deepEqual(all(MANUAL, /^### (TOR_[A-Z_]+)$/gm), raised);
+  assert.deepEqual(all(MANUAL, /^### (TOR_[A-Z0-9_]+)$/gm), raised);
 });
 
 for (const [heading, path] of [
@@ -103,7 +103,7 @@ for (const [heading, path] of [
     const text = read(path);
     const listed = new Map(rows(section(MANUAL, heading)).map(([name = "", value = ""]) => [name, value]));
     listed.delete("variable");
-    const settings = [...text.matchAll(/^ {2}((?:TOROID|AWS)_[A-Z_]+): ([^]*?),\n(?= {2}[A-Z]|\}\);)/gm)];
+    const settings = [...text.matchAll(/^ {2}((?:TOROID|AWS)_[A-Z0-9_]+): ([^]*?),\n(?= {2}[A-Z]|\}\);)/gm)];
     assert.deepEqual([...listed.keys()].sort(), settings.map(([, name]) => `\`${name ?? ""}\``).sort());
     for (const [, name = "", definition = ""] of settings) {
       const value = /\.default\("?([^")]+)"?\)/.exec(definition)?.[1];

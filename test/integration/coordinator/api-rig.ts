@@ -11,10 +11,10 @@ import { quiet, runStage, startCoordinator, startRig } from "./rig.ts";
 
 export const BUILDS = "/api/v1/builds";
 
-export async function startApi() {
+export async function startApi(variables: Record<string, string> = {}) {
   await using undo = new AsyncDisposableStack();
   const rig = undo.use(await startRig());
-  const coordinator = undo.use(await startCoordinator(rig.server.url));
+  const coordinator = undo.use(await startCoordinator(rig.server.url, variables));
   const { url } = coordinator;
   const kept = undo.move();
   const stopCoordinator = async (): Promise<void> => coordinator[Symbol.asyncDispose]();
@@ -37,12 +37,13 @@ export async function startBuild(
   environments: readonly StagePlan[] = [target("prod", ["build"])],
   number = 1,
   of: { readonly commit: number; readonly on: readonly number[] } = { commit: number, on: [] },
+  build: StagePlan = stagePlan("build"),
 ): Promise<void> {
   const id = { repository: REPOSITORY, number };
   const commit = commitOf(of.commit);
   const history = { ...NO_HISTORY, ancestors: of.on.map((one) => shortOf(commitOf(one))) };
   await actors.repository.tell(REPOSITORY, { kind: "accept", key: `k${number}`, push: push({ commit }), by: "queue" });
-  const plan = planWith(stagePlan("build"), ...environments);
+  const plan = planWith(build, ...environments);
   const planned = { kind: "plan", source: source(of.commit), plan, history } as const;
   await runStage(jet, actors, { ...id, stage: PLAN_STAGE, round: 1 }, { planned });
   await until("the plan to be shown", async () => {

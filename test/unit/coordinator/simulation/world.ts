@@ -163,7 +163,7 @@ export class World {
     const { actors } = this.#process("timer");
     for (const id of this.environments) {
       actors.environment.tell(id, { kind: "expire" }).catch((error: unknown) => this.failures.push(error));
-      admitNext(actors, id).catch((error: unknown) => this.failures.push(error));
+      admitNext(actors, id, null).catch((error: unknown) => this.failures.push(error));
     }
     for (const { due, takeAway } of this.store.timersOver()) {
       const { repository, number, stage, round } = due;
