@@ -28,6 +28,7 @@ import { type ImageStore, imageFor } from "./images/store.ts";
 import { LogPublisher } from "./log/publisher.ts";
 import { LogStream } from "./log-stream.ts";
 import { planPush } from "./plan.ts";
+import { type Secrets, valuesOf } from "./secrets.ts";
 import type { Spool } from "./spool.ts";
 import { endBefore, resultOf, runStage, type StageRun, tenths } from "./stage-run.ts";
 import { weakOf } from "./workspace/options.ts";
@@ -39,6 +40,7 @@ export interface AttemptTools {
   readonly checkouts: Checkouts;
   readonly images: ImageStore;
   readonly artifacts: Artifacts;
+  readonly secrets: Secrets;
   readonly lookup: Lookup;
   readonly sandbox: SandboxSettings;
   readonly workspacesDir: string;
@@ -116,6 +118,8 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
   const cancelled = h.purpose === "check" ? new AbortController().signal : h.cancelled;
   const ending = AbortSignal.any([cancelled, h.abandoned]);
   const files = filesOfArtifact(context.artifact);
+  const publish = mayPublish(h, work);
+  const granted = await t.secrets.grant(h.id.repository, work, publish);
 
   const workspace = await Workspace.make(t.workspacesDir, slot, t.sandbox, h.abandoned);
   const lent = new AsyncDisposableStack();
@@ -135,7 +139,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     const sink = new LogPublisher(t.jet, subject, h.abandoned, () => t.spool.openLog(h.token, subject));
     await using kept = new AsyncDisposableStack();
     kept.defer(() => t.spool.closeLog(h.token, sink.isLeft));
-    const log = LogStream.open(sink, stage.limits.logBytes);
+    const log = LogStream.open(sink, stage.limits.logBytes, valuesOf(granted.stage, granted.publish));
     const made = await imageFor(stage, t.images, log, {
       checkout: workspace.source,
       slot,
@@ -159,13 +163,14 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
         images,
         stage,
         variables: variablesOf(h.id, work, h.attempt, t.publicUrl),
+        secrets: granted,
         hostname: hostnameOf(h.id),
         objects: checkout.objects,
         artifact,
         places,
       },
       {
-        publish: mayPublish(h, work),
+        publish,
         publishing: async () => {
           await reportOrLose(h, { type: "publishing", id: randomUUID(), atMs: t.jet.clock.nowMs() });
           crashPoint("executor-after-publishing");

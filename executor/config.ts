@@ -4,6 +4,7 @@ import { z } from "zod";
 import { ToroidError } from "../protocol/errors.ts";
 import { labelProblem } from "../protocol/pipeline/text-rules.ts";
 import { type ArtifactsPlace, placeIn } from "./artifacts/place.ts";
+import type { SecretsConfig } from "./secrets.ts";
 
 /** Everything an operator may choose, read once at start. */
 export interface Config {
@@ -25,6 +26,7 @@ export interface Config {
   readonly artifacts: ArtifactsPlace;
   /** What unpacked artifacts may take on this host. */
   readonly artifactCacheBytes: number;
+  readonly secrets: SecretsConfig;
   /** The helper's binary. */
   readonly sandbox: string;
   /** Of a `toroid-sandbox serve`, for an executor that is not started by root; null: there is none. */
@@ -130,6 +132,12 @@ const environment = z.object({
     .string()
     .regex(/^[1-9][0-9]{0,14}$/, "must be a number of bytes")
     .default("10737418240"),
+  TOROID_SECRETS: path.optional(),
+  TOROID_SECRETS_FROM: words
+    .refine((all) => all.every((one) => /^(https?:\/\/|ssh:\/\/|\/|[^/@\s]+@).*[/:]$/.test(one)), {
+      error: "must be beginnings of addresses such as `https://github.com/`, each with `/` or `:` at its end",
+    })
+    .default(["https://github.com/", "git@github.com:", "ssh://git@github.com/"]),
   TOROID_SANDBOX: path.default(join(import.meta.dirname, "..", "sandbox", "build", "toroid-sandbox")),
   TOROID_SANDBOX_SOCKET: path.optional(),
   TOROID_USER: z
@@ -213,6 +221,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     cacheDir: e.TOROID_CACHE,
     artifacts: artifactsIn(e),
     artifactCacheBytes: Number(e.TOROID_ARTIFACT_CACHE_BYTES),
+    secrets: { dir: e.TOROID_SECRETS ?? null, from: e.TOROID_SECRETS_FROM },
     sandbox: e.TOROID_SANDBOX,
     sandboxSocket: e.TOROID_SANDBOX_SOCKET ?? null,
     user: e.TOROID_USER ?? null,

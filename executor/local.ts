@@ -15,6 +15,7 @@ import { LocalSlot } from "./local/slot.ts";
 import { WorkingTree } from "./local/working-tree.ts";
 import { type LogSink, LogStream } from "./log-stream.ts";
 import { PIPELINE_FILE } from "./plan.ts";
+import { valuesOf } from "./secrets.ts";
 import { endBefore, runStage, type StageRun } from "./stage-run.ts";
 import { removeTree } from "./trees.ts";
 import { OutputPipe } from "./workspace/pipe.ts";
@@ -107,7 +108,8 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   await workspace.prepare();
   await tree.copyTo(workspace.source, o.cancelled);
   const places = await placesOf(stage.hosts, slot.network, lookupAt([]), o.cancelled);
-  const log = LogStream.open(sinkOf(o), stage.limits.logBytes);
+  const secrets = ownSecrets(stage);
+  const log = LogStream.open(sinkOf(o), stage.limits.logBytes, valuesOf(secrets));
   const at = { checkout: workspace.source, slot, places, cancelled: o.cancelled, abandoned: never };
   const made = await imageFor(stage, images, log, at);
   if (made.kind === "ruled") return await endBefore(made.ruling, log);
@@ -115,7 +117,16 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   const variables = variablesOf(id, workOf(tree, stage, o.params), 1, null);
   return await runStage(
     workspace,
-    { images: made.images, stage, variables, hostname: hostnameOf(id), objects: tree.objects, places, artifact: null },
+    {
+      images: made.images,
+      stage,
+      variables,
+      secrets: { stage: secrets, publish: {} },
+      hostname: hostnameOf(id),
+      objects: tree.objects,
+      places,
+      artifact: null,
+    },
     {
       publish: false,
       publishing: () => Promise.resolve(),
@@ -126,6 +137,16 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
       log,
     },
   );
+}
+
+/** Of a person who runs it: what has the name of a secret in the environment. */
+function ownSecrets({ secrets }: StagePlan): Readonly<Record<string, string>> {
+  const own: Record<string, string> = {};
+  for (const name of secrets) {
+    const value = process.env[name];
+    if (value !== undefined) own[name] = value;
+  }
+  return own;
 }
 
 const NO_PACKER = new PackerImages({

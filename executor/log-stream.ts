@@ -1,7 +1,8 @@
-/** From the bytes that a build prints to records of its log: marks taken out, the limit kept, everything counted. */
+/** From the bytes that a build prints to records of its log: marks and secrets out, the limit kept, all counted. */
 import { randomBytes } from "node:crypto";
 import type { Readable } from "node:stream";
 import { MarkScanner } from "./log/marks.ts";
+import { Mask, needlesOf } from "./log/mask.ts";
 
 /** Where the records go. Offsets are the sink's business; nothing is written after `end`. */
 export interface LogSink {
@@ -23,6 +24,7 @@ export class LogStream {
   readonly nonce: string;
   readonly #sink: LogSink;
   readonly #scanner: MarkScanner;
+  readonly #mask: Mask;
   readonly #limitBytes: number;
   readonly #nowMs: () => number;
   #keptBytes = 0;
@@ -31,8 +33,13 @@ export class LogStream {
   #failed: FailedPhase | null = null;
   readonly #begun: { readonly phase: string; readonly atMs: number }[] = [];
 
-  constructor(sink: LogSink, o: { nonce: string; limitBytes: number; nowMs: () => number }) {
+  /** @param o.secrets no log has these */
+  constructor(
+    sink: LogSink,
+    o: { nonce: string; limitBytes: number; nowMs: () => number; secrets?: readonly string[] },
+  ) {
     this.#sink = sink;
+    this.#mask = new Mask(needlesOf(o.secrets ?? []));
     this.nonce = o.nonce;
     this.#scanner = new MarkScanner(o.nonce);
     this.#limitBytes = o.limitBytes;
@@ -40,8 +47,9 @@ export class LogStream {
   }
 
   /** With a nonce that nobody knows. */
-  static open(sink: LogSink, limitBytes: number): LogStream {
-    return new LogStream(sink, { nonce: randomBytes(16).toString("hex"), limitBytes, nowMs: () => performance.now() });
+  static open(sink: LogSink, limitBytes: number, secrets: readonly string[] = []): LogStream {
+    const nonce = randomBytes(16).toString("hex");
+    return new LogStream(sink, { nonce, limitBytes, secrets, nowMs: () => performance.now() });
   }
 
   get keptBytes(): number {
@@ -70,6 +78,7 @@ export class LogStream {
   async pump(from: Readable): Promise<void> {
     for await (const chunk of from) await this.#take(this.#scanner.push(chunk as Uint8Array));
     await this.#take(this.#scanner.end());
+    await this.#keep(this.#mask.end());
   }
 
   /** A phase that no driver marks. */
@@ -86,6 +95,7 @@ export class LogStream {
   /** A line of something that is no build's output. */
   async line(text: string): Promise<void> {
     await this.#bytes(Buffer.from(`${text}\n`));
+    await this.#keep(this.#mask.end());
   }
 
   /** Why the log is not whole; null when it is. */
@@ -95,8 +105,13 @@ export class LogStream {
 
   async #take(pieces: ReturnType<MarkScanner["push"]>): Promise<void> {
     for (const piece of pieces) {
-      if (piece.kind === "mark") this.#mark(piece.text);
-      else await this.#bytes(piece.data);
+      if (piece.kind === "bytes") {
+        await this.#bytes(piece.data);
+      } else {
+        // What was printed before it belongs before it.
+        await this.#keep(this.#mask.end());
+        this.#mark(piece.text);
+      }
     }
   }
 
@@ -111,6 +126,10 @@ export class LogStream {
 
   async #bytes(data: Uint8Array): Promise<void> {
     this.#firstByteAtMs ??= this.#nowMs();
+    await this.#keep(this.#mask.push(data));
+  }
+
+  async #keep(data: Uint8Array): Promise<void> {
     const room = Math.max(0, this.#limitBytes - this.#keptBytes);
     const kept = data.byteLength <= room ? data : data.subarray(0, room);
     this.#keptBytes += kept.byteLength;

@@ -39,6 +39,7 @@ import { Orders } from "./orders.ts";
 import { assertPair } from "./pairing.ts";
 import { PresenceBeat } from "./presence.ts";
 import { openSandbox } from "./sandbox.ts";
+import { Secrets } from "./secrets.ts";
 import { makeSlots } from "./slots.ts";
 import { Spool } from "./spool.ts";
 import { serveSlot, type WorkerTools } from "./worker.ts";
@@ -78,6 +79,7 @@ export async function runExecutor(
   const allowWeak: readonly string[] = []; // it is serve that was told
   const masks = [config.stateDir, config.imagesDir];
   if (config.artifacts.kind === "directory") masks.push(config.artifacts.path);
+  if (config.secrets.dir !== null) masks.push(config.secrets.dir);
   const settings = { allowWeak, masks };
   const images = new ImageStore({
     defaultImage: config.defaultImage,
@@ -125,6 +127,7 @@ export async function runExecutor(
     checkouts: new Checkouts(config.git, dirs.mirrors),
     images,
     artifacts: new Artifacts(store, cache, dirs.artifactCache),
+    secrets: new Secrets(config.secrets, config.git),
     lookup: lookupAt(config.network.dns),
     sandbox: { ...settings, weak },
     workspacesDir: dirs.workspaces,

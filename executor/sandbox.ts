@@ -215,6 +215,7 @@ async function checkAccess(config: Config, dirs: StateDirs, store: ArtifactStore
   await assertUsable("TOROID_EXECUTOR_STATE", dirs.workspaces, "write");
   await store.check();
   await assertUsable("TOROID_IMAGES", config.imagesDir, "read");
+  if (config.secrets.dir !== null) await assertUsable("TOROID_SECRETS", config.secrets.dir, "read");
   if (config.git.configFile !== null) await assertUsable("TOROID_GIT_CONFIG", config.git.configFile, "read");
 }
 

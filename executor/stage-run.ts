@@ -4,6 +4,7 @@ import type { QueueRequest, StageResult } from "../protocol/events.ts";
 import type { Artifact, FilesArtifact } from "../protocol/work.ts";
 import type { LogStream } from "./log-stream.ts";
 import { readOutputs, readQueue } from "./outputs.ts";
+import { whatLeaks } from "./secrets.ts";
 import { driveOf, mainPhases, phaseText } from "./workspace/driver.ts";
 import { type Ruling, rulingOf } from "./workspace/outcome.ts";
 import type { Furnishing, Workspace } from "./workspace.ts";
@@ -110,8 +111,11 @@ class Run {
   async collect(): Promise<void> {
     const { outputFile, queueFile, io, source } = this.#workspace;
     const outputs = await this.#workspace.readable(io, () => readOutputs(outputFile));
-    if (outputs.kind === "read") this.#outputs = outputs.value;
-    else if (this.#passed) this.#fail(outputs.why);
+    if (outputs.kind === "wrong" && this.#passed) this.#fail(outputs.why);
+    const found = outputs.kind === "read" ? outputs.value : {};
+    const leak = this.#leakIn(found, []);
+    if (leak === null) this.#outputs = found;
+    else if (this.#passed) this.#fail(leak);
     if (!this.#passed) return;
     const queue = await this.#workspace.readable(io, () => readQueue(queueFile));
     if (queue.kind === "wrong") return this.#fail(queue.why);
@@ -119,6 +123,8 @@ class Run {
     if (unknown !== null) {
       return this.#fail(`TOROID_QUEUE asks for ${unknown}, which is not an environment of this build`);
     }
+    const told = this.#leakIn({}, queue.value);
+    if (told !== null) return this.#fail(told);
     this.#requests = queue.value;
     const { pack } = this.#o;
     if (pack === null) return;
@@ -168,7 +174,8 @@ class Run {
     this.#o.abandoned.throwIfAborted();
     const begunBefore = this.#log.begun.length;
     const failedBefore = this.#log.failed;
-    const verdict = await this.#workspace.run(this.#f, { drive, wallMs, cancelled }, this.#log);
+    const publishes = phases.some(({ phase }) => phase === "publish");
+    const verdict = await this.#workspace.run(this.#f, { drive, publishes, wallMs, cancelled }, this.#log);
     const endedAtMs = performance.now();
     if (verdict.started) this.#acted = true;
     this.#o.abandoned.throwIfAborted();
@@ -193,6 +200,11 @@ class Run {
     } finally {
       this.#stepsMs[step] = tenths(performance.now() - began);
     }
+  }
+
+  #leakIn(outputs: Readonly<Record<string, string>>, requests: readonly QueueRequest[]): string | null {
+    const { stage, publish } = this.#f.secrets;
+    return whatLeaks([stage, publish], outputs, requests);
   }
 
   #fail(message: string): void {

@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import type { StagePlan } from "../protocol/pipeline/plan.ts";
 import { BORROWED_OBJECTS } from "./checkout.ts";
 import type { LogStream } from "./log-stream.ts";
+import type { Granted } from "./secrets.ts";
 import { CHECKOUT_DIR, type Drive, STEPS_DIR } from "./workspace/driver.ts";
 import { type Bind, runOptions } from "./workspace/options.ts";
 import { ARTIFACT_DIR } from "./workspace/variables.ts";
@@ -60,6 +61,8 @@ export interface Furnishing {
   readonly images: readonly string[];
   readonly stage: StagePlan;
   readonly variables: Readonly<Record<string, string>>;
+  /** Win over the variables. */
+  readonly secrets: Granted;
   readonly hostname: string;
   /** The mirror's objects; null when the checkout has its own. */
   readonly objects: string | null;
@@ -71,6 +74,8 @@ export interface Furnishing {
 
 export interface RunSettings {
   readonly drive: Drive;
+  /** Has what is granted for publishing as well. */
+  readonly publishes: boolean;
   readonly wallMs: number;
   readonly cancelled: AbortSignal;
 }
@@ -135,7 +140,7 @@ export class Workspace implements AsyncDisposable {
     const options = runOptions({
       images: f.images,
       binds: this.#binds(f),
-      variables: f.variables,
+      variables: { ...f.variables, ...f.secrets.stage, ...(o.publishes ? f.secrets.publish : {}) },
       cwd: join(CHECKOUT_DIR, f.stage.workdir),
       hostname: f.hostname,
       // The stage's `weak` says so when it is the host's.

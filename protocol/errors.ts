@@ -36,6 +36,8 @@ const CODES = {
   TOR_REFUSED: "terminal",
   TOR_SANDBOX_SETUP: "retry",
   TOR_SCRIPT_TEMPFAIL: "retry",
+  TOR_SECRET_MISSING: "terminal",
+  TOR_SECRET_REFUSED: "terminal",
   TOR_SERVER_UNREACHABLE: "retry",
   TOR_START_TIMEOUT: "retry",
   TOR_STORE_LAZY: "terminal",

@@ -45,11 +45,15 @@ const GENERATED = 4;
 /** AMIs: who does not know them bakes none and calls it passed, or takes an artifact that is one for damaged. */
 const AMIS = 4;
 
+/** Secrets: who does not know of them runs without, and the script fails for no reason that anybody sees. */
+const SECRETS = 4;
+
 /** What an executor has to understand of this command. */
 export function commandVersionOf(command: object): number {
   const work = valueAt(command, "work");
-  if (isBaked(valueAt(work, "stage")) || artifactsIn(work).some(isAmi)) return AMIS;
-  return Math.max(COMMAND_VERSION, imageVersionOf(valueAt(work, "stage")));
+  const stage = valueAt(work, "stage");
+  const amis = isBaked(stage) || artifactsIn(work).some(isAmi);
+  return Math.max(COMMAND_VERSION, amis ? AMIS : 1, hasSecrets(stage) ? SECRETS : 1, imageVersionOf(stage));
 }
 
 /** A stage that wishes for executors: who does not know of that would send it to any. */
@@ -85,7 +89,13 @@ export function versionOf(event: object, lane: object | null = null): number {
     ),
   ];
   const amis = stages.some(isBaked) || artifacts.some(isAmi);
-  return Math.max(own, stages.some(isWishing) ? WISHES : 1, amis ? AMIS : 1, ...stages.map(imageVersionOf));
+  const [wishes, secret] = [stages.some(isWishing), stages.some(hasSecrets)];
+  const most = Math.max(own, wishes ? WISHES : 1, amis ? AMIS : 1, secret ? SECRETS : 1);
+  return Math.max(most, ...stages.map(imageVersionOf));
+}
+
+function hasSecrets(stage: unknown): boolean {
+  return listAt(stage, "secrets").length > 0 || listAt(stage, "publishSecrets").length > 0;
 }
 
 function isBaked(stage: unknown): boolean {

@@ -147,6 +147,8 @@ export const stagePlan = z.object({
   image,
   workdir: z.string(),
   env: textMap,
+  secrets: z.array(z.string()).readonly().default([]),
+  publishSecrets: z.array(z.string()).readonly().default([]),
   phases,
   entrypoint: z.string().nullable(),
   publishRefs: z

@@ -116,6 +116,10 @@ export interface StagePlan {
   readonly workdir: string;
   /** `env`, then the matrix, then the environment's `env` and `params`: later ones win. Values are literal text. */
   readonly env: Readonly<Record<string, string>>;
+  /** Names of what the executor's operator keeps for the repository, given to its phases but `publish`. */
+  readonly secrets: readonly string[];
+  /** Given to `publish` besides. */
+  readonly publishSecrets: readonly string[];
   /** An environment stage has `script` (its `run`), or nothing at all and an `entrypoint`. */
   readonly phases: Phases;
   /** Relative to the checkout whatever `workdir` says; called as `<entrypoint> <environment>`. null: `phases` it is. */

@@ -163,7 +163,7 @@ const publish = z
             .strictObject(refs, { error: "a mapping with `branches` or `tags`" })
             .refine((it) => Object.keys(it).length > 0, { error: "expected `branches` or `tags`" })
             .optional(),
-          secrets: secretNames.optional(),
+          secrets: secretNames.optional().describe("For `run` alone."),
         },
         { error: "a mapping with `run`" },
       ),
@@ -251,7 +251,7 @@ const environment = z.strictObject(
     limits: limits.optional().describe("Over the `limits` of the file, each by itself."),
     network: network.optional(),
     approval: approval.optional(),
-    secrets: secretNames.optional(),
+    secrets: secretNames.optional().describe("For this environment alone: those of the file are for builds."),
     queue: z.enum(["newest", "every"], { error: "`newest` or `every`" }).optional(),
     retry: retry.optional().describe("Over the `retry` of the file, each by itself."),
     runs_on: runsOn.optional(),
@@ -273,7 +273,9 @@ export const schema = z
       env: variables
         .optional()
         .describe("For every stage, as written: nothing is expanded. Quote what YAML would change."),
-      secrets: secretNames.optional(),
+      secrets: secretNames
+        .optional()
+        .describe("For build stages: names of what the operator keeps for this repository. On branches and tags only."),
       on: on.optional(),
       matrix: matrix.optional(),
       workdir: checkoutPath

@@ -100,6 +100,8 @@ function buildStage(
     image,
     workdir: workdirOf(config.workdir),
     env,
+    secrets: [...new Set(config.secrets)],
+    publishSecrets: publishSecrets(config),
     phases: { install, script, publish: publishLines(config), after },
     entrypoint: null,
     publishRefs: publishRefs(config),
@@ -140,6 +142,8 @@ function environmentStage(
     image,
     workdir: workdirOf(said.workdir ?? (entrypoint === null ? config.workdir : undefined)),
     env,
+    secrets: [...new Set(said.secrets)],
+    publishSecrets: [],
     phases: { ...NO_PHASES, script: said.run ?? [] },
     entrypoint,
     publishRefs: null,
@@ -172,6 +176,10 @@ function approvalOf({ approval }: EnvironmentConfig): Approval | null {
 
 function publishLines({ publish }: Config): readonly string[] {
   return publish === undefined ? [] : "run" in publish ? publish.run : publish;
+}
+
+function publishSecrets({ publish }: Config): readonly string[] {
+  return publish === undefined || !("run" in publish) ? [] : [...new Set(publish.secrets)];
 }
 
 function publishRefs({ publish }: Config): PublishRefs | null {

@@ -7,9 +7,6 @@ import type { Config } from "./schema.ts";
  * any environment. Images of a kind that cannot be made yet are told by `image.ts`.
  */
 const NOT_YET: readonly Row[] = [
-  { key: "secrets", cannot: "grant secrets" },
-  { key: "publish.secrets", cannot: "grant secrets" },
-  { key: "environments.*.secrets", cannot: "grant secrets" },
   { key: "cache", cannot: "keep files from one build to the next" },
   { key: "services", cannot: "start services beside a build" },
   { key: "artifact.ami", cannot: "bake an AMI", always: true },

@@ -55,6 +55,8 @@ export function stagePlan(name: string, changes: Partial<StagePlan> = {}): Stage
     image: { kind: "default" },
     workdir: ".",
     env: {},
+    secrets: [],
+    publishSecrets: [],
     phases: { install: [], script: ["true"], publish: [], after: [] },
     entrypoint: null,
     publishRefs: null,

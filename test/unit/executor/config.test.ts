@@ -54,6 +54,21 @@ test("artifacts are in a directory, or in a bucket with or without a prefix", ()
   assert.throws(() => configFrom({ ...named, TOROID_ARTIFACTS_SECRET_ACCESS_KEY: "" }), /are a pair: set both or none/);
 });
 
+test("secrets are for what comes from GitHub, unless other addresses are named by how they begin", () => {
+  assert.deepEqual(configFrom({ TOROID_SECRETS: "/etc/secrets" }).secrets, {
+    dir: "/etc/secrets",
+    from: ["https://github.com/", "git@github.com:", "ssh://git@github.com/"],
+  });
+  const from = "https://git.example/, git@git.example: /srv/git/";
+  assert.deepEqual(configFrom({ TOROID_SECRETS_FROM: from }).secrets.from, [
+    "https://git.example/",
+    "git@git.example:",
+    "/srv/git/",
+  ]);
+  for (const wrong of ["github.com", "https://github.com", "github.com/", "ftp://host/"])
+    assert.throws(() => configFrom({ TOROID_SECRETS_FROM: wrong }), /must be beginnings of addresses/);
+});
+
 test("networks are lists with commas or spaces, and a network alone is one address", () => {
   const { network } = configFrom({ TOROID_NETWORK_OPEN: "10.1.0.0/16, 192.168.7.9", TOROID_NETWORK_DNS: "10.0.0.2" });
   assert.deepEqual(network, {

@@ -136,6 +136,20 @@ test("who does not know images that are made is not given one, in a plan or in t
   assert.deepEqual([{ work: { stage: made } }, { work: { stage: there } }, {}].map(commandVersionOf), [3, 2, 2]);
 });
 
+test("who does not know of secrets is not given a stage that asks for some", () => {
+  const none = { secrets: [], publishSecrets: [] };
+  for (const stage of [
+    { ...none, secrets: ["A"] },
+    { ...none, publishSecrets: ["A"] },
+  ]) {
+    assert.equal(versionOf({ type: "planned", plan: { stages: [none, stage] } }), 4);
+    assert.equal(versionOf({ type: "queued", work: { kind: "stage", stage } }), 4);
+    assert.equal(commandVersionOf({ work: { stage } }), 4);
+  }
+  assert.equal(versionOf({ type: "planned", plan: { stages: [none] } }), 2);
+  assert.equal(commandVersionOf({ work: { stage: none } }), 2);
+});
+
 test("every event that is written says a version that this code knows", () => {
   const types = [pushEvent, buildEvent, stageEvent, laneEvent].flatMap((union) =>
     union.options.flatMap(({ shape }) => [...shape.type.values]),

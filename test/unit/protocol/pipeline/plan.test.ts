@@ -36,6 +36,8 @@ test("the smallest library is one build stage with every default filled in", () 
         image: { kind: "default" },
         workdir: ".",
         env: {},
+        secrets: [],
+        publishSecrets: [],
         phases: { install: [], script: ["make test"], publish: [], after: [] },
         entrypoint: null,
         publishRefs: null,
@@ -60,8 +62,8 @@ test("the smallest library is one build stage with every default filled in", () 
 
 test("the other files of the design have no problem but what is not supported yet", () => {
   const told = (name: string) => lint(".toroid.yml", example(name)).map(({ kind, path }) => `${kind} ${path}`);
-  assert.deepEqual(told("gem"), ["unsupported publish.secrets", "unsupported cache"]);
-  assert.deepEqual(told("application"), ["unsupported artifact.ami", "unsupported environments.prod.secrets"]);
+  assert.deepEqual(told("gem"), ["unsupported cache"]);
+  assert.deepEqual(told("application"), ["unsupported artifact.ami"]);
   assert.deepEqual(told("monorepo"), ["unsupported image.oci"]);
 });
 
@@ -290,15 +292,28 @@ test("anchors and merge keys are filled in", () => {
   assert.deepEqual([stageOf(plan, "prod").phases.script, stageOf(plan, "prod").env], [["y"], { A: "1", B: "2" }]);
 });
 
+test("secrets of the file are for builds, those of publish and of an environment for these alone", () => {
+  const { stages } = planned(
+    "secrets: [A, A]\nscript: x\npublish: { run: y, secrets: [B] }\nenvironments: { prod: { run: z, secrets: [C] } }\n",
+  );
+  assert.deepEqual(
+    stages.map(({ name, secrets, publishSecrets }) => [name, secrets, publishSecrets]),
+    [
+      ["build", ["A"], ["B"]],
+      ["prod", ["C"], []],
+    ],
+  );
+});
+
 test("one file tells all its problems at once, of every kind, in its order", () => {
   const text =
-    "scipt: make\nenv: { V: 3.10 }\nsecrets: [A]\nmatrix: { A: [] }\nenvironments:\n  a: { run: x, next: b }\n  b: { run: x, next: [a, c] }\n  d: ./deploy\n";
+    "scipt: make\nenv: { V: 3.10 }\nnotify: a\nmatrix: { A: [] }\nenvironments:\n  a: { run: x, next: b }\n  b: { run: x, next: [a, c] }\n  d: ./deploy\n";
   assert.deepEqual(
     lint("f", text).map(({ line, kind, path }) => `${line} ${kind} ${path}`),
     [
       "1 invalid scipt",
       "2 invalid env.V",
-      "3 unsupported secrets",
+      "3 unsupported notify",
       "4 invalid matrix.A",
       "7 invalid environments.b.next",
       "7 invalid environments.b.next",

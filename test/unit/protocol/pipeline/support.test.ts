@@ -4,9 +4,6 @@ import { lint } from "../../../../protocol/pipeline/plan.ts";
 import { framed } from "./support.ts";
 
 const ASKS: Readonly<Record<string, string>> = {
-  secrets: "secrets: [TOKEN]",
-  "publish.secrets": "publish: { run: make publish, secrets: [TOKEN] }",
-  "environments.prod.secrets": "environments: { prod: { run: ./deploy, secrets: [TOKEN] } }",
   cache: "cache: [node_modules]",
   services: "services: [postgres]",
   "artifact.ami": "artifact: { ami: {} }",
@@ -48,11 +45,11 @@ test("a key that asks for nothing is fine", () => {
 
 test("what is not supported is framed like any problem, with what to do", () => {
   assert.equal(
-    framed("script: make\nsecrets: [TOKEN]\n"),
-    `.toroid.yml:2:1: \`secrets\` is understood, but this version of Toroid cannot grant secrets yet
+    framed("script: make\nnotify: someone\n"),
+    `.toroid.yml:2:1: \`notify\` is understood, but this version of Toroid cannot notify anyone yet
   1 | script: make
-  2 | secrets: [TOKEN]
-    | ^^^^^^^
+  2 | notify: someone
+    | ^^^^^^
     = remove the key, or wait for the release that says it can`,
   );
 });
