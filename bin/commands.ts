@@ -5,6 +5,7 @@ import { doctor } from "./commands/doctor.ts";
 import { drain } from "./commands/drain.ts";
 import { executor } from "./commands/executor.ts";
 import { executors } from "./commands/executors.ts";
+import { init } from "./commands/init.ts";
 import { lint } from "./commands/lint.ts";
 import { logs } from "./commands/logs.ts";
 import { notify } from "./commands/notify.ts";
@@ -26,6 +27,7 @@ export const VERBS: readonly Verb[] = [
   start,
   coordinator,
   executor,
+  init,
   run,
   lint,
   trigger,

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { printable } from "../protocol/pipeline/text-rules.ts";
 import { openApi } from "./api.ts";
+import { askAt } from "./ask.ts";
 import { VERBS } from "./commands.ts";
 import { EXIT, exitOf, Failure, usageError } from "./exit.ts";
 import { asLines, write } from "./text/output.ts";
@@ -72,6 +73,7 @@ function contextOf({ json = false, server, as }: Globals): Context {
     out: (data) => write(process.stdout, data),
     err: (line) => void process.stderr.write(`${line}\n`),
     api: () => openApi(server ?? (environment["TOROID_URL"] || DEFAULT_SERVER), who),
+    ask: () => askAt(process.stdin, process.stderr),
     interrupted: interruption(),
   };
 }

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Api } from "./api.ts";
+import type { Asking } from "./ask.ts";
 
 /** What a command may touch besides its arguments. */
 export interface Context {
@@ -14,6 +15,8 @@ export interface Context {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The coordinator at `--server`. */
   readonly api: () => Api;
+  /** Of the person at the terminal; null when nobody is there who could answer. */
+  readonly ask: () => Asking | null;
   /** Aborts at Ctrl-C. A command that does not ask for it is simply ended. */
   readonly interrupted: () => AbortSignal;
 }

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 
-const BIN = join(import.meta.dirname, "..", "..", "..", "bin", "toroid.ts");
+export const BIN = join(import.meta.dirname, "..", "..", "..", "bin", "toroid.ts");
 
 export interface Ran {
   readonly exit: number | null;
