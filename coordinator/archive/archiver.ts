@@ -17,11 +17,13 @@ import { buildRunSubject } from "../../protocol/subjects.ts";
 import type { Mailboxes } from "../mailboxes.ts";
 import type { History } from "../projections/history.ts";
 import type { Lanes } from "../projections/lanes.ts";
+import { trimLanes } from "./lanes.ts";
 import {
   type Cursor,
   cursorAfter,
   type Finding,
   FROM_THE_START,
+  isPressing,
   type Keeping,
   keepingAfter,
   neededBuilds,
@@ -60,6 +62,9 @@ export async function runArchiver(parts: ArchiverParts, stop: AbortSignal): Prom
         const usedShare = await usedShareOf(jet);
         keeping = keepingAfter(keeping, keepBuildsMs, usedShare);
         if (keeping.halvings > 0) warnPressed(log, usedShare, keeping);
+        // First, for it is quick, and without room there no environment goes on.
+        const lanesShare = await trimLanes(jet);
+        if (isPressing(lanesShare)) warnLanes(log, lanesShare);
         await archivePass(parts, keeping, stop);
       }
     } catch (error) {
@@ -74,6 +79,11 @@ function warnPressed(log: Logger, usedShare: number, { keepMs }: Keeping): void 
   const keptHours = keepMs === null ? null : Math.round(keepMs / 3_600_000);
   const facts = { usedPercent: Math.round(usedShare * 100), keptHours };
   log.warn(facts, "TOROID_RUN fills up: builds are archived before their time; raise TOROID_STORE_BYTES");
+}
+
+function warnLanes(log: Logger, usedShare: number): void {
+  const facts = { usedPercent: Math.round(usedShare * 100) };
+  log.warn(facts, "TOROID_LANE fills up, and nothing of it may go: raise TOROID_STORE_BYTES");
 }
 
 async function usedShareOf(jet: Jet): Promise<number> {

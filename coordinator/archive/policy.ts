@@ -3,7 +3,7 @@ import type { EnvironmentSummary } from "../../protocol/summary.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
-/** Above this share of TOROID_RUN builds are archived before their time; it refuses new events when it is full. */
+/** Above this share of TOROID_RUN builds are archived before their time. */
 const PRESSING = 0.8;
 /** And until this one. */
 const RELIEVED = 0.7;
@@ -22,12 +22,33 @@ export interface Keeping {
 
 /** After a look at the stream: time is halved again at each look for as long as it is too full. */
 export function keepingAfter(before: Keeping, askedMs: number | null, usedShare: number): Keeping {
-  const isPressed = usedShare > PRESSING || (before.halvings > 0 && usedShare > RELIEVED);
+  const isPressed = isPressing(usedShare) || (before.halvings > 0 && usedShare > RELIEVED);
   if (!isPressed) return { keepMs: askedMs, halvings: 0 };
   const full = askedMs ?? FOR_EVER_MS;
   const keepMs = Math.max(LEAST_KEPT_MS, full / 2 ** (before.halvings + 1));
   // Halving what is at its least already would count for ever.
   return { keepMs: Math.min(keepMs, full), halvings: keepMs > LEAST_KEPT_MS ? before.halvings + 1 : before.halvings };
+}
+
+/** Above this share of TOROID_LANE old events of environments go. */
+const LANES_TRIMMED = 0.5;
+/** Of all lanes together, these stay to be looked into, unless they alone are too much. */
+const LANE_EVENTS_KEPT = 1_000;
+
+/**
+ * Events of TOROID_LANE below this sequence may go, but for each lane's newest; null: all stay. Never 0, by which the
+ * server would understand all of them.
+ */
+export function trimBelow(usedShare: number, lastSeq: number, reactedTo: number): number | null {
+  if (usedShare <= LANES_TRIMMED) return null;
+  const kept = isPressing(usedShare) ? 0 : LANE_EVENTS_KEPT;
+  const below = Math.min(lastSeq - kept, reactedTo) + 1;
+  return below > 1 ? below : null;
+}
+
+/** It refuses new events when it is full. */
+export function isPressing(usedShare: number): boolean {
+  return usedShare > PRESSING;
 }
 
 /** Builds that an environment needs: what is live, where a rollback goes, what waits or is under way. */

@@ -17,7 +17,6 @@ import { faultsIn } from "./random/check.ts";
 import { Fleet } from "./random/fleet.ts";
 import type { Member } from "./random/member.ts";
 import { type Plan, REPOSITORIES } from "./random/plan.ts";
-import { readTruth } from "./random/truth.ts";
 import type { Deed } from "./random/world.ts";
 
 const LIMIT = { timeout: 900_000 };
@@ -137,7 +136,7 @@ test("whoever dies at whichever point, nothing is done twice and nothing is lost
   stop.abort();
   await attending;
   const ends = await fleet.leave();
-  const evidence = { truth: await readTruth(fleet.jet), deeds: fleet.world.deeds, pushed: fleet.pushed };
+  const evidence = { truth: await fleet.truth(), deeds: fleet.world.deeds, pushed: fleet.pushed };
   const faults = [restless, ...faultsIn(evidence), ...ends].filter((fault) => fault !== null);
   if (faults.length > 0) assert.fail(`${faults.join("\n")}\nlogs and journal are in ${await fleet.keep()}`);
 });

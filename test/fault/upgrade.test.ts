@@ -16,10 +16,9 @@ test(
   async (t) => {
     if (!needs(t, { root: true })) return;
     // Only now, for what is imported before knows no newer version.
-    const [{ planOf }, { Fleet }, { readTruth }, { faultsIn }] = await Promise.all([
+    const [{ planOf }, { Fleet }, { faultsIn }] = await Promise.all([
       import("./random/plan.ts"),
       import("./random/fleet.ts"),
-      import("./random/truth.ts"),
       import("./random/check.ts"),
     ]);
     const plan = planOf(9, { pushes: PUSHES, coordinators: 2, executors: 2 });
@@ -43,7 +42,7 @@ test(
     await push(PUSHES);
     const restless = await fleet.quiet();
     const ends = await fleet.leave();
-    const truth = await readTruth(fleet.jet);
+    const truth = await fleet.truth();
     const faults = [restless, ...faultsIn({ truth, deeds: fleet.world.deeds, pushed: fleet.pushed }), ...ends];
     const found = faults.filter((fault) => fault !== null);
     if (found.length > 0) assert.fail(`${found.join("\n")}\nlogs and journal are in ${await fleet.keep()}`);

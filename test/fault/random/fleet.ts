@@ -12,7 +12,7 @@ import { decode } from "../../../protocol/codec.ts";
 import { buildEvent } from "../../../protocol/events.ts";
 import { type BuildId, formatBuild, type StageId } from "../../../protocol/ids.ts";
 import type { Stage } from "../../../protocol/stage.ts";
-import { RUN } from "../../../protocol/streams.ts";
+import { LANE, RUN } from "../../../protocol/streams.ts";
 import { parseRunSubject } from "../../../protocol/subjects.ts";
 import { NatsServer } from "../../support/nats.ts";
 import { QueueServer } from "../../support/queue.ts";
@@ -24,6 +24,7 @@ import { Member } from "./member.ts";
 import { Operator } from "./operator.ts";
 import type { Plan, PlannedPush, Who } from "./plan.ts";
 import { Repositories } from "./repositories.ts";
+import { type Message, readTruth, type Truth } from "./truth.ts";
 import { World } from "./world.ts";
 
 const SLOTS = 3;
@@ -52,6 +53,7 @@ export class Fleet implements AsyncDisposable {
   readonly #beganAtMs = performance.now();
   readonly #unfinished = new Map<string, BuildId>();
   readonly #pushed = new Map<string, string[]>();
+  readonly #lanes: Message[] = [];
   readonly #stop: AbortController;
   #finished = 0;
 
@@ -188,9 +190,15 @@ export class Fleet implements AsyncDisposable {
     return leftToDo(this.jet);
   }
 
+  /** What became of everything, by the store. */
+  async truth(): Promise<Truth> {
+    const { last_seq } = (await this.jet.jsm.streams.info(LANE.name)).state;
+    await until("the last of the lanes to be heard of", () => last_seq === 0 || this.#lanes.at(-1)?.seq === last_seq);
+    return readTruth(this.jet, this.#lanes);
+  }
+
   /** Ends all daemons in order. Answers how each ended, for those that did not end well. */
   async leave(): Promise<readonly string[]> {
-    this.#stop.abort();
     // One that was killed last may be away still, and would seem to have ended by that.
     await Promise.all(this.members.map((one) => one.ready()));
     await Promise.all(this.members.map((one) => one.end()));
@@ -214,6 +222,9 @@ export class Fleet implements AsyncDisposable {
 
   async #follow(): Promise<void> {
     const quietLog = makeLogger("test", "fatal");
+    await follow(this.jet, LANE.name, DeliverPolicy.All, this.#stop.signal, quietLog, (subject, data, seq) => {
+      this.#lanes.push({ subject, data: data.slice(), seq });
+    });
     await follow(this.jet, RUN.name, DeliverPolicy.All, this.#stop.signal, quietLog, (subject, data) => {
       const parsed = parseRunSubject(subject);
       if (parsed.kind !== "build") return;

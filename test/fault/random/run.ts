@@ -4,7 +4,6 @@ import { faultsIn } from "./check.ts";
 import { Fleet, type FleetSettings } from "./fleet.ts";
 import { Mishaps } from "./mishaps.ts";
 import { type Plan, type PlannedPush, planText } from "./plan.ts";
-import { readTruth } from "./truth.ts";
 
 /** Pushes ahead of what has finished: there is always something to do, and never more than a while's worth. */
 const OPEN_MOST = 60;
@@ -45,7 +44,7 @@ export async function runPlan(plan: Plan, o: RunSettings): Promise<RunResult> {
     stop.abort();
     await attending;
     const ends = await fleet.leave();
-    const truth = await readTruth(fleet.jet);
+    const truth = await fleet.truth();
     const found = faultsIn({ truth, deeds: fleet.world.deeds, pushed: fleet.pushed });
     const faults = [...(restless === null ? [] : [restless]), ...found, ...ends];
     const seconds = [readyMs, pushedMs, quietMs].map((ms) => (ms / 1_000).toFixed(0)).join(", ");

@@ -44,7 +44,14 @@ export interface Truth {
 
 const laneMessage = z.looseObject({ event: laneEvent, state: laneState });
 
-export async function readTruth(jet: Jet): Promise<Truth> {
+export interface Message {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly seq: number;
+}
+
+/** @param heard all of TOROID_LANE, from which coordinators remove what is old; unless given, what is there still */
+export async function readTruth(jet: Jet, heard?: readonly Message[]): Promise<Truth> {
   const pushes = new Map<string, Log<string, PushEvent>>();
   const builds = new Map<string, Log<BuildId, BuildEvent>>();
   const stages = new Map<string, Log<StageId, StageEvent>>();
@@ -58,10 +65,12 @@ export async function readTruth(jet: Jet): Promise<Truth> {
     if (parsed.kind === "build") add(builds, subject, parsed.id, { seq, event: decode(buildEvent, data) });
     else add(stages, subject, parsed.id, { seq, event: decode(stageEvent, data) });
   });
-  await each(jet, LANE.name, (subject, data, seq) => {
+  const addLane = (subject: string, data: Uint8Array, seq: number): void => {
     const { event, state } = decode(laneMessage, data);
     add(lanes, subject, parseLaneSubject(subject), { seq, event, before: state });
-  });
+  };
+  if (heard === undefined) await each(jet, LANE.name, addLane);
+  else for (const { subject, data, seq } of heard) addLane(subject, data, seq);
   await each(jet, BUILD.name, (_subject, data) => void summaries.push(decode(buildSummary, data)));
   return { pushes, builds, stages, lanes, summaries };
 }

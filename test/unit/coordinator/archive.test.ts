@@ -10,6 +10,7 @@ import {
   keepingAfter,
   LEAST_KEPT_MS,
   neededBuilds,
+  trimBelow,
 } from "../../../coordinator/archive/policy.ts";
 import { summaryOf } from "../../../coordinator/projections/lanes.ts";
 import type { LaneEvent } from "../../../protocol/events.ts";
@@ -35,6 +36,15 @@ test("while the stream is too full the time is halved at each look, and no build
   for (let looks = 0; looks < 100; looks += 1) keeping = keepingAfter(keeping, 90 * DAY_MS, 1);
   assert.equal(keeping.keepMs, LEAST_KEPT_MS);
   assert.deepEqual(keepingAfter(keeping, 90 * DAY_MS, 0.6), { keepMs: 90 * DAY_MS, halvings: 0 });
+});
+
+test("events of lanes go when their stream is half full, the newest last, and never what waits to be reacted to", () => {
+  assert.equal(trimBelow(0.5, 9_000, 9_000), null);
+  assert.equal(trimBelow(0.51, 9_000, 9_000), 8_001);
+  assert.equal(trimBelow(0.81, 9_000, 9_000), 9_001);
+  assert.equal(trimBelow(0.81, 9_000, 4_000), 4_001);
+  assert.equal(trimBelow(0.51, 400, 400), null);
+  assert.equal(trimBelow(0.81, 9_000, 0), null);
 });
 
 test("what is to be kept for ever goes too before the stream is full, the oldest first", () => {
