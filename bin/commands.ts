@@ -1,3 +1,4 @@
+import { amiGc, amiLs, amiShow } from "./commands/ami.ts";
 import { approve } from "./commands/approve.ts";
 import { cancel } from "./commands/cancel.ts";
 import { coordinator } from "./commands/coordinator.ts";
@@ -22,6 +23,11 @@ import { status } from "./commands/status.ts";
 import { trigger } from "./commands/trigger.ts";
 import type { Verb } from "./verb.ts";
 
+/** What commands of two words have in common, by the first of them. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  ami: "AMIs that were baked: what is there, why, and removing what is of no use",
+};
+
 /** Every command, in the order of the help. */
 export const VERBS: readonly Verb[] = [
   start,
@@ -41,6 +47,9 @@ export const VERBS: readonly Verb[] = [
   release,
   cancel,
   retry,
+  amiLs,
+  amiShow,
+  amiGc,
   executors,
   drain,
   notify,

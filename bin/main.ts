@@ -3,7 +3,7 @@ import { sentenceOf, ToroidError } from "../protocol/errors.ts";
 import { printable } from "../protocol/pipeline/text-rules.ts";
 import { openApi } from "./api.ts";
 import { askAt } from "./ask.ts";
-import { VERBS } from "./commands.ts";
+import { GROUPS, VERBS } from "./commands.ts";
 import { EXIT, exitOf, Failure, usageError } from "./exit.ts";
 import { asLines, write } from "./text/output.ts";
 import type { Context, Verb } from "./verb.ts";
@@ -48,7 +48,11 @@ function programOf(ended: (code: number) => void): Command {
 }
 
 function addVerb(program: Command, verb: Verb, ended: (code: number) => void): void {
-  const command = program.command(verb.usage).description(verb.summary).allowExcessArguments(false);
+  const [group, usage] = placeOf(verb);
+  const command = (group === null ? program : groupOf(program, group))
+    .command(usage)
+    .description(verb.summary)
+    .allowExcessArguments(false);
   for (const { flags, about, many } of verb.flags) {
     if (many) command.option(flags, about, (value: string, before: readonly string[]) => [...before, value], []);
     else command.option(flags, about);
@@ -60,6 +64,21 @@ function addVerb(program: Command, verb: Verb, ended: (code: number) => void): v
     if (!options.success) throw usageError(options.error.issues[0]?.message ?? "an option is wrong");
     ended(await verb.run(contextOf(program.opts<Globals>()), args, options.data));
   });
+}
+
+/** `ami ls [repository]` is the command `ls [repository]` of the group `ami`. */
+function placeOf({ usage }: Verb): readonly [group: string | null, usage: string] {
+  const [group = "", name = ""] = usage.split(" ");
+  return /^[a-z]/.test(name) ? [group, usage.slice(group.length + 1)] : [null, usage];
+}
+
+function groupOf(program: Command, name: string): Command {
+  const known = program.commands.find((one) => one.name() === name);
+  if (known !== undefined) return known;
+  return program
+    .command(name)
+    .description(GROUPS[name] ?? "")
+    .helpCommand(false);
 }
 
 function contextOf({ json = false, server, as }: Globals): Context {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { DEFAULT_SYSTEM, REGION } from "../protocol/ami.ts";
 import { ToroidError } from "../protocol/errors.ts";
 import { DEFAULT_STORE_BYTES } from "../protocol/streams.ts";
 import type { QueueConfig } from "./intake/sqs.ts";
@@ -26,8 +27,18 @@ export interface Config {
 }
 
 export interface AmiConfig {
+  /** The name of this Toroid in tags: what has it is ours. */
+  readonly system: string;
   /** Of a server that speaks like EC2; null: AWS. */
   readonly endpoint: string | null;
+  /** Where AMIs are listed, tagged, swept and retired; empty: nowhere. */
+  readonly regions: readonly string[];
+  /** How often that is done; null: only when somebody asks for it. */
+  readonly everyMs: number | null;
+  /** How old what an ended bake left must be, and how long ago that must have been, before it is removed. */
+  readonly sweepAfterMs: number;
+  /** An AMI goes that is neither among so many of its repository nor that young; both null: none goes. */
+  readonly keep: { readonly newest: number | null; readonly ms: number | null };
 }
 
 const text = z.string().min(1, "must not be empty");
@@ -38,6 +49,8 @@ const wholeNumber = (most: number) =>
     .transform(Number)
     .refine((n) => n <= most, `must be a whole number from 0 to ${most}`);
 
+const MINUTE_MS = 60 * 1_000;
+const MOST_MINUTES = 365 * 24 * 60;
 const DAY_MS = 24 * 60 * 60 * 1_000;
 const MOST_DAYS = 36_500;
 const LOOPBACK = /^(127\.[0-9.]+|localhost|\[?::1\]?)$/;
@@ -71,7 +84,25 @@ const environment = z.object({
   TOROID_HTTP_HOST: text.default("127.0.0.1"),
   TOROID_HTTP_TRUST_NETWORK: z.enum(["0", "1"], { error: "must be 0 or 1" }).default("0"),
   TOROID_HTTP_PORT: wholeNumber(65_535).default(7433),
+  TOROID_SYSTEM: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,64}$/, "must be 64 letters, digits, `_`, `.` and `-` at most")
+    .optional(),
   TOROID_EC2_ENDPOINT: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
+  TOROID_AMI_REGIONS: z
+    .string()
+    .transform((regions) => regions.split(",").map((region) => region.trim()))
+    .refine(
+      (regions) => regions.every((region) => REGION.test(region)),
+      "must be regions with commas: eu-west-1,us-east-1",
+    )
+    .optional(),
+  TOROID_AMI_EVERY_MINUTES: wholeNumber(MOST_MINUTES).default(5),
+  TOROID_AMI_SWEEP_AFTER_MINUTES: wholeNumber(MOST_MINUTES).default(60),
+  TOROID_AMI_KEEP: wholeNumber(1_000_000)
+    .refine((count) => count > 0, "must be 1 at least; leave it out to keep all")
+    .optional(),
+  TOROID_AMI_KEEP_DAYS: wholeNumber(MOST_DAYS).optional(),
 });
 
 const openEnvironment = environment.refine(
@@ -120,7 +151,15 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
           },
     http: { host: e.TOROID_HTTP_HOST, port: e.TOROID_HTTP_PORT },
     amis: {
+      system: e.TOROID_SYSTEM ?? DEFAULT_SYSTEM,
       endpoint: e.TOROID_EC2_ENDPOINT ?? null,
+      regions: [...new Set(e.TOROID_AMI_REGIONS ?? [])],
+      everyMs: e.TOROID_AMI_EVERY_MINUTES === 0 ? null : e.TOROID_AMI_EVERY_MINUTES * MINUTE_MS,
+      sweepAfterMs: e.TOROID_AMI_SWEEP_AFTER_MINUTES * MINUTE_MS,
+      keep: {
+        newest: e.TOROID_AMI_KEEP ?? null,
+        ms: e.TOROID_AMI_KEEP_DAYS === undefined ? null : e.TOROID_AMI_KEEP_DAYS * DAY_MS,
+      },
     },
   };
 }

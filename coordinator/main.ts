@@ -18,6 +18,8 @@ import type { Guard } from "./admission.ts";
 import { runArchiver } from "./archive/archiver.ts";
 import { Ec2Clients } from "./artifacts/clients.ts";
 import { makeGate } from "./artifacts/gate.ts";
+import { Keeper } from "./artifacts/keeper.ts";
+import { watchAmis } from "./artifacts/watch.ts";
 import type { Config } from "./config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { judgeSync } from "./durability.ts";
@@ -77,6 +79,7 @@ export async function runCoordinator(
   await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
   const dispatcher = Dispatcher.start({ jet, actors, executors, lease, log }, signals.stop);
   using clients = new Ec2Clients(config.amis.endpoint);
+  const keeper = new Keeper({ clients, actors, history, lanes, config: config.amis, clock: jet.clock.nowMs, log });
   const guard: Guard = { gate: makeGate(clients, log), lanes };
   const effects = makeEffects(jet, actors, dispatcher.offer, settings, log, restAfter, guard);
   using queue = config.queue === null ? null : await openQueue(config.queue);
@@ -87,6 +90,7 @@ export async function runCoordinator(
       history,
       lanes,
       gate: guard.gate,
+      keeper,
       executors,
       drains,
       dispatcher,
@@ -102,6 +106,7 @@ export async function runCoordinator(
   parts.add(dispatcher.run(signals.stop));
   parts.add(runTimers({ actors, lanes, guard, timers, lease, clock: jet.clock.nowMs, log }, signals.stop));
   parts.add(runArchiver({ jet, actors, history, lanes, lease, cursors, keepBuildsMs, log }, signals.stop));
+  parts.add(watchAmis({ keeper, everyMs: config.amis.everyMs, lease, log }, signals.stop));
   if (queue === null) log.warn("no queue is configured (TOROID_QUEUE_URL): builds come by the API only");
   else {
     const handle = async (arrival: Parameters<typeof accept>[1]): Promise<void> => {

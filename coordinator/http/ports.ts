@@ -4,6 +4,7 @@ import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
 import type { Gate } from "../artifacts/gate.ts";
+import type { Keeper } from "../artifacts/keeper.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
 import type { Durability } from "../durability.ts";
 import type { Mailboxes } from "../mailboxes.ts";
@@ -18,6 +19,7 @@ export interface HttpParts {
   readonly history: History;
   readonly lanes: Lanes;
   readonly gate: Gate;
+  readonly keeper: Keeper;
   readonly executors: Executors;
   /** What executors are asked for from outside. */
   readonly drains: KV;

@@ -6,6 +6,7 @@ import fastify, { type FastifyBaseLogger } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import type { Jet } from "../../kit/jetstream.ts";
 import { ToroidError } from "../../protocol/errors.ts";
+import { amiRoutes } from "./amis.ts";
 import { buildRoutes } from "./builds.ts";
 import { deploymentRoutes } from "./deployments.ts";
 import { environmentRoutes } from "./environments.ts";
@@ -71,6 +72,7 @@ export async function serveHttp(
   environmentRoutes(app, parts);
   deploymentRoutes(app, parts);
   executorRoutes(app, parts);
+  amiRoutes(app, parts);
   eventRoutes(app, parts);
   logRoutes(app, parts);
   if (hasPage) await app.register(fastifyStatic, { root: WEB });

@@ -16,7 +16,14 @@ test("nothing has to be set", () => {
     pool: "default",
     queue: null,
     http: { host: "127.0.0.1", port: 7433 },
-    amis: { endpoint: null },
+    amis: {
+      system: "toroid",
+      endpoint: null,
+      regions: [],
+      everyMs: 300_000,
+      sweepAfterMs: 3_600_000,
+      keep: { newest: null, ms: null },
+    },
   });
 });
 
