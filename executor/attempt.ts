@@ -24,6 +24,7 @@ import type { Checkouts } from "./checkout.ts";
 import type { Ending } from "./ending.ts";
 import type { Holding } from "./holding.ts";
 import { type Lookup, placesOf } from "./hosts.ts";
+import { Hold } from "./images/cache.ts";
 import { type ImageStore, imageFor } from "./images/store.ts";
 import { LogPublisher } from "./log/publisher.ts";
 import { LogStream } from "./log-stream.ts";
@@ -123,6 +124,8 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
 
   const workspace = await Workspace.make(t.workspacesDir, slot, t.sandbox, h.abandoned);
   const lent = new AsyncDisposableStack();
+  // Let go of after the workspace that stands on it.
+  const hold = lent.use(new Hold());
   lent.use(workspace);
   try {
     const furnishing = [
@@ -142,17 +145,19 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     const log = LogStream.open(sink, stage.limits.logBytes, valuesOf(granted.stage, granted.publish));
     const made = await imageFor(stage, t.images, log, {
       checkout: workspace.source,
+      hold,
       slot,
       places,
       cancelled,
       abandoned: h.abandoned,
     });
     if (made.kind === "ruled") return endingOf(await endBefore(made.ruling, log), stepsMs);
-    const { images } = made;
+    const { images, name: image } = made;
 
     // An environment is never touched before the store knows that it may have been.
     const weak = weakOf(t.sandbox.weak, { images, network: stage.network, limits: stage.limits });
-    const started: StageEvent = { type: "started", id: randomUUID(), atMs: t.jet.clock.nowMs(), weak: [...weak] };
+    const atMs = t.jet.clock.nowMs();
+    const started: StageEvent = { type: "started", id: randomUUID(), atMs, weak: [...weak], image };
     await reportOrLose(h, started);
     trail.acted = true;
     crashPoint("executor-after-started");
@@ -162,7 +167,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
       {
         images,
         stage,
-        variables: variablesOf(h.id, work, h.attempt, t.publicUrl),
+        variables: variablesOf(h.id, work, h.attempt, t.publicUrl, made.variables),
         secrets: granted,
         hostname: hostnameOf(h.id),
         objects: checkout.objects,

@@ -20,6 +20,7 @@ export interface Config {
   /** What a stage without an image gets: `host`, a name in the image store, or an absolute path. */
   readonly defaultImage: string;
   readonly imagesDir: string;
+  readonly images: ImagesConfig;
   /** Of `toroid run`, and of nothing else: images that were made. */
   readonly cacheDir: string;
   /** Shared by all executors that run stages of the same repositories. */
@@ -47,6 +48,20 @@ export interface Config {
   readonly network: NetworkConfig;
   /** Where people find the web page; null: builds are not told. */
   readonly publicUrl: string | null;
+}
+
+/** Of images that are fetched or made, and kept. */
+export interface ImagesConfig {
+  /** The program; null: what PATH finds, if anything. */
+  readonly skopeo: string | null;
+  /** Logins of registries; null: none. */
+  readonly authFile: string | null;
+  /** In place of /etc/containers/registries.conf; null: that one. */
+  readonly registriesFile: string | null;
+  /** How long a registry is believed about what a tag means. */
+  readonly refreshMs: number;
+  /** What all that is kept may take; null: no limit. */
+  readonly cacheBytes: number | null;
 }
 
 export interface NetworkConfig {
@@ -117,6 +132,17 @@ const environment = z.object({
   TOROID_EXECUTOR_STATE: path.default("/var/lib/toroid/executor"),
   TOROID_DEFAULT_IMAGE: text.default("host"),
   TOROID_IMAGES: path.optional(),
+  TOROID_IMAGE_CACHE_BYTES: z
+    .string()
+    .regex(/^(0|[1-9][0-9]{0,15})$/, "must be a number of bytes; 0 is no limit")
+    .default("21474836480"),
+  TOROID_IMAGE_REFRESH_SECONDS: z
+    .string()
+    .regex(/^(0|[1-9][0-9]{0,7})$/, "must be a number of seconds from 0 to 99999999")
+    .default("600"),
+  TOROID_SKOPEO: path.optional(),
+  TOROID_REGISTRY_AUTH: path.optional(),
+  TOROID_REGISTRIES: path.optional(),
   TOROID_CACHE: path.default("/var/cache/toroid"),
   TOROID_ARTIFACTS: z
     .string()
@@ -218,6 +244,13 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     stateDir: e.TOROID_EXECUTOR_STATE,
     defaultImage: e.TOROID_DEFAULT_IMAGE,
     imagesDir: e.TOROID_IMAGES ?? join(e.TOROID_EXECUTOR_STATE, "images"),
+    images: {
+      skopeo: e.TOROID_SKOPEO ?? null,
+      authFile: e.TOROID_REGISTRY_AUTH ?? null,
+      registriesFile: e.TOROID_REGISTRIES ?? null,
+      refreshMs: Number(e.TOROID_IMAGE_REFRESH_SECONDS) * 1_000,
+      cacheBytes: Number(e.TOROID_IMAGE_CACHE_BYTES) || null,
+    },
     cacheDir: e.TOROID_CACHE,
     artifacts: artifactsIn(e),
     artifactCacheBytes: Number(e.TOROID_ARTIFACT_CACHE_BYTES),

@@ -8,6 +8,7 @@ import { sentenceOf } from "../protocol/errors.ts";
 import { type BucketConfig, BucketStore } from "./artifacts/bucket.ts";
 import { urlOf } from "./artifacts/bucket-error.ts";
 import type { Config } from "./config.ts";
+import { findProgram } from "./images/find-program.ts";
 import { findPacker } from "./images/packer/tools.ts";
 import { NETWORK_HOST, sharesNetwork } from "./network.ts";
 import { SandboxClient } from "./sandbox/client.ts";
@@ -53,6 +54,7 @@ export async function examineHost(config: Config): Promise<readonly Finding[]> {
     tool("mkfifo", "to read what builds print"),
     ...(config.git.remote === "ssh" ? [tool("ssh", "because TOROID_GIT_REMOTE is ssh")] : []),
     packer(config),
+    skopeo(config),
     ...(config.artifacts.kind === "bucket" ? [bucket(config.artifacts)] : []),
     disk(config.stateDir),
   ]);
@@ -76,6 +78,19 @@ async function packer(config: Config): Promise<Finding> {
     const program = await findPacker(config.packer, process.env["PATH"] ?? "");
     const none = "it is not installed, so stages whose image it makes cannot run here: `apt-get install packer`";
     return { what, ok: true, says: program === null ? none : `${program} makes images` };
+  } catch (error) {
+    return { what, ok: false, says: sentenceOf(error) };
+  }
+}
+
+/** The same. */
+async function skopeo({ images }: Config): Promise<Finding> {
+  const what = "skopeo";
+  const named = { named: images.skopeo, variable: "TOROID_SKOPEO", path: process.env["PATH"] ?? "" };
+  try {
+    const program = await findProgram("skopeo", named);
+    const none = "it is not installed, so images of registries cannot be fetched here: `apt-get install skopeo`";
+    return { what, ok: true, says: program === null ? none : `${program} fetches images` };
   } catch (error) {
     return { what, ok: false, says: sentenceOf(error) };
   }
@@ -214,7 +229,7 @@ export interface ProbePlace {
   /** Where an attempt's directory could be. */
   readonly workspace: string;
   /** `host` or a directory. */
-  readonly image: string;
+  readonly images: readonly string[];
 }
 
 /**
@@ -228,11 +243,11 @@ export async function probeSandbox(slot: Slot, at: ProbePlace): Promise<Verdict>
   return { ...without, weak: [...without.weak, NO_DISK_LIMIT] };
 }
 
-async function probe(slot: Slot, { workspace, image }: ProbePlace, diskBytes: number | null): Promise<Verdict> {
+async function probe(slot: Slot, { workspace, images }: ProbePlace, diskBytes: number | null): Promise<Verdict> {
   const never = new AbortController().signal;
   const source = join(workspace, "src");
   const options = runOptions({
-    images: [image],
+    images,
     binds: [{ source, target: "/workspace", readOnly: false }],
     variables: {},
     cwd: "/",

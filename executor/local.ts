@@ -1,16 +1,18 @@
 /** `toroid run`: a stage of a person's working tree, as it is now, in a real workspace and without any server. */
-import { mkdir, mkdtemp } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ToroidError } from "../protocol/errors.ts";
 import type { StageId } from "../protocol/ids.ts";
-import { type Plan, type Planned, planOf, type StagePlan } from "../protocol/pipeline/plan.ts";
+import { type Image, type Plan, type Planned, planOf, type StagePlan } from "../protocol/pipeline/plan.ts";
+import type { ImagesConfig } from "./config.ts";
 import { lookupAt, placesOf } from "./hosts.ts";
+import { Hold, type ImageCache } from "./images/cache.ts";
+import { ociImages } from "./images/make.ts";
 import { findPacker, layTools, toolsIn } from "./images/packer/tools.ts";
 import { PackerImages } from "./images/packer.ts";
 import { ImageStore, imageFor } from "./images/store.ts";
-import { unpackByHelper } from "./images/unpack.ts";
-import { openLayers } from "./local/layers.ts";
+import { cacheOfRoot, openCache } from "./local/cache.ts";
 import { LocalSlot } from "./local/slot.ts";
 import { WorkingTree } from "./local/working-tree.ts";
 import { type LogSink, LogStream } from "./log-stream.ts";
@@ -33,6 +35,7 @@ export interface LocalRunOptions {
   /** What the file's `default` image is: `host`, a name in `imagesDir`, or a path. */
   readonly defaultImage: string;
   readonly imagesDir: string;
+  readonly images: ImagesConfig;
   /** Where images that were made are kept from one time to the next. */
   readonly cacheDir: string;
   /** The program of Packer; null: what PATH finds, if anything. */
@@ -97,24 +100,24 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   cleanup.defer(() => removeTree(state));
   const beside = new LocalSlot(o.sandbox, await OutputPipe.make(join(state, "out-beside")), null);
   const slot = new LocalSlot(o.sandbox, await OutputPipe.make(join(state, "out")), beside);
-  const store = join(state, "images");
-  await mkdir(store);
-  const cache = { dir: store, unpack: unpackByHelper(o.sandbox) };
   const never = new AbortController().signal;
   const settings = { allowWeak: o.allowWeak, weak: [], masks: [state, o.cacheDir] };
-  const packer = stage.image.kind === "packer" ? await packerIn(state, settings, o) : NO_PACKER;
-  const images = new ImageStore({ defaultImage: o.defaultImage, imagesDir: o.imagesDir, cache, packer });
+  const cache = await cacheOf(stage.image, o);
+  const packer = await packerIn(cache, state, stage.image.kind === "packer", settings, o);
+  const oci = ociImages(cache, o.images);
+  const images = new ImageStore({ defaultImage: o.defaultImage, imagesDir: o.imagesDir, cache, oci, packer });
+  const hold = cleanup.use(new Hold());
   const workspace = cleanup.use(await Workspace.make(state, slot, settings, never));
   await workspace.prepare();
   await tree.copyTo(workspace.source, o.cancelled);
   const places = await placesOf(stage.hosts, slot.network, lookupAt([]), o.cancelled);
   const secrets = ownSecrets(stage);
   const log = LogStream.open(sinkOf(o), stage.limits.logBytes, valuesOf(secrets));
-  const at = { checkout: workspace.source, slot, places, cancelled: o.cancelled, abandoned: never };
+  const at = { checkout: workspace.source, hold, slot, places, cancelled: o.cancelled, abandoned: never };
   const made = await imageFor(stage, images, log, at);
   if (made.kind === "ruled") return await endBefore(made.ruling, log);
   const id: StageId = { repository: "local/working-tree", number: 1, stage: stage.name, round: 1 };
-  const variables = variablesOf(id, workOf(tree, stage, o.params), 1, null);
+  const variables = variablesOf(id, workOf(tree, stage, o.params), 1, null, made.variables);
   return await runStage(
     workspace,
     {
@@ -149,19 +152,25 @@ function ownSecrets({ secrets }: StagePlan): Readonly<Record<string, string>> {
   return own;
 }
 
-const NO_PACKER = new PackerImages({
-  store: null,
-  workspacesDir: "",
-  tools: null,
-  settings: { allowWeak: [], masks: [] },
-});
+/** Nothing is made on disk for what is there without it. */
+async function cacheOf({ kind }: Image, o: LocalRunOptions): Promise<ImageCache> {
+  const isThere = kind === "host" || kind === "directory" || (kind === "default" && o.defaultImage === "host");
+  const cache = cacheOfRoot({ dir: o.cacheDir, sandbox: o.sandbox, mostBytes: o.images.cacheBytes });
+  if (!isThere) await openCache(o.cacheDir, cache);
+  return cache;
+}
 
-async function packerIn(state: string, settings: SandboxSettings, o: LocalRunOptions): Promise<PackerImages> {
-  const program = await findPacker(o.packer, process.env["PATH"] ?? "");
+async function packerIn(
+  cache: ImageCache,
+  state: string,
+  isWanted: boolean,
+  settings: SandboxSettings,
+  o: LocalRunOptions,
+): Promise<PackerImages> {
+  const program = isWanted ? await findPacker(o.packer, process.env["PATH"] ?? "") : null;
   const dir = join(state, "packer");
   if (program !== null) await layTools(dir, program);
-  return new PackerImages({
-    store: await openLayers(o.cacheDir),
+  return new PackerImages(cache, {
     workspacesDir: state,
     tools: program === null ? null : toolsIn(dir),
     settings,

@@ -29,9 +29,10 @@ import type { Config } from "./config.ts";
 import { type ProbePlace, probeSandbox } from "./doctor.ts";
 import { Gate } from "./gate.ts";
 import { lookupAt } from "./hosts.ts";
+import { Hold, ImageCache } from "./images/cache.ts";
+import { handsOfServe, ociImages } from "./images/make.ts";
 import { PackerImages } from "./images/packer.ts";
 import { ImageStore } from "./images/store.ts";
-import { unpackByServe } from "./images/unpack.ts";
 import { Leash } from "./leash.ts";
 import { sweep } from "./leftovers.ts";
 import { NETWORK_HOST, networkOf } from "./network.ts";
@@ -81,15 +82,21 @@ export async function runExecutor(
   if (config.artifacts.kind === "directory") masks.push(config.artifacts.path);
   if (config.secrets.dir !== null) masks.push(config.secrets.dir);
   const settings = { allowWeak, masks };
+  const imageCache = new ImageCache({
+    store: ready.store,
+    index: dirs.imageIndex,
+    hands: handsOfServe(client, dirs.slots),
+    mostBytes: config.images.cacheBytes,
+  });
+  await imageCache.sweep().catch((err: unknown) => log.warn({ err }, "images left half-made not removed"));
   const images = new ImageStore({
     defaultImage: config.defaultImage,
     imagesDir: config.imagesDir,
-    cache: { dir: ready.store, unpack: unpackByServe(client, dirs.slots) },
-    packer: new PackerImages({ store: ready.store, workspacesDir: dirs.workspaces, tools, settings }),
+    cache: imageCache,
+    oci: ociImages(imageCache, config.images),
+    packer: new PackerImages(imageCache, { workspacesDir: dirs.workspaces, tools, settings }),
   });
-  // Unpacked now, where it is an archive, and not before the first stage.
-  const image = await images.root({ kind: "default" }, dirs.workspaces, signals.stop);
-  const proven = await provenSandbox(config, slots[0], { workspace: join(dirs.workspaces, "probe"), image });
+  const proven = await provenIn(images, config, slots[0], dirs.workspaces, signals.stop);
   const weak = network === "host" ? [...proven, NETWORK_HOST] : proven;
   /** NATS has an older state than this executor has seen: what it holds is nobody's. */
   const outdated = new AbortController();
@@ -164,6 +171,19 @@ export async function runExecutor(
   outdated.signal.throwIfAborted();
   log.info({ executor: id }, "executor drained");
   client.lost.throwIfAborted();
+}
+
+/** In the image of stages that name none: unpacked now, where it is an archive, and not before the first of them. */
+async function provenIn(
+  images: ImageStore,
+  config: Config,
+  slot: Slot | undefined,
+  workspaces: string,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  await using hold = new Hold();
+  const base = await images.base({ kind: "default" }, { checkout: workspaces, hold, signal, log: null });
+  return provenSandbox(config, slot, { workspace: join(workspaces, "probe"), images: base.images });
 }
 
 /**

@@ -216,6 +216,9 @@ async function checkAccess(config: Config, dirs: StateDirs, store: ArtifactStore
   await store.check();
   await assertUsable("TOROID_IMAGES", config.imagesDir, "read");
   if (config.secrets.dir !== null) await assertUsable("TOROID_SECRETS", config.secrets.dir, "read");
+  const { authFile, registriesFile } = config.images;
+  if (authFile !== null) await assertUsable("TOROID_REGISTRY_AUTH", authFile, "read");
+  if (registriesFile !== null) await assertUsable("TOROID_REGISTRIES", registriesFile, "read");
   if (config.git.configFile !== null) await assertUsable("TOROID_GIT_CONFIG", config.git.configFile, "read");
 }
 

@@ -1,6 +1,7 @@
 /** The slots of an executor: each with a pipe, and with uids and a network that the sandbox's `serve` keeps for it. */
 import { basename, dirname, join } from "node:path";
 import { layerByServe } from "./images/layer.ts";
+import type { Unpacked } from "./images/unpack.ts";
 import type { Leash } from "./leash.ts";
 import type { SandboxClient } from "./sandbox/client.ts";
 import { OutputPipe } from "./workspace/pipe.ts";
@@ -68,7 +69,7 @@ class ServedSlot implements Slot {
     await this.#client.adopt(path);
   }
 
-  saveLayer(workspace: string, root: string): Promise<string | null> {
+  saveLayer(workspace: string, root: string): Promise<Unpacked | string> {
     return layerByServe(this.#client, dirname(this.#pipe.path), scratchOf(workspace), root);
   }
 

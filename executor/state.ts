@@ -14,6 +14,8 @@ export interface StateDirs {
   readonly workspaces: string;
   readonly artifactCache: string;
   readonly slots: string;
+  /** What is known of the images that are kept. */
+  readonly imageIndex: string;
   /** What waits for NATS. */
   readonly spool: string;
 }
@@ -50,6 +52,7 @@ export function stateDirs(stateDir: string): StateDirs {
     workspaces: join(stateDir, "workspaces"),
     artifactCache: join(stateDir, "artifact-cache"),
     slots: join(stateDir, "slots"),
+    imageIndex: join(stateDir, "image-index"),
     spool: join(stateDir, "spool"),
   };
 }

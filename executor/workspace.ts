@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { StagePlan } from "../protocol/pipeline/plan.ts";
 import { BORROWED_OBJECTS } from "./checkout.ts";
+import type { Unpacked } from "./images/unpack.ts";
 import type { LogStream } from "./log-stream.ts";
 import type { Granted } from "./secrets.ts";
 import { CHECKOUT_DIR, type Drive, STEPS_DIR } from "./workspace/driver.ts";
@@ -21,8 +22,8 @@ export interface Slot {
   takeOver(path: string): Promise<void>;
   /** Where another run can be made at the same time, without a network; null: nowhere. */
   readonly beside: Slot | null;
-  /** Makes `root` a layer, of what the runs of an attempt's directory wrote; a sentence when it cannot be made. */
-  saveLayer(workspace: string, root: string): Promise<string | null>;
+  /** Makes `root` a layer, of what the runs of an attempt's directory wrote; answers a sentence when it cannot be made. */
+  saveLayer(workspace: string, root: string): Promise<Unpacked | string>;
   /** Removes an attempt's directory, and what its runs wrote. */
   clear(workspace: string): Promise<void>;
 }

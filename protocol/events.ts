@@ -181,7 +181,14 @@ export const stageEvent = z.discriminatedUnion("type", [
     /** Why an earlier holder lost the stage; null for a first claim. */
     tookOver: z.string().nullable(),
   }),
-  z.looseObject({ type: z.literal("started"), id: z.string(), atMs, weak: z.array(z.string()) }),
+  z.looseObject({
+    type: z.literal("started"),
+    id: z.string(),
+    atMs,
+    weak: z.array(z.string()),
+    /** What it stands on, with its digest where it has one; left out by earlier versions. */
+    image: z.string().optional(),
+  }),
   /** From here on it acts on the world, though it is no environment: it uploads a package, say. */
   z.looseObject({ type: z.literal("publishing"), id: z.string(), atMs }),
   z.looseObject({

@@ -37,6 +37,8 @@ export interface Stage {
     readonly atMs: number;
   } | null;
   readonly weak: readonly string[];
+  /** What the attempt that began last stands on, with its digest where it has one. */
+  readonly image: string | null;
   /** This attempt may have changed something outside: an environment's script began, or a publish. */
   readonly acted: boolean;
   readonly result: StageResult | null;
@@ -60,6 +62,7 @@ export const NO_STAGE: Stage = {
   cancel: null,
   lastError: null,
   weak: [],
+  image: null,
   acted: false,
   result: null,
 };
@@ -103,7 +106,14 @@ export function applyToStage(stage: Stage, event: StageEvent, seq: number): Stag
         acted: event.purpose === "check",
       };
     case "started":
-      return { ...stage, status, startedAtMs: event.atMs, weak: event.weak, acted: environmentOf(stage.work) !== null };
+      return {
+        ...stage,
+        status,
+        startedAtMs: event.atMs,
+        weak: event.weak,
+        image: event.image ?? null,
+        acted: environmentOf(stage.work) !== null,
+      };
     case "publishing":
       return { ...stage, status, acted: true };
     case "attemptErrored":

@@ -30,6 +30,8 @@ export const stageSummary = z.looseObject({
   logBytes: z.number().int().nonnegative(),
   /** What its host does not hold it to, by the helper's names. */
   weak: z.array(z.string()).default([]),
+  /** What it stands on, with its digest where it has one. */
+  image: z.string().nullable().default(null),
   outputs: z.record(z.string(), z.string()),
   stepsMs: z.record(z.string(), z.number()),
   /** Last sequence of the stage's log that is in here: a summary never goes back. */

@@ -41,6 +41,8 @@ export const COMMAND_VERSION = 2;
 const MADE_IMAGES = 3;
 /** By a template that is not in the checkout: who does not know that looks for it there. */
 const GENERATED = 4;
+/** The same of images that come from elsewhere. */
+const FETCHED_IMAGES = 4;
 
 /** AMIs: who does not know them bakes none and calls it passed, or takes an artifact that is one for damaged. */
 const AMIS = 4;
@@ -111,7 +113,9 @@ function artifactsIn(work: unknown): readonly unknown[] {
 }
 
 function imageVersionOf(stage: unknown): number {
-  if (valueAt(stage, "image", "kind") !== "packer") return 1;
+  const kinds = [valueAt(stage, "image", "kind"), valueAt(stage, "image", "base", "kind")];
+  if (kinds.includes("oci")) return FETCHED_IMAGES;
+  if (!kinds.includes("packer")) return 1;
   return valueAt(stage, "image", "text") === null ? MADE_IMAGES : GENERATED;
 }
 

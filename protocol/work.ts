@@ -81,6 +81,7 @@ const baseImage = z.union([
   z.object({ kind: z.literal("host") }),
   z.object({ kind: z.literal("named"), name: z.string() }),
   z.object({ kind: z.enum(["directory", "tar"]), path: z.string() }),
+  z.object({ kind: z.literal("oci"), reference: z.string() }),
 ]);
 const image = z.union([
   baseImage,

@@ -251,6 +251,12 @@ static int do_unpack_layer(const struct serve *serve, int client, struct list *w
   return answer_unpacked(serve, client, words, true);
 }
 
+static int do_drop(const struct serve *serve, int client, struct list *words) {
+  struct failure failure = {0};
+  int removed = store_drop(serve, words->at[0], &failure);
+  return removed < 0 ? answer_failed(client, &failure) : answer_done(client, "removed", (uint64_t)removed);
+}
+
 static int do_export(const struct serve *serve, int client, struct list *words) {
   struct export_plan plan = {.max_bytes = DEFAULT_ARCHIVE_BYTES, .max_files = DEFAULT_ARCHIVE_FILES};
   struct export_report report = {0};
@@ -303,6 +309,7 @@ static const struct {
     {"discard", "discard NAME", 1, do_discard},
     {"unpack", "unpack PATH NAME", 2, do_unpack},
     {"unpack-layer", "unpack-layer PATH NAME", 2, do_unpack_layer},
+    {"drop", "drop NAME", 1, do_drop},
     {"export", "export NAME PIPE", 2, do_export},
     {"gc", "gc", 0, do_gc},
     {"hello", "hello", 0, do_hello},

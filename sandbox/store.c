@@ -87,6 +87,32 @@ int store_unpack(const struct serve *serve, int client, const char *path, const 
   return -1;
 }
 
+/* First out of its place, so that half of it is never taken for an image; what is left when we die is collected. */
+static int drop(int store, const char *name) {
+  char draft[128];
+  uint64_t random;
+  int image = openat(store, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int removed = image < 0 && errno == ENOENT ? 0 : -1;
+  if (image >= 0 && flock(image, LOCK_EX | LOCK_NB) == 0 && getrandom(&random, sizeof random, 0) == sizeof random) {
+    snprintf(draft, sizeof draft, DRAFT "%s-%016llx", name, (unsigned long long)random);
+    if (renameat2(store, name, store, draft, RENAME_NOREPLACE) == 0 && tree_remove(store, draft) == 0) removed = 1;
+  }
+  if (image >= 0) close(image);
+  return removed;
+}
+
+int store_drop(const struct serve *serve, const char *name, struct failure *failure) {
+  errno = 0;
+  if (!is_name(name)) return failed(failure, "drop", "%.100s is no name for an image", name);
+  if (serve->images.count == 0) return failed(failure, "drop", "serve was started without --images");
+  int store = shares_open(&serve->images, serve->images.at[0].path, O_RDONLY | O_DIRECTORY);
+  if (store < 0) return failed(failure, "drop", "cannot open %s", serve->images.at[0].path);
+  int removed = drop(store, name);
+  if (removed < 0) (void)failed(failure, "drop", "cannot remove the image %s", name);
+  close(store);
+  return removed;
+}
+
 /* 1 removed, 0 left alone: whoever unpacks has it locked. */
 static int collect_one(int store, const char *name) {
   int draft = openat(store, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -661,6 +661,9 @@ int client_serve(const struct serve *serve, int client);
 /* Gives the client all below `dir` that a build's uids own, so that it can read and remove it. Answers how many things
  * changed hands, or -1. */
 long adopt_tree(const struct serve *serve, int dir, struct failure *failure);
+/* Removes an image that a client had unpacked. Answers 1, 0 when it is not there, or -1. */
+int store_drop(const struct serve *serve, const char *name, struct failure *failure);
+
 /* Removes what was left of images when their unpacking was killed. Answers how many, or -1. */
 int store_collect(const struct serve *serve, struct failure *failure);
 /* What `hello` is answered with, and what is said once all is ready. */

@@ -20,7 +20,7 @@ export const run = verb({
       import("../../executor/config.ts"),
       import("../../executor/local.ts"),
     ]);
-    const { sandbox, allowWeak, defaultImage, imagesDir, cacheDir, packer } = configFrom(environment);
+    const { sandbox, allowWeak, defaultImage, imagesDir, images, cacheDir, packer } = configFrom(environment);
     const line = (value: unknown): void => void out(`${JSON.stringify(value)}\n`);
     const began = performance.now();
     const ran = await runLocally({
@@ -30,6 +30,7 @@ export const run = verb({
       allowWeak,
       defaultImage,
       imagesDir,
+      images,
       cacheDir,
       packer,
       params,

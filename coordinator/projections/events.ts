@@ -77,7 +77,12 @@ export function tellOfStage(id: StageId, stage: Stage, event: StageEvent): reado
       return [tell({ subject: "stage", predicate: "fenced" }, { why: tookOver }, "-fenced"), claimed];
     }
     case "started":
-      return [tell({ subject: "taskrun", predicate: "started" }, { executor: stage.executor, weak: event.weak })];
+      return [
+        tell(
+          { subject: "taskrun", predicate: "started" },
+          { executor: stage.executor, weak: event.weak, image: stage.image },
+        ),
+      ];
     case "publishing":
       return [];
     case "attemptErrored":

@@ -8,9 +8,10 @@ import { execa } from "execa";
 import type { SandboxClient } from "../sandbox/client.ts";
 import { removeTree } from "../trees.ts";
 import { makePipe } from "../workspace/pipe.ts";
+import { type Unpacked, unpackedOf } from "./unpack.ts";
 
 /**
- * Makes `root` of a kept scratch by `serve`, whole or not at all; a sentence when it cannot be made.
+ * Makes `root` of a kept scratch by `serve`, whole or not at all; answers a sentence when it cannot be made.
  *
  * @param dir for a pipe: one part of `serve` writes into it, and another reads
  */
@@ -19,7 +20,7 @@ export async function layerByServe(
   dir: string,
   scratch: string,
   root: string,
-): Promise<string | null> {
+): Promise<Unpacked | string> {
   const pipe = join(dir, `layer-${randomUUID()}`);
   await makePipe(pipe);
   // Open for both, so that neither side waits for the other, nor is at its end too soon.
@@ -32,10 +33,10 @@ export async function layerByServe(
   const exporting: Promise<string | null>[] = [];
   const start = (): void => void exporting.push(client.export(scratch, pipe).finally(letGo));
   try {
-    const refused = await client.unpackLayer(pipe, basename(root), start);
+    const unpacked = await client.unpack({ pipe, name: basename(root), isLayer: true }, start);
     letGo();
     const [exported = null] = await Promise.all(exporting);
-    return whyOf(exported, refused);
+    return whyOf(exported, typeof unpacked === "string" ? unpacked : null) ?? unpacked;
   } finally {
     letGo();
     await rm(pipe, { force: true });
@@ -53,7 +54,7 @@ export function draftOf(root: string): string {
 }
 
 /** The same by the helper itself, as root. */
-export async function layerByHelper(binary: string, scratch: string, root: string): Promise<string | null> {
+export async function layerByHelper(binary: string, scratch: string, root: string): Promise<Unpacked | string> {
   // Beside its place first, so that half a layer is never taken for a whole one.
   const draft = draftOf(root);
   await removeTree(draft);
@@ -69,8 +70,9 @@ export async function layerByHelper(binary: string, scratch: string, root: strin
       exitCode === 0 ? null : stderr.replace(/^toroid-sandbox: /, "").trim() || "it says nothing",
     );
     const why = whyOf(said ?? null, refused ?? null);
-    if (why === null) await rename(draft, root);
-    return why;
+    if (why !== null) return why;
+    await rename(draft, root);
+    return unpackedOf(unpacked.stdout);
   } finally {
     await removeTree(draft);
   }

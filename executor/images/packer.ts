@@ -1,22 +1,20 @@
 /** Images that the provisioners of a Packer template make of another image: made once for each content. */
 import { createHash, randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { mkdir, open, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { takeLock } from "../../kit/lock.ts";
 import { sentenceOf, ToroidError } from "../../protocol/errors.ts";
 import type { Image } from "../../protocol/pipeline/plan.ts";
-import { diskFull } from "../checkout/failure.ts";
 import type { Ruling } from "../workspace/outcome.ts";
+import { type Hold, type ImageCache, notKept, type Want } from "./cache.ts";
 import { failed, filesIn, type PackerRun, type Place, runPacker } from "./packer/build.ts";
 import { copySelected, digestOf, leadsOut, type SelectedFile, selected } from "./packer/files.ts";
 import { environmentOf, filesOf, namesIn, type Template, templateOf, variablesIn } from "./packer/template.ts";
+import type { Unpacked } from "./unpack.ts";
 
 export type PackerImage = Extract<Image, { kind: "packer" }>;
 
 export interface PackerOptions {
-  /** Where layers are kept; null: nowhere. */
-  readonly store: string | null;
   readonly workspacesDir: string;
   /** As `layTools` laid them out; null: there is no Packer. */
   readonly tools: string | null;
@@ -28,17 +26,27 @@ export interface Base {
   readonly images: readonly string[];
   /** What is another when its content is. */
   readonly identity: string;
+  readonly variables: Readonly<Record<string, string>>;
 }
 
 /** What a stage brings. */
 export interface StagePlace extends Omit<Place, "beside"> {
+  /** On what its image is made of, for as long as it runs. */
+  readonly hold: Hold;
   readonly checkout: string;
   /** The stage's `env`. */
   readonly variables: Readonly<Record<string, string>>;
 }
 
 export type Made =
-  | { readonly kind: "made"; readonly images: readonly string[] }
+  | {
+      readonly kind: "made";
+      readonly images: readonly string[];
+      /** With its digest where it has one. */
+      readonly name: string;
+      /** What the image wants set, below all that anybody else says. */
+      readonly variables: Readonly<Record<string, string>>;
+    }
   /** It could not be, which is the stage's end. */
   | { readonly kind: "ruled"; readonly ruling: Ruling };
 
@@ -49,9 +57,11 @@ const NAMES_MOST = 12;
 const TEMPLATE_MOST_BYTES = 1024 * 1024;
 
 export class PackerImages {
+  readonly #cache: ImageCache;
   readonly #o: PackerOptions;
 
-  constructor(o: PackerOptions) {
+  constructor(cache: ImageCache, o: PackerOptions) {
+    this.#cache = cache;
     this.#o = o;
   }
 
@@ -60,8 +70,6 @@ export class PackerImages {
    * @throws the reason of a cancellation
    */
   async make(image: PackerImage, base: Base, at: StagePlace): Promise<Made> {
-    const { store } = this.#o;
-    if (store === null) throw cannot(image.template, "the sandbox's serve was started without a place for images");
     const template = templateOf(image.template, image.text ?? (await textOf(at.checkout, image.template)));
     const variables = variablesIn(template.text, at.variables);
     const beside = dirname(image.template);
@@ -73,38 +81,28 @@ export class PackerImages {
       .digest("hex")
       // The sandbox takes names of up to 64 characters.
       .slice(0, 48);
-    const root = join(store, `packer-${digest}`);
-    const made: Made = { kind: "made", images: [root, ...base.images] };
-    if (await isThere(root)) return made;
-    at.log.begin("image");
-    for (const line of image.text?.trimEnd().split("\n") ?? []) await at.log.line(`    ${line}`.trimEnd());
-    // Nobody else makes the same on this host meanwhile, whatever process it is.
-    await using _ = await this.#turn(root, at);
-    if (await isThere(root)) return made;
-    const ruling = await this.#build({ image, template, variables, files }, base, root, at);
-    if (ruling === null) return made;
-    return { kind: "ruled", ruling: image.text === null ? ruling : withFiles(ruling, files) };
-  }
-
-  async #turn(root: string, at: StagePlace): Promise<AsyncDisposable> {
-    const lock = takeLock(imageLock(root));
-    const given = (): void => void lock.then((one) => one.release());
-    const waiting = Promise.withResolvers<never>();
-    const ends = AbortSignal.any([at.cancelled, at.abandoned]);
-    const giveUp = (): void => {
-      given();
-      waiting.reject(ends.reason);
+    const name = `packer-${digest}`;
+    const about = { kind: "packer", shown: image.template, digest: `sha256:${digest}` } as const;
+    const begin = (): void => {
+      if (at.log.begun.length === 0) at.log.begin("image");
     };
-    if (ends.aborted) giveUp();
-    ends.addEventListener("abort", giveUp, { once: true });
-    try {
-      const first = await Promise.race([lock, waiting.promise, turnOfEventLoop()]);
-      if (first !== null) return first;
-      await at.log.say("another stage makes this image; waiting for it");
-      return await Promise.race([lock, waiting.promise]);
-    } finally {
-      ends.removeEventListener("abort", giveUp);
-    }
+    const want: Want = {
+      hold: at.hold,
+      signal: AbortSignal.any([at.cancelled, at.abandoned]),
+      waits: async () => {
+        begin();
+        await at.log.say("another stage makes this image; waiting for it");
+      },
+    };
+    const kept = await this.#cache.obtainOr<Ruling>(name, about, want, async (root) => {
+      begin();
+      for (const line of image.text?.trimEnd().split("\n") ?? []) await at.log.line(`    ${line}`.trimEnd());
+      return this.#build({ image, template, variables, files }, base, root, at);
+    });
+    if ("instead" in kept)
+      return { kind: "ruled", ruling: image.text === null ? kept.instead : withFiles(kept.instead, files) };
+    const shown = `${image.template}@${about.digest}`;
+    return { kind: "made", images: [kept.root, ...base.images], name: shown, variables: base.variables };
   }
 
   async #build(
@@ -117,10 +115,10 @@ export class PackerImages {
     base: Base,
     root: string,
     at: StagePlace,
-  ): Promise<Ruling | null> {
+  ): Promise<Unpacked | { readonly instead: Ruling }> {
     const { image, template, files } = what;
     const made = filesOf(template);
-    if (typeof made === "string") return failed(`${image.template}: ${made}`);
+    if (typeof made === "string") return { instead: failed(`${image.template}: ${made}`) };
     const { tools, workspacesDir, settings } = this.#o;
     if (tools === null) throw noPacker();
     const { beside } = at.slot;
@@ -139,11 +137,10 @@ export class PackerImages {
     for (const [file, text] of Object.entries(made)) await writeFile(join(into, dir, file), text);
     const run = { template, dir, shown: image.template, variables: environmentOf(what.variables), base: base.images };
     const ruling = await runPacker({ ...run, workspaces, tools, settings }, { ...at, beside });
-    if (ruling !== null) return ruling;
-    const refused = await at.slot.saveLayer(workspaces.image, root);
-    if (refused === null) return null;
-    if (/No space left|ENOSPC|EDQUOT/i.test(refused)) throw diskFull(undefined);
-    throw cannot(image.template, `what was made cannot be kept: ${refused.slice(0, 500)}`);
+    if (ruling !== null) return { instead: ruling };
+    const saved = await at.slot.saveLayer(workspaces.image, root);
+    if (typeof saved !== "string") return saved;
+    throw notKept(saved, () => cannot(image.template, `what was made cannot be kept: ${saved.slice(0, 500)}`));
   }
 }
 
@@ -154,23 +151,6 @@ function withFiles(ruling: Ruling, files: readonly SelectedFile[]): Ruling {
   const shown = [...names.slice(0, NAMES_MOST), ...(names.length > NAMES_MOST ? ["…"] : [])].join(", ") || "nothing";
   const hint = `\`install\` had ${shown} of the checkout: what else it needs goes into \`files\` of \`image\``;
   return { ...ruling, message: `${ruling.message}; ${hint}` };
-}
-
-/** Held by who makes it. */
-export function imageLock(root: string): string {
-  return `image ${root}`;
-}
-
-/** Null after everything that is ready by now. */
-function turnOfEventLoop(): Promise<null> {
-  return new Promise((resolve) => setImmediate(() => setImmediate(() => resolve(null))));
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** The template is foreign, and may be anything: only a file of the checkout, and of a sane size. */

@@ -2,20 +2,35 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
 import { ToroidError } from "../../protocol/errors.ts";
+import { ociReferenceOf, ociReferenceText } from "../../protocol/pipeline/oci-reference.ts";
 import type { BaseImage, Image, StagePlan } from "../../protocol/pipeline/plan.ts";
 import type { LogStream } from "../log-stream.ts";
+import type { Hold, ImageCache, Want } from "./cache.ts";
 import { identityOf } from "./identity.ts";
-import type { Made, PackerImages, StagePlace } from "./packer.ts";
-import { type ImageCache, TarImages } from "./tar.ts";
+import { Refused } from "./oci/refused.ts";
+import type { OciImages } from "./oci.ts";
+import { failed } from "./packer/build.ts";
+import type { Base, Made, PackerImages, StagePlace } from "./packer.ts";
+import { TarImages } from "./tar.ts";
 
 export interface ImageStoreOptions {
   /** What `default` means: `host`, a name in the store, or an absolute path. */
   readonly defaultImage: string;
   /** Holds `NAME/` or `NAME.tar`, `.tar.gz`, `.tar.xz`, `.tar.zst`. */
   readonly imagesDir: string;
-  /** What archives become, once each. */
   readonly cache: ImageCache;
+  readonly oci: OciImages;
   readonly packer: PackerImages;
+}
+
+/** What an image that is there comes with. */
+export interface From {
+  /** Where relative paths start; what they name may not lead out of it. */
+  readonly checkout: string;
+  readonly hold: Hold;
+  readonly signal: AbortSignal;
+  /** null: nobody reads. */
+  readonly log: LogStream | null;
 }
 
 const SUFFIXES = ["", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst"] as const;
@@ -29,7 +44,7 @@ export async function imageFor(
   stage: StagePlan,
   images: ImageStore,
   log: LogStream,
-  at: Pick<StagePlace, "checkout" | "slot" | "places" | "cancelled" | "abandoned">,
+  at: Pick<StagePlace, "checkout" | "hold" | "slot" | "places" | "cancelled" | "abandoned">,
 ): Promise<Made> {
   const { network, limits, env: variables, timeoutMs: wallMs } = stage;
   try {
@@ -51,35 +66,63 @@ export class ImageStore {
 
   /**
    * @param at where relative paths start, and where an image that is made is made
-   * @throws {ToroidError} TOR_IMAGE_MISSING, TOR_TOOL_MISSING, TOR_DISK_FULL
+   * @throws {ToroidError} TOR_IMAGE_MISSING, TOR_IMAGE_DAMAGED, TOR_TOOL_MISSING, TOR_DISK_FULL, TOR_REGISTRY_UNREACHABLE, TOR_REGISTRY_AUTH
    */
   async resolve(image: Image, at: StagePlace): Promise<Made> {
-    const signal = AbortSignal.any([at.cancelled, at.abandoned]);
-    if (image.kind !== "packer") return { kind: "made", images: [await this.root(image, at.checkout, signal)] };
-    if (image.base.kind === "directory" && !isAbsolute(image.base.path))
-      throw missing(image.base.path, "a directory of the checkout is another one for each stage; make it a `tar`");
-    const root = await this.root(image.base, at.checkout, signal);
-    return this.#o.packer.make(image, { images: [root], identity: await identityOf(root) }, at);
+    const from: From = { ...at, signal: AbortSignal.any([at.cancelled, at.abandoned]) };
+    try {
+      if (image.kind !== "packer") {
+        const { images, name, variables } = await this.base(image, from);
+        return { kind: "made", images, name, variables };
+      }
+      if (image.base.kind === "directory" && !isAbsolute(image.base.path))
+        throw missing(image.base.path, "a directory of the checkout is another one for each stage; make it a `tar`");
+      return await this.#o.packer.make(image, await this.base(image.base, from), at);
+    } catch (error) {
+      if (error instanceof Refused) return { kind: "ruled", ruling: failed(error.message) };
+      throw error;
+    }
   }
 
   /**
-   * `host`, or a directory: a lower layer, as the sandbox helper takes it.
+   * An image that is there, or can be fetched: lower layers, as the sandbox helper takes them.
    *
-   * @param checkout where relative paths start; what they name may not lead out of it
-   * @throws {ToroidError} TOR_IMAGE_MISSING, TOR_DISK_FULL
+   * @throws {Refused}
+   * @throws {ToroidError} as {@link resolve}
    */
-  async root(image: BaseImage, checkout: string, signal: AbortSignal): Promise<string> {
+  async base(image: BaseImage, from: From): Promise<Base & { readonly name: string }> {
     switch (image.kind) {
       case "host":
-        return "host";
+        return await single("host", "host");
       case "default":
-        return this.#default(signal);
+        return this.#default(from);
       case "named":
-        return this.#named(image.name, signal);
+        return this.#named(image.name, from);
       case "directory":
       case "tar":
-        return this.#at(await this.#placeOf(image.path, checkout), image.path, signal);
+        return this.#at(await this.#placeOf(image.path, from.checkout), image.path, from);
+      case "oci":
+        return this.#oci(image.reference, from);
     }
+  }
+
+  async #oci(text: string, from: From): Promise<Base & { readonly name: string }> {
+    const reference = ociReferenceOf(text);
+    if ("problem" in reference) throw new Refused(reference.problem);
+    const shown = ociReferenceText(reference);
+    const stack =
+      reference.kind === "registry"
+        ? await this.#o.oci.ofRegistry(reference, from)
+        : await this.#o.oci.ofFiles(await this.#layout(reference.path, shown, from), reference.tag, shown, from);
+    const { roots, digest, variables } = stack;
+    const name = shown.endsWith(digest) ? shown : `${shown}@${digest}`;
+    return { images: roots, name, identity: JSON.stringify(["oci", ...roots]), variables };
+  }
+
+  /** Of an archive, what it was unpacked to. */
+  async #layout(path: string, shown: string, from: From): Promise<string> {
+    const at = await this.#placeOf(path, from.checkout);
+    return (await stat(at)).isDirectory() ? at : (await this.#tars.unpacked(at, shown, wantOf(from))).root;
   }
 
   /**
@@ -99,18 +142,18 @@ export class ImageStore {
     return real;
   }
 
-  #default(signal: AbortSignal): Promise<string> | string {
+  #default(from: From): Promise<Base & { readonly name: string }> {
     const name = this.#o.defaultImage;
-    if (name === "host") return "host";
-    return isAbsolute(name) ? this.#at(name, name, signal) : this.#named(name, signal);
+    if (name === "host") return single("host", "host");
+    return isAbsolute(name) ? this.#at(name, name, from) : this.#named(name, from);
   }
 
-  async #named(name: string, signal: AbortSignal): Promise<string> {
+  async #named(name: string, from: From): Promise<Base & { readonly name: string }> {
     if (/[/\0]/.test(name) || name.startsWith("."))
       throw missing(name, "an image's name has no slash and no leading dot");
     for (const suffix of SUFFIXES) {
       const path = join(this.#o.imagesDir, `${name}${suffix}`);
-      if ((await stat(path).catch(() => null)) !== null) return this.#at(path, name, signal);
+      if ((await stat(path).catch(() => null)) !== null) return this.#at(path, name, from);
     }
     const there = await readdir(this.#o.imagesDir).catch((): string[] => []);
     const names = [...new Set(there.map((one) => one.replace(/\.(tar(\.(gz|xz|zst))?|tgz)$/, "")))].sort();
@@ -118,13 +161,30 @@ export class ImageStore {
     throw missing(name, `it is not in this executor's image store; ${has}`);
   }
 
-  async #at(path: string, shown: string, signal: AbortSignal): Promise<string> {
+  async #at(path: string, shown: string, from: From): Promise<Base & { readonly name: string }> {
     const found = await stat(path).catch(() => null);
     if (found === null) throw missing(shown, "there is nothing at that path on this executor");
-    if (found.isDirectory()) return await realpath(path);
-    if (found.isFile()) return await this.#tars.unpacked(path, shown, signal);
-    throw missing(shown, "it is neither a directory nor an archive");
+    if (found.isDirectory()) return single(await realpath(path), shown);
+    if (!found.isFile()) throw missing(shown, "it is neither a directory nor an archive");
+    const { root, digest } = await this.#tars.unpacked(path, shown, wantOf(from));
+    return single(root, `${shown}@${digest}`);
   }
+}
+
+async function single(root: string, name: string): Promise<Base & { readonly name: string }> {
+  return { images: [root], name, identity: await identityOf(root), variables: {} };
+}
+
+function wantOf({ hold, signal, log }: From): Want {
+  return {
+    hold,
+    signal,
+    waits: async () => {
+      if (log === null) return;
+      if (log.begun.length === 0) log.begin("image");
+      await log.say("another stage unpacks this image; waiting for it");
+    },
+  };
 }
 
 function missing(shown: string, why: string): ToroidError {

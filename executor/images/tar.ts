@@ -2,43 +2,33 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { ToroidError } from "../../protocol/errors.ts";
-import { diskFull } from "../checkout/failure.ts";
-import type { Unpack } from "./unpack.ts";
-
-/** Where archives are unpacked to, and by whom. */
-export interface ImageCache {
-  /** Null: nowhere. */
-  readonly dir: string | null;
-  readonly unpack: Unpack;
-}
+import { type ImageCache, notKept, type Want } from "./cache.ts";
 
 export class TarImages {
   readonly #cache: ImageCache;
   /** Digest by path, size and times, so that an unchanged archive is not read again for every stage. */
   readonly #digests = new Map<string, string>();
-  /** One unpacking per digest at a time. */
-  readonly #unpacking = new Map<string, Promise<string>>();
 
   constructor(cache: ImageCache) {
     this.#cache = cache;
   }
 
   /** @throws {ToroidError} TOR_IMAGE_MISSING for an archive that cannot be unpacked, TOR_DISK_FULL */
-  async unpacked(archive: string, shown: string, signal: AbortSignal): Promise<string> {
-    const { dir } = this.#cache;
-    if (dir === null) throw cannot(shown, "the sandbox's serve was started without a place for images");
-    const digest = await this.#digest(archive, signal);
-    const root = join(dir, digest);
-    if ((await stat(root).catch(() => null)) !== null) return root;
-    let unpacking = this.#unpacking.get(digest);
-    if (unpacking === undefined) {
-      unpacking = this.#unpack(archive, shown, root).finally(() => this.#unpacking.delete(digest));
-      this.#unpacking.set(digest, unpacking);
-    }
-    return unpacking;
+  async unpacked(
+    archive: string,
+    shown: string,
+    want: Want,
+  ): Promise<{ readonly root: string; readonly digest: string }> {
+    const name = await this.#digest(archive, want.signal);
+    const digest = `sha256:${name}`;
+    const root = await this.#cache.obtain(name, { kind: "tar", shown, digest }, want, async (into) => {
+      const unpacked = await this.#cache.hands.unpack({ archive, root: into, isLayer: false });
+      if (typeof unpacked === "string") throw notKept(unpacked, () => cannot(shown, unpacked));
+      return unpacked;
+    });
+    return { root, digest };
   }
 
   async #digest(archive: string, signal: AbortSignal): Promise<string> {
@@ -51,13 +41,6 @@ export class TarImages {
     const digest = hash.digest("hex");
     this.#digests.set(key, digest);
     return digest;
-  }
-
-  async #unpack(archive: string, shown: string, root: string): Promise<string> {
-    const why = await this.#cache.unpack(archive, root);
-    if (why === null) return root;
-    if (/No space left|ENOSPC|EDQUOT/i.test(why)) throw diskFull(undefined);
-    throw cannot(shown, why);
   }
 }
 

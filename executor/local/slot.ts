@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { layerByHelper } from "../images/layer.ts";
+import type { Unpacked } from "../images/unpack.ts";
 import { removeTree } from "../trees.ts";
 import { runHelper } from "../workspace/helper.ts";
 import type { OutputPipe } from "../workspace/pipe.ts";
@@ -35,7 +36,7 @@ export class LocalSlot implements Slot {
     return { output: reader, verdict };
   }
 
-  saveLayer(workspace: string, root: string): Promise<string | null> {
+  saveLayer(workspace: string, root: string): Promise<Unpacked | string> {
     return layerByHelper(this.#binary, scratchOf(workspace), root);
   }
 

@@ -57,21 +57,26 @@ export class SandboxClient {
   }
 
   /**
-   * Has an archive unpacked to `name` in the store of images, from a pipe that is to be held open until `opened`.
-   * Nothing to do when it is there. Answers a sentence when it cannot be unpacked.
+   * Has an archive, or a layer, unpacked to `name` in the store of images, from a pipe that is to be held open until
+   * `opened`. Nothing to do when it is there. Answers a sentence when it cannot be unpacked.
    */
-  unpack(pipe: string, name: string, opened: () => void): Promise<string | null> {
-    return this.#told(["unpack", pipe, name], opened);
+  async unpack(
+    o: { readonly pipe: string; readonly name: string; readonly isLayer: boolean },
+    opened: () => void,
+  ): Promise<{ readonly bytes: number } | string> {
+    const said = await this.#told([o.isLayer ? "unpack-layer" : "unpack", o.pipe, o.name], opened);
+    return typeof said === "string" ? said : { bytes: said.bytes };
   }
 
-  /** The same of a layer. */
-  unpackLayer(pipe: string, name: string, opened: () => void): Promise<string | null> {
-    return this.#told(["unpack-layer", pipe, name], opened);
+  /** Removes `name` from the store of images. */
+  async drop(name: string): Promise<void> {
+    await this.#done(["drop", name]);
   }
 
   /** Has what runs wrote into a kept scratch written as a layer into a pipe that somebody reads. */
-  export(scratch: string, pipe: string): Promise<string | null> {
-    return this.#told(["export", scratch, pipe]);
+  async export(scratch: string, pipe: string): Promise<string | null> {
+    const said = await this.#told(["export", scratch, pipe]);
+    return typeof said === "string" ? said : null;
   }
 
   /** Removes what runs that were killed left. Only while no workspace of ours is in use. */
@@ -100,10 +105,10 @@ export class SandboxClient {
     }
   }
 
-  /** Null when it is done, else why it is not. */
-  async #told(words: readonly string[], heard?: () => void): Promise<string | null> {
+  /** What was done, else why it is not. */
+  async #told(words: readonly string[], heard?: () => void): Promise<Extract<Answer, { event: "done" }> | string> {
     const said = answerOf(await this.#ask(words, heard).said);
-    if (said?.event === "done") return null;
+    if (said?.event === "done") return said;
     return said?.event === "refused" ? said.message : "serve ended without a word";
   }
 

@@ -9,7 +9,12 @@ export const KILL = "K";
 export const RENEW = "R";
 
 const answer = z.discriminatedUnion("event", [
-  z.looseObject({ event: z.literal("done"), adopted: z.number().default(0), removed: z.number().default(0) }),
+  z.looseObject({
+    event: z.literal("done"),
+    adopted: z.number().default(0),
+    removed: z.number().default(0),
+    bytes: z.number().default(0),
+  }),
   z.looseObject({ event: z.literal("refused"), message: z.string() }),
   z.looseObject({
     event: z.literal("ready"),

@@ -23,7 +23,7 @@ export const BASE: Readonly<Record<string, string>> = {
 };
 
 /**
- * Later ones win: what every process needs, then the file's `env` (with the environment's own in it), then the params
+ * Later ones win: what every process needs, then what the image wants, then the file's `env` (with the environment's own in it), then the params
  * of the request, then ours, which nobody can pretend.
  */
 export function variablesOf(
@@ -31,9 +31,10 @@ export function variablesOf(
   work: StageWork,
   attempt: number,
   publicUrl: string | null,
+  image: Readonly<Record<string, string>> = {},
 ): Readonly<Record<string, string>> {
   const variables: Record<string, string> = { ...BASE };
-  for (const given of [work.stage.env, work.context.params]) {
+  for (const given of [image, work.stage.env, work.context.params]) {
     for (const [name, value] of Object.entries(given)) {
       if (NAME.test(name) && !value.includes("\0")) variables[name] = value;
     }

@@ -4,9 +4,9 @@ import { carriesBraces, generatedTemplate, TEMPLATE_FILE } from "./generated-tem
 import type { BaseImageConfig, ImageConfig } from "./image-schema.ts";
 import { installFiles } from "./install-files.ts";
 import type { Image, Tree } from "./model.ts";
+import { ociReferenceOf } from "./oci-reference.ts";
 import type { Path } from "./problem.ts";
 import type { Config } from "./schema.ts";
-import { notYet } from "./support.ts";
 import { imageNameProblem } from "./text-rules.ts";
 
 /**
@@ -36,8 +36,11 @@ export function imageOf(
   }
   if (config.oci !== undefined) {
     const reference = fillIn(config.oci, [...path, "oci"], variables);
-    const yet = notYet([...path, "oci"], "make an image from an OCI one");
-    return { findings: typeof reference === "string" ? [yet] : [yet, ...reference.findings] };
+    if (typeof reference !== "string") return reference;
+    const read = ociReferenceOf(reference);
+    return "problem" in read
+      ? { findings: [wrongValue([...path, "oci"], read.problem)] }
+      : { image: { kind: "oci", reference } };
   }
   const kind = config.directory === undefined ? "tar" : "directory";
   const at = [...path, kind];

@@ -29,7 +29,9 @@ export type BaseImage =
   /** One of the executor's image store. */
   | { readonly kind: "named"; readonly name: string }
   /** On the executor's host when absolute, in the checkout when relative (then without `..`). */
-  | { readonly kind: "directory" | "tar"; readonly path: string };
+  | { readonly kind: "directory" | "tar"; readonly path: string }
+  /** As `ociReferenceOf` reads it. */
+  | { readonly kind: "oci"; readonly reference: string };
 
 /** null: the executor's own limit. */
 export interface Limits {

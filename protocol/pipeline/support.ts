@@ -4,7 +4,7 @@ import type { Config } from "./schema.ts";
 
 /**
  * What the file may say but this version cannot carry out. A row goes away with the change that carries it out; `*` is
- * any environment. Images of a kind that cannot be made yet are told by `image.ts`.
+ * any environment.
  */
 const NOT_YET: readonly Row[] = [
   { key: "cache", cannot: "keep files from one build to the next" },
@@ -34,7 +34,7 @@ export function unsupportedIn(config: Config): readonly Finding[] {
 }
 
 /** The finding for a key at `path` that is valid but cannot be carried out yet. */
-export function notYet(
+function notYet(
   path: Path,
   cannot: string,
   hint = "remove the key, or wait for the release that says it can",

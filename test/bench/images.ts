@@ -1,6 +1,7 @@
 /** What the image of a stage costs: made by real Packer, and found again. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Hold } from "../../executor/images/cache.ts";
 import { identityOf } from "../../executor/images/identity.ts";
 import { findPacker, layTools, toolsIn } from "../../executor/images/packer/tools.ts";
 import { type Made, PackerImages } from "../../executor/images/packer.ts";
@@ -8,6 +9,7 @@ import { LocalSlot } from "../../executor/local/slot.ts";
 import { LogStream } from "../../executor/log-stream.ts";
 import { OutputPipe } from "../../executor/workspace/pipe.ts";
 import { debianImage, Missing } from "../support/debian.ts";
+import { imageCache } from "../support/image-cache.ts";
 import { tempDir } from "../support/temp.ts";
 import { weakHere } from "../support/weak.ts";
 import type { Report } from "./report.ts";
@@ -29,14 +31,14 @@ export async function benchImages(): Promise<Report> {
   const never = new AbortController().signal;
   const packer = await findPacker(process.env["TOROID_PACKER"] ?? null, process.env["PATH"] ?? "");
   if (packer === null) throw new Missing("packer is not installed");
-  await Promise.all(["store", "src"].map((name) => mkdir(join(dir, name))));
+  await Promise.all(["src"].map((name) => mkdir(join(dir, name))));
   await layTools(join(dir, "packer"), packer);
   await writeFile(join(dir, "src", ".packer"), TEMPLATE);
   const root = await debianImage();
   const beside = new LocalSlot(HELPER, await OutputPipe.make(join(dir, "beside")), null);
   const slot = new LocalSlot(HELPER, await OutputPipe.make(join(dir, "out")), beside);
-  const images = new PackerImages({
-    store: join(dir, "store"),
+  const hold = new Hold();
+  const images = new PackerImages(await imageCache(join(dir, "store")), {
     workspacesDir: dir,
     tools: toolsIn(join(dir, "packer")),
     settings: { allowWeak: weakHere(), masks: [dir] },
@@ -45,9 +47,10 @@ export async function benchImages(): Promise<Report> {
   const make = async (round: string): Promise<Made> =>
     images.make(
       { kind: "packer", template: ".packer", text: null, base: { kind: "directory", path: root }, files: [] },
-      { images: [root], identity: await identityOf(root) },
+      { images: [root], identity: await identityOf(root), variables: {} },
       {
         checkout: join(dir, "src"),
+        hold,
         variables: { ROUND: round },
         slot,
         network: "none",

@@ -23,6 +23,7 @@ export function stage(name: string, changes: Partial<StageSummary> = {}): StageS
     phase: "script",
     logBytes: 42,
     weak: [],
+    image: null,
     outputs: {},
     stepsMs: {},
     seq: 5,

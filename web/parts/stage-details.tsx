@@ -34,6 +34,11 @@ export function StageDetails({ stage }: { readonly stage: StageSummary }): JSX.E
           </Fact>
         )}
         {stage.executor !== null && <Fact name="Executor">{stage.executor}</Fact>}
+        {stage.image !== null && (
+          <Fact name="Image">
+            <code>{stage.image}</code>
+          </Fact>
+        )}
         {stage.attempt > 1 && <Fact name="Attempt">{stage.attempt}</Fact>}
         {stage.exitCode !== null && (
           <Fact name="Exit code">

@@ -3,11 +3,10 @@
  * we may still read all of it: programs as links where that can be, the rest as copies.
  */
 import { constants, copyFileSync, linkSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { access, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { basename, delimiter, dirname, isAbsolute, join } from "node:path";
-import { ToroidError } from "../../../protocol/errors.ts";
+import { basename, dirname, join } from "node:path";
 import { removeTree } from "../../trees.ts";
+import { findProgram } from "../find-program.ts";
 
 /** Where they are in Packer's workspace. */
 export const TOOLS_DIR = "/toroid/packer";
@@ -30,23 +29,7 @@ const NOT_NEEDED = ["test", "examples", "util", "build", "node_modules"];
  * @throws {ToroidError} TOR_CONFIG_INVALID when what is named is not there
  */
 export async function findPacker(named: string | null, path: string): Promise<string | null> {
-  if (named !== null) {
-    if (await isProgram(named)) return named;
-    throw new ToroidError("TOR_CONFIG_INVALID", `TOROID_PACKER is ${named}, and there is no program`);
-  }
-  for (const dir of path.split(delimiter)) {
-    if (isAbsolute(dir) && (await isProgram(join(dir, "packer")))) return join(dir, "packer");
-  }
-  return null;
-}
-
-async function isProgram(path: string): Promise<boolean> {
-  const found = await stat(path).catch(() => null);
-  if (found === null || !found.isFile()) return false;
-  return access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+  return findProgram("packer", { named, variable: "TOROID_PACKER", path });
 }
 
 /** The layer that {@link layTools} makes. */

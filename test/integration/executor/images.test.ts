@@ -1,28 +1,26 @@
 /** Archives in the image store become directories, once each, whoever made them. */
 import assert from "node:assert/strict";
-import { copyFile, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { execa } from "execa";
 import { TarImages } from "../../../executor/images/tar.ts";
-import { unpackByHelper } from "../../../executor/images/unpack.ts";
 import { ToroidError } from "../../../protocol/errors.ts";
 import { HELPER } from "../../abuse/rig.ts";
+import { imageCache, want } from "../../support/image-cache.ts";
 import { needs } from "../../support/skips.ts";
 import { type TempDir, tempDir } from "../../support/temp.ts";
 import { archive } from "../sandbox/archives.ts";
 
 const NEEDS = { root: true, path: HELPER } as const;
-const never = new AbortController().signal;
 const SUDO = { name: "usr/bin/sudo", data: "#!", mode: 0o4755, uid: 3 } as const;
 
 /** A store's directory and what unpacks from it. */
 async function rig(): Promise<{ readonly dir: TempDir; readonly cache: string; readonly images: TarImages }> {
   const dir = await tempDir("toroid-images-");
-  const cache = join(dir.path, "cache");
-  await mkdir(cache);
-  return { dir, cache, images: new TarImages({ dir: cache, unpack: unpackByHelper(HELPER) }) };
+  const cache = join(dir.path, "cache", "images");
+  return { dir, cache, images: new TarImages(await imageCache(join(dir.path, "cache"))) };
 }
 
 async function compressed(program: string, bytes: Uint8Array): Promise<Uint8Array> {
@@ -44,7 +42,7 @@ for (const [title, program, compress] of [
     await using _ = dir;
     const path = join(dir.path, "small.tar");
     await writeFile(path, await compress(archive(SUDO)));
-    const root = await images.unpacked(path, "small", never);
+    const { root } = await images.unpacked(path, "small", want());
     const { mode, uid } = await stat(join(root, "usr/bin/sudo"));
     assert.deepEqual([mode, uid, await readFile(join(root, "usr/bin/sudo"), "utf8")], [0o104755, 3, "#!"]);
   });
@@ -57,7 +55,8 @@ test("the same archive is unpacked once, under whatever name and however many as
   const paths = ["a.tar", "b.tar"].map((name) => join(dir.path, name));
   await writeFile(paths[0] ?? "", archive(SUDO));
   await copyFile(paths[0] ?? "", paths[1] ?? "");
-  const roots = await Promise.all([...paths, ...paths].map((path) => images.unpacked(path, "x", never)));
+  const made = await Promise.all([...paths, ...paths].map((path) => images.unpacked(path, "x", want())));
+  const roots = made.map(({ root }) => root);
   assert.equal(new Set(roots).size, 1);
   assert.deepEqual(
     (await readdir(cache)).map((name) => join(cache, name)),
@@ -85,7 +84,7 @@ for (const [title, bytes, says] of [
     const { dir, cache, images } = await rig();
     await using _ = dir;
     await writeFile(join(dir.path, "bad.tar"), bytes);
-    const error = await images.unpacked(join(dir.path, "bad.tar"), "bad", never).catch((e: unknown) => e);
+    const error = await images.unpacked(join(dir.path, "bad.tar"), "bad", want()).catch((e: unknown) => e);
     assert.ok(error instanceof ToroidError && error.code === "TOR_IMAGE_MISSING", String(error));
     assert.match(error.message, /^the image bad cannot be unpacked: /);
     assert.match(error.message, says);
@@ -99,7 +98,7 @@ test("an archive that xz does not read is said to be so in its words", async (t)
   await using _ = dir;
   const bytes = await compressed("xz", archive(SUDO));
   await writeFile(join(dir.path, "bad.tar.xz"), bytes.subarray(0, bytes.length - 20));
-  await assert.rejects(images.unpacked(join(dir.path, "bad.tar.xz"), "bad", never), {
+  await assert.rejects(images.unpacked(join(dir.path, "bad.tar.xz"), "bad", want()), {
     code: "TOR_IMAGE_MISSING",
     message: /^the image bad cannot be unpacked: xz: .*Unexpected end of input$/,
   });

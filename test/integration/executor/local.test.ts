@@ -3,6 +3,7 @@ import { symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type LocalRunOptions, runLocally } from "../../../executor/local.ts";
+import { IMAGES } from "../../support/image-cache.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../../support/leaks.ts";
 import { GitRepo } from "../../support/repo.ts";
 import { needs } from "../../support/skips.ts";
@@ -37,6 +38,7 @@ async function run(over: Partial<LocalRunOptions> = {}) {
     allowWeak: weakHere(),
     defaultImage: "host",
     imagesDir: "/nonexistent",
+    images: IMAGES,
     cacheDir: "/nonexistent",
     packer: null,
     params: { NOTE: "noted" },

@@ -68,6 +68,21 @@ describe("unpack, for a client of serve,", () => {
     assert.deepEqual(await shown("three/theirs"), [1000, 1000, "600"]);
   });
 
+  test("is undone by drop, whole, and nothing else is", T, async (t) => {
+    if (!needs(t, NEEDS)) return;
+    await rig().ask("unpack", archive, "going");
+    await rig().ask("unpack", archive, "staying");
+    assert.deepEqual((await rig().ask("drop", "going")).said, { event: "done", removed: 1 });
+    assert.deepEqual((await rig().ask("drop", "going")).said, { event: "done", removed: 0 });
+    for (const name of ["../state", "staying/suid", ".", "", "a/../staying"]) {
+      const { said } = await rig().ask("drop", name);
+      assert.deepEqual([said.event, said["message"]], ["refused", `drop: ${name} is no name for an image`]);
+    }
+    const there = await readdir(rig().images);
+    assert.deepEqual([there.includes("going"), there.includes("staying")], [false, true]);
+    assert.deepEqual(await drafts(rig()), []);
+  });
+
   test("of several at once, one is placed and all are told so", T, async (t) => {
     if (!needs(t, NEEDS)) return;
     const answers = await Promise.all(Array.from({ length: 6 }, () => rig().ask("unpack", archive, "many")));

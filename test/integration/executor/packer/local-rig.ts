@@ -1,6 +1,7 @@
 /** A checkout with a template, and `toroid run` in it: Packer without a server of ours. */
 import { join } from "node:path";
 import { type LocalRun, runLocally } from "../../../../executor/local.ts";
+import { IMAGES } from "../../../support/image-cache.ts";
 import { type Files, GitRepo } from "../../../support/repo.ts";
 import { type TempDir, tempDir } from "../../../support/temp.ts";
 import { weakHere } from "../../../support/weak.ts";
@@ -40,6 +41,7 @@ export class PackerRig implements AsyncDisposable {
       allowWeak: weakHere(),
       defaultImage: this.#defaultImage,
       imagesDir: "/nonexistent",
+      images: IMAGES,
       cacheDir: this.cache,
       packer: this.#packer,
       params: {},

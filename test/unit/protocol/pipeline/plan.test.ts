@@ -64,7 +64,28 @@ test("the other files of the design have no problem but what is not supported ye
   const told = (name: string) => lint(".toroid.yml", example(name)).map(({ kind, path }) => `${kind} ${path}`);
   assert.deepEqual(told("gem"), ["unsupported cache"]);
   assert.deepEqual(told("application"), ["unsupported artifact.ami"]);
-  assert.deepEqual(told("monorepo"), ["unsupported image.oci"]);
+  assert.deepEqual(told("monorepo"), []);
+});
+
+test("an OCI image is what its reference says when variables are filled in, or a mistake at its place", () => {
+  const imageOf = (image: string) =>
+    planned(`script: make\nenv: { V: "22", BAD: "Not a name" }\nimage: ${image}\n`, {
+      ...PUSH,
+      tree: { template: "file", files: [] },
+    }).stages[0]?.image;
+  assert.deepEqual(imageOf('{ oci: "node:${V}" }'), { kind: "oci", reference: "node:22" });
+  assert.deepEqual(imageOf("{ packer: .packer, base: { oci: debian } }"), {
+    kind: "packer",
+    template: ".packer",
+    text: null,
+    base: { kind: "oci", reference: "debian" },
+    files: [],
+  });
+  const [problem] = lint(".toroid.yml", 'script: make\nenv: { BAD: "Not a name" }\nimage: { oci: "${BAD}" }\n');
+  assert.deepEqual(
+    [problem?.path, problem?.message.slice(0, 42)],
+    ["image.oci", "`Not a name` is no reference of an image: "],
+  );
 });
 
 test("an image of Packer has a template, what it is made on, and what else the template needs", () => {

@@ -8,8 +8,6 @@ const ASKS: Readonly<Record<string, string>> = {
   services: "services: [postgres]",
   "artifact.ami": "artifact: { ami: {} }",
   notify: "notify: { slack: '#ci' }",
-  "image.oci": "image: { oci: docker.io/library/node:22 }",
-  "environments.prod.image.oci": "environments: { prod: { run: ./deploy, image: { oci: alpine } } }",
 };
 
 for (const [path, text] of Object.entries(ASKS)) {
