@@ -45,6 +45,7 @@ export class PackerReport {
   #artifacts = 0;
   #failure: string | null = null;
   #complaint: string | null = null;
+  #isOverdue = false;
 
   /** @param names of files as Packer knows them, with what people know them by */
   constructor(names: Readonly<Record<string, string>>) {
@@ -54,6 +55,7 @@ export class PackerReport {
   /** Takes a line; answers what people are to read of it, without its end, or null. */
   take(line: string): string | null {
     const said = saidBy(line);
+    if (/Cancelling provisioner after a timeout/.test(line)) this.#isOverdue = true;
     switch (said?.kind) {
       case undefined:
         return null;
@@ -78,6 +80,7 @@ export class PackerReport {
 
   /** In Packer's own words, or null when it said none. */
   get failure(): string | null {
+    if (this.#isOverdue && this.#failure === "context canceled") return "a provisioner took longer than its `timeout`";
     return this.#failure ?? this.#complaint;
   }
 
@@ -99,6 +102,8 @@ function inOneLine(text: string): string {
 
 /** The first problem of a template as one sentence, with its place; null for what is no such problem. */
 function complaintOf(text: string): string | null {
+  const [, unread] = /^Failed to parse [^]*?\n\s*\* ([^\n]+)/.exec(text) ?? [];
+  if (unread !== undefined) return `the template cannot be read: ${unread.slice(0, 500)}`;
   const [, what = "", rest = ""] = /^\s*Error: ([^\n]+)([^]*)$/.exec(text) ?? [];
   if (what === "") return null;
   const [, file, line] = /\bon (\S+) line (\d+)/.exec(rest) ?? [];

@@ -16,6 +16,8 @@ export const KEY_FILE = "/run/toroid-packer-key";
 
 /** The source that builds are for, as a template names it. */
 export const SOURCE = "null.toroid";
+/** The same in JSON. */
+const BUILDER = "toroid";
 /** Made beside an HCL template. */
 export const SOURCE_FILE = "toroid-source.pkr.hcl";
 
@@ -49,14 +51,7 @@ export function filesOf(template: Template): Readonly<Record<string, string>> | 
 /** The builds to run and what to build, after `packer build`. */
 export function wordsOf(template: Template, dir: string): readonly string[] {
   const at = template.form === "json" ? `${dir}/${template.file}` : dir;
-  return [
-    "build",
-    "-machine-readable",
-    "-color=false",
-    "-only",
-    template.form === "json" ? "toroid" : `*${SOURCE}`,
-    at,
-  ];
+  return ["build", "-machine-readable", "-color=false", "-only", template.form === "json" ? BUILDER : `*${SOURCE}`, at];
 }
 
 function sourceText(): string {
@@ -64,12 +59,18 @@ function sourceText(): string {
   return `# Made by Toroid: the container that the image is made in.\nsource "null" "toroid" {\n${lines.join("")}}\n`;
 }
 
-/** Its own builders stay, for provisioners may name them. One that cannot be read is Packer's to complain of. */
+/**
+ * Its own builders stay, for provisioners may name them; one that has our name is ours, with what it says besides. A text
+ * that cannot be read is Packer's to complain of.
+ */
 function withBuilder(text: string): string {
   const read = objectOf(text);
   if (read === null) return text;
   const builders = "builders" in read && Array.isArray(read.builders) ? (read.builders as unknown[]) : [];
-  return JSON.stringify({ ...read, builders: [...builders, { type: "null", name: "toroid", ...SETTINGS }] }, null, 2);
+  const isOurs = (one: unknown): one is object =>
+    typeof one === "object" && one !== null && "name" in one && one.name === BUILDER;
+  const ours = { ...builders.find(isOurs), type: "null", name: BUILDER, ...SETTINGS };
+  return JSON.stringify({ ...read, builders: [...builders.filter((one) => !isOurs(one)), ours] }, null, 2);
 }
 
 function objectOf(text: string): object | null {

@@ -33,6 +33,7 @@ export async function runInside(o: Inside): Promise<void> {
     packer.once("error", reject);
     packer.once("close", (ended) => resolve(ended ?? 1));
   });
+  server.close();
   target.close();
   process.exit(code);
 }

@@ -3,6 +3,7 @@ import { timingSafeEqual } from "node:crypto";
 import { createServer } from "node:net";
 import ssh2, { type AuthContext, type Connection, type ParsedKey, type ServerChannel } from "ssh2";
 import { scpOf, serveScp } from "./scp.ts";
+import { serveSftp } from "./sftp.ts";
 import type { Target } from "./target.ts";
 
 export interface SshServer {
@@ -10,6 +11,8 @@ export interface SshServer {
   readonly clientKey: string;
   /** Resolves once it listens. */
   listen(port: number, host: string): Promise<void>;
+  /** Takes no connection any more. */
+  close(): void;
 }
 
 /** A server with keys that nothing else has. */
@@ -32,6 +35,7 @@ export function makeSshServer(target: Target): SshServer {
         sockets.once("error", reject);
         sockets.listen(port, address, () => resolve());
       }),
+    close: () => void sockets.close(),
   };
 }
 
@@ -66,6 +70,7 @@ function acceptSessions(connection: Connection, target: Target): void {
   connection.on("session", (accept) => {
     const session = accept();
     session.on("env", (agree) => agree?.());
+    session.on("sftp", (take) => serveSftp(take(), target));
     session.on("exec", (take, _reject, { command }) => {
       const channel = take();
       channel.on("error", () => undefined); // as above
