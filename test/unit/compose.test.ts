@@ -60,7 +60,9 @@ test("the daemons read their variables as they are when nothing is set", () => {
     const { http, queue, natsMonitorUrls } = coordinatorConfig(environmentOf(name));
     assert.deepEqual([http.host, queue?.deadLetterUrl !== null, natsMonitorUrls.length], ["0.0.0.0", true, 1]);
   }
-  const { allowWeak, network, defaultImage } = executorConfig(environmentOf("executor"));
+  const { allowWeak, network, defaultImage, artifacts, secrets } = executorConfig(environmentOf("executor"));
+  assert.deepEqual(artifacts, { kind: "directory", path: "/var/lib/toroid/artifacts" });
+  assert.ok(secrets.dir !== null && secrets.from.includes("https://github.com/"));
   assert.deepEqual([allowWeak, network.mode, network.forward], [[], "auto", true]);
   assert.ok(read("Dockerfile").includes(` ${defaultImage}\n`), `the Dockerfile makes no ${defaultImage}`);
 });
