@@ -57,7 +57,7 @@ export function bucketError(
   }
   if (REFUSED.has(name) || status === 401 || status === 403) {
     return wrong(
-      `${at} refuses to let this executor ${doing} (${name}): its credentials need ${permission} there, or others have to be set`,
+      `${at} refuses to let this executor ${doing} (${shownName(name, status)}): its credentials need ${permission} there, or others have to be set`,
     );
   }
   return new ToroidError(
@@ -76,6 +76,11 @@ function nameOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return "unknown";
   if ("Code" in thrown && typeof thrown.Code === "string") return thrown.Code;
   return thrown.name;
+}
+
+/** An answer without a body has no name. */
+function shownName(name: string, status: number | null): string {
+  return name.startsWith("Unknown") && status !== null ? `HTTP ${status}` : name;
 }
 
 /** null: there was no answer. */

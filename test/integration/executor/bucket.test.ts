@@ -5,9 +5,17 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { after, before, beforeEach, test } from "node:test";
-import { PutObjectCommand } from "@aws-sdk/client-s3";
+import {
+  CreateBucketCommand,
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  PutObjectCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
 import { type BucketConfig, BucketStore } from "../../../executor/artifacts/bucket.ts";
 import { BUCKET, BUCKET_CREDENTIALS, BUCKET_REGION, BucketServer, type Fault } from "../../support/bucket.ts";
+import { EC2_CREDENTIALS, EC2_REGION, Ec2Server } from "../../support/ec2.ts";
+import { needs } from "../../support/skips.ts";
 import { type TempDir, tempDir } from "../../support/temp.ts";
 
 const T = { timeout: 60_000 };
@@ -113,6 +121,28 @@ test("a bucket that can be read and written passes the check", T, async () => {
   await store().check();
   assert.ok((await server.keys()).includes("ci/.writable"));
 });
+
+test("of uploads that nobody ended, those go that are old enough and below our prefix", T, async (t) => {
+  if (!needs(t, { ec2: true })) return;
+  await using moto = await Ec2Server.start();
+  const place = { endpoint: moto.endpoint, region: EC2_REGION, credentials: EC2_CREDENTIALS };
+  using client = disposable(new S3Client({ ...place, forcePathStyle: true }));
+  await client.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  for (const Key of ["ci/x.tar.zst", "else/x.tar.zst"])
+    await client.s3.send(new CreateMultipartUploadCommand({ Bucket: BUCKET, Key }));
+  // The server has all of them begin in November 2010.
+  assert.equal(await store(place).sweep(Date.parse("2010-11-01")), 0);
+  assert.equal(await store(place).sweep(Date.now()), 1);
+  const { Uploads = [] } = await client.s3.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
+  assert.deepEqual(
+    Uploads.map(({ Key }) => Key),
+    ["else/x.tar.zst"],
+  );
+});
+
+function disposable(s3: S3Client): Disposable & { readonly s3: S3Client } {
+  return { s3, [Symbol.dispose]: () => s3.destroy() };
+}
 
 const refuse = (code: string, status: number, method: string) => (asked: string) =>
   asked.startsWith(method) ? { code, status } : null;
