@@ -18,6 +18,7 @@ import { logSubject } from "../protocol/subjects.ts";
 import { filesOfArtifact, type Push } from "../protocol/work.ts";
 import type { Artifacts } from "./artifacts.ts";
 import type { Background } from "./background.ts";
+import { type Bake, type Bakery, noBakery } from "./bake.ts";
 import { checkOf, endingOfCheck } from "./check.ts";
 import { isNoSpace } from "./checkout/failure.ts";
 import type { Checkouts } from "./checkout.ts";
@@ -25,6 +26,7 @@ import type { Ending } from "./ending.ts";
 import type { Holding } from "./holding.ts";
 import { type Lookup, placesOf } from "./hosts.ts";
 import { Hold } from "./images/cache.ts";
+import { contentOf } from "./images/identity.ts";
 import { type ImageStore, imageFor } from "./images/store.ts";
 import { LogPublisher } from "./log/publisher.ts";
 import { LogStream } from "./log-stream.ts";
@@ -42,6 +44,8 @@ export interface AttemptTools {
   readonly images: ImageStore;
   readonly artifacts: Artifacts;
   readonly secrets: Secrets;
+  /** null: no AMI is baked here. */
+  readonly bakery: Bakery | null;
   readonly lookup: Lookup;
   readonly sandbox: SandboxSettings;
   readonly workspacesDir: string;
@@ -153,6 +157,8 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     });
     if (made.kind === "ruled") return endingOf(await endBefore(made.ruling, log), stepsMs);
     const { images, name: image } = made;
+    const bake = await prepareBake(h, work, { checkout: workspace.source, images, name: image }, t, ending);
+    if (bake !== null) kept.defer(() => t.background.run(() => bake.discard(slot)));
 
     // An environment is never touched before the store knows that it may have been.
     const weak = weakOf(t.sandbox.weak, { images, network: stage.network, limits: stage.limits });
@@ -167,7 +173,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
       {
         images,
         stage,
-        variables: variablesOf(h.id, work, h.attempt, t.publicUrl, made.variables),
+        variables: variablesOf(h.id, work, h.attempt, t.publicUrl, made.variables, t.bakery?.region ?? null),
         secrets: granted,
         hostname: hostnameOf(h.id),
         objects: checkout.objects,
@@ -180,6 +186,7 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
           await reportOrLose(h, { type: "publishing", id: randomUUID(), atMs: t.jet.clock.nowMs() });
           crashPoint("executor-after-publishing");
         },
+        bake: bake === null ? null : () => bake.run({ workspace, slot, log, cancelled, abandoned: h.abandoned }),
         pack: stage.artifactFiles.length === 0 ? null : (dir) => t.artifacts.pack(dir, stage, h.abandoned),
         cancelled,
         abandoned: h.abandoned,
@@ -193,6 +200,26 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     // Not waited for: what the build left can be large, and its end is not the build's business.
     t.background.run(() => lent.disposeAsync());
   }
+}
+
+/** Of a stage that wants an AMI. */
+async function prepareBake(
+  h: Holding,
+  { stage, source, context }: StageWork,
+  at: { readonly checkout: string; readonly images: readonly string[]; readonly name: string },
+  t: AttemptTools,
+  signal: AbortSignal,
+): Promise<Bake | null> {
+  const { id, token } = h;
+  const { ami } = stage;
+  if (ami === null) return null;
+  if (t.bakery === null) throw noBakery();
+  const { commit } = source;
+  const tree = await t.checkouts.treeOf(id.repository, commit, signal);
+  // By its name alone it may be another one on another executor.
+  const images = [at.name, ...(await Promise.all(at.images.map(contentOf)))];
+  const { checkout } = at;
+  return t.bakery.prepare({ id, token, stage, ami, commit, tree, images, params: context.params, checkout }, signal);
 }
 
 function endingOf(run: StageRun, stepsMs: Readonly<Record<string, number>>): Ending {

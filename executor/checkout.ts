@@ -64,6 +64,13 @@ export class Checkouts {
     return { objects: mirror.objects };
   }
 
+  /** The name of what is in a commit that was checked out: commits with the same files have the same. */
+  async treeOf(repository: string, commit: string, signal: AbortSignal): Promise<string> {
+    const { path } = this.#mirrors.of(repository);
+    const said = await this.#git.run(["rev-parse", `${commit}^{tree}`], { cwd: path, gitDir: path, signal });
+    return said.trim();
+  }
+
   async #write(mirror: Mirror, source: CheckedSource, into: string, url: string, signal: AbortSignal): Promise<void> {
     const gitDir = join(into, ".git");
     const { commit } = source;

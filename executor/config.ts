@@ -1,9 +1,11 @@
 import { isIPv4 } from "node:net";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
+import { DEFAULT_SYSTEM, REGION } from "../protocol/ami.ts";
 import { ToroidError } from "../protocol/errors.ts";
 import { labelProblem } from "../protocol/pipeline/text-rules.ts";
 import { type ArtifactsPlace, placeIn } from "./artifacts/place.ts";
+import type { BakeConfig } from "./bake/settings.ts";
 import type { SecretsConfig } from "./secrets.ts";
 
 /** Everything an operator may choose, read once at start. */
@@ -36,6 +38,8 @@ export interface Config {
   readonly user: string | null;
   /** The program of Packer; null: what PATH finds, if anything. */
   readonly packer: string | null;
+  /** Where AMIs are baked, and as whom; null: nowhere. */
+  readonly bake: BakeConfig | null;
   /** A delegated cgroup v2 directory; null: the helper finds one. */
   readonly cgroup: string | null;
   /** What this host may fail to hold builds to, by the names in `weak`; anything else it lacks keeps us from starting. */
@@ -171,6 +175,20 @@ const environment = z.object({
     .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, "must be the name or uid of a user")
     .optional(),
   TOROID_PACKER: path.optional(),
+  TOROID_BAKE_REGION: z.string().regex(REGION, "must be the name of a region, such as `eu-west-1`").optional(),
+  TOROID_BAKE_ENDPOINT: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
+  TOROID_BAKE_ACCESS_KEY_ID: text.optional(),
+  TOROID_BAKE_SECRET_ACCESS_KEY: text.optional(),
+  TOROID_BAKE_SESSION_TOKEN: text.optional(),
+  TOROID_BAKE_SOURCE: path.optional(),
+  TOROID_BAKE_PATIENCE_SECONDS: z
+    .string()
+    .regex(/^[1-9][0-9]{0,4}$/, "must be a number of seconds from 1 to 99999")
+    .default("1800"),
+  TOROID_SYSTEM: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, "must be a name of letters, digits, `_`, `.` and `-`, 64 at most")
+    .optional(),
   TOROID_CGROUP: path.optional(),
   TOROID_ALLOW_WEAK: words
     .refine((all) => all.every((word) => /^[a-z]+(-[a-zA-Z]+)+$/.test(word)), {
@@ -259,6 +277,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
     sandboxSocket: e.TOROID_SANDBOX_SOCKET ?? null,
     user: e.TOROID_USER ?? null,
     packer: e.TOROID_PACKER ?? null,
+    bake: bakeOf(e),
     cgroup: e.TOROID_CGROUP ?? null,
     allowWeak: e.TOROID_ALLOW_WEAK ?? [],
     drainMs: Number(e.TOROID_DRAIN_SECONDS) * 1_000,
@@ -301,5 +320,33 @@ function artifactsIn(e: z.infer<typeof environment>): ArtifactsPlace {
     region: e.TOROID_ARTIFACTS_REGION ?? null,
     credentials:
       accessKeyId === undefined || secretAccessKey === undefined ? null : { accessKeyId, secretAccessKey, ...session },
+  };
+}
+
+/** All of it or nothing. */
+function bakeOf(e: z.infer<typeof environment>): BakeConfig | null {
+  const needed = {
+    TOROID_BAKE_REGION: e.TOROID_BAKE_REGION,
+    TOROID_BAKE_ACCESS_KEY_ID: e.TOROID_BAKE_ACCESS_KEY_ID,
+    TOROID_BAKE_SECRET_ACCESS_KEY: e.TOROID_BAKE_SECRET_ACCESS_KEY,
+    TOROID_BAKE_SOURCE: e.TOROID_BAKE_SOURCE,
+  };
+  const missing = Object.entries(needed).flatMap(([name, value]) => (value === undefined ? [name] : []));
+  if (missing.length === Object.keys(needed).length) return null;
+  if (missing.length > 0) {
+    const message = `${missing.join(", ")} must be set too: who bakes AMIs needs ${Object.keys(needed).join(", ")}`;
+    throw new ToroidError("TOR_CONFIG_INVALID", message);
+  }
+  return {
+    region: e.TOROID_BAKE_REGION ?? "",
+    endpoint: e.TOROID_BAKE_ENDPOINT ?? null,
+    credentials: {
+      accessKeyId: e.TOROID_BAKE_ACCESS_KEY_ID ?? "",
+      secretAccessKey: e.TOROID_BAKE_SECRET_ACCESS_KEY ?? "",
+      sessionToken: e.TOROID_BAKE_SESSION_TOKEN ?? null,
+    },
+    sourceFile: e.TOROID_BAKE_SOURCE ?? "",
+    patienceMs: Number(e.TOROID_BAKE_PATIENCE_SECONDS) * 1_000,
+    system: e.TOROID_SYSTEM ?? DEFAULT_SYSTEM,
   };
 }

@@ -133,6 +133,8 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
     {
       publish: false,
       publishing: () => Promise.resolve(),
+      // An AMI is for what is pushed.
+      bake: null,
       pack: null,
       cancelled: o.cancelled,
       abandoned: never,

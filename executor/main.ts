@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Consumer } from "@nats-io/jetstream";
+import { openEc2 } from "../kit/ec2.ts";
 import { connectJet, type Jet } from "../kit/jetstream.ts";
 import { type Logger, makeLogger } from "../kit/log.ts";
 import type { Signals } from "../kit/signals.ts";
@@ -23,6 +24,8 @@ import { type ArtifactStore, DirectoryStore } from "./artifacts/store.ts";
 import { Artifacts } from "./artifacts.ts";
 import { type AttemptTools, runAttempt } from "./attempt.ts";
 import { Background } from "./background.ts";
+import { type BakeConfig, readSettings } from "./bake/settings.ts";
+import { Bakery } from "./bake.ts";
 import { Checkouts } from "./checkout.ts";
 import type { Claimant } from "./claim.ts";
 import type { Config } from "./config.ts";
@@ -30,6 +33,7 @@ import { type ProbePlace, probeSandbox } from "./doctor.ts";
 import { Gate } from "./gate.ts";
 import { lookupAt } from "./hosts.ts";
 import { Hold, ImageCache } from "./images/cache.ts";
+import { exportByServe } from "./images/layer.ts";
 import { handsOfServe, ociImages } from "./images/make.ts";
 import { PackerImages } from "./images/packer.ts";
 import { ImageStore } from "./images/store.ts";
@@ -41,7 +45,7 @@ import { assertPair } from "./pairing.ts";
 import { PresenceBeat } from "./presence.ts";
 import { openSandbox } from "./sandbox.ts";
 import { Secrets } from "./secrets.ts";
-import { makeSlots } from "./slots.ts";
+import { makeSlots, scratchOf } from "./slots.ts";
 import { Spool } from "./spool.ts";
 import { serveSlot, type WorkerTools } from "./worker.ts";
 import type { Slot } from "./workspace.ts";
@@ -65,6 +69,9 @@ export async function runExecutor(
   await using cleanup = new AsyncDisposableStack();
   const store =
     config.artifacts.kind === "bucket" ? new BucketStore(config.artifacts) : new DirectoryStore(config.artifacts.path);
+  // While we may still read everything of ours.
+  const ec2 = config.bake === null ? null : await openBake(config.bake);
+  if (ec2 !== null) cleanup.defer(() => ec2.client.destroy());
   const { client, ready, dirs, slots: count, packer: tools } = cleanup.use(await openSandbox(config, store, log));
   await sweep(dirs, client, log);
   const cache = await ArtifactCache.open(dirs.artifactCache, config.artifactCacheBytes, (path) => client.remove(path));
@@ -135,6 +142,16 @@ export async function runExecutor(
     images,
     artifacts: new Artifacts(store, cache, dirs.artifactCache),
     secrets: new Secrets(config.secrets, config.git),
+    bakery:
+      ec2 === null
+        ? null
+        : new Bakery({
+            ...ec2,
+            workspacesDir: dirs.workspaces,
+            tools,
+            sandbox: settings,
+            exportRuns: (workspace, into) => exportByServe(client, dirs.slots, scratchOf(workspace), into),
+          }),
     lookup: lookupAt(config.network.dns),
     sandbox: { ...settings, weak },
     workspacesDir: dirs.workspaces,
@@ -184,6 +201,11 @@ async function provenIn(
   await using hold = new Hold();
   const base = await images.base({ kind: "default" }, { checkout: workspaces, hold, signal, log: null });
   return provenSandbox(config, slot, { workspace: join(workspaces, "probe"), images: base.images });
+}
+
+async function openBake(config: BakeConfig) {
+  const settings = await readSettings(config.sourceFile);
+  return { config, settings, client: await openEc2(config) };
 }
 
 /**

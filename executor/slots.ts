@@ -78,6 +78,7 @@ class ServedSlot implements Slot {
   }
 }
 
-function scratchOf(workspace: string): string {
+/** What the sandbox's `serve` calls what the runs of an attempt's directory write into. */
+export function scratchOf(workspace: string): string {
   return basename(workspace);
 }

@@ -1,7 +1,8 @@
 /** The phases of one stage in a furnished workspace, and what it leaves behind. Knows nothing of queues or claims. */
 import { sentenceOf } from "../protocol/errors.ts";
 import type { QueueRequest, StageResult } from "../protocol/events.ts";
-import type { Artifact, FilesArtifact } from "../protocol/work.ts";
+import type { AmiArtifact, Artifact, FilesArtifact } from "../protocol/work.ts";
+import type { BakeEnd } from "./bake.ts";
 import type { LogStream } from "./log-stream.ts";
 import { readOutputs, readQueue } from "./outputs.ts";
 import { whatLeaks } from "./secrets.ts";
@@ -18,6 +19,8 @@ export interface StageRunOptions {
   readonly publishing: () => Promise<void>;
   /** Packs the files that the stage declares; a sentence when that cannot be done. */
   readonly pack: ((source: string) => Promise<FilesArtifact | string>) | null;
+  /** Bakes an AMI of what install and script left; null: none is wanted. */
+  readonly bake: (() => Promise<BakeEnd>) | null;
   /** Aborts when a person wants it ended; its reason says why. */
   readonly cancelled: AbortSignal;
   /** Aborts when nothing more of it may run. */
@@ -44,6 +47,7 @@ export async function runStage(workspace: Workspace, f: Furnishing, o: StageRunO
   const run = new Run(workspace, f, o);
   try {
     await run.main();
+    await run.bake();
     await run.publish();
     await run.collect();
     await run.after();
@@ -80,13 +84,20 @@ class Run {
   #unlogged: string | null = null;
   #outputs: Readonly<Record<string, string>> = {};
   #requests: readonly QueueRequest[] = [];
-  #artifact: Artifact | null = null;
+  #files: FilesArtifact | null = null;
+  #ami: Pick<AmiArtifact, "key" | "amis"> | null = null;
 
   constructor(workspace: Workspace, f: Furnishing, o: StageRunOptions) {
     this.#workspace = workspace;
     this.#f = f;
     this.#o = o;
     this.#log = o.log;
+  }
+
+  get #artifact(): Artifact | null {
+    if (this.#ami === null) return this.#files;
+    const { key, amis } = this.#ami;
+    return { kind: "ami", key, amis, files: this.#files };
   }
 
   get #passed(): boolean {
@@ -96,6 +107,15 @@ class Run {
   async main(): Promise<void> {
     const phases = mainPhases(this.#f.stage);
     if (phases.length > 0) this.#ruling = await this.#run("main", phases, this.#f.stage.timeoutMs, this.#o.cancelled);
+  }
+
+  /** Before publishing, which comes last: what is published has its AMI. */
+  async bake(): Promise<void> {
+    const { bake } = this.#o;
+    if (!this.#passed || bake === null) return;
+    const end = await this.#timed("bake", bake);
+    if (end.kind === "ruled") this.#ruling = end.ruling;
+    else this.#ami = end;
   }
 
   async publish(): Promise<void> {
@@ -130,7 +150,7 @@ class Run {
     if (pack === null) return;
     const packed = await this.#timed("artifact", () => this.#workspace.readable(source, () => pack(source)));
     if (typeof packed === "string") this.#fail(packed);
-    else this.#artifact = packed;
+    else this.#files = packed;
   }
 
   /** Cannot change the outcome; a failure is only said in the log. */

@@ -32,7 +32,19 @@ export const CRASH_POINTS = [
   // The same of a stage that it ended for another executor.
   "executor-after-give-up",
 ] as const;
-export type CrashPoint = (typeof CRASH_POINTS)[number];
+
+/** The same of an executor that bakes an AMI, for which there has to be a cloud. */
+export const BAKE_CRASH_POINTS = [
+  // A key pair and a security group are there, and nothing that needs them.
+  "executor-bake-door",
+  // An instance runs.
+  "executor-bake-launched",
+  // An AMI is asked for, of an instance that is there.
+  "executor-bake-imaging",
+  // The AMI is there, and nobody knows.
+  "executor-bake-made",
+] as const;
+export type CrashPoint = (typeof CRASH_POINTS)[number] | (typeof BAKE_CRASH_POINTS)[number];
 
 const [armed, nth = "1"] = process.env["TOROID_CRASH_AT"]?.split(":") ?? [];
 let left = Number(nth);

@@ -54,6 +54,24 @@ export function bakeName({ repository, number, stage, round, token }: Omit<BakeO
   return tagValue(`${repository}#${number}/${stage}/${round}/${token}`, "front");
 }
 
+const NAME_MOST = 128;
+
+/**
+ * The name of an AMI, which no other has: `toroid/acme/api/42/build/1/977`. Packer of before 1.9 tags an AMI only when it
+ * is there, so one that is half made is known by this.
+ */
+export function amiName(origin: Omit<BakeOrigin, "commit" | "key">): string {
+  const { system, repository, number, stage, round, token } = origin;
+  const rest = `${repository}/${number}/${stage}/${round}/${token}`.replaceAll(/[^A-Za-z0-9()[\] ./'@_-]/g, "-");
+  const prefix = amiNamePrefix(system);
+  return `${prefix}${rest.slice(-(NAME_MOST - prefix.length))}`;
+}
+
+/** What the names of all AMIs of a Toroid begin with. */
+export function amiNamePrefix(system: string): string {
+  return `${system.replaceAll(/[^A-Za-z0-9()[\] .'@_-]/g, "-").slice(0, 64)}/`;
+}
+
 /** Letters, digits, spaces and `_.:/=+-@`; `#` is taken by all that we know of but is not promised, so it is `:`. */
 function tagValue(text: string, cut: "front" | "end" = "end"): string {
   const plain = text.replaceAll("#", ":").replaceAll(/[^\p{L}\p{N}\s_.:/=+\-@]/gu, "_");

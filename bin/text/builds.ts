@@ -48,6 +48,8 @@ export function buildReport(build: BuildSummary, nowMs: number, colours: boolean
     `${facts.filter((fact) => fact !== "").join("  ")}  ${oneLine(build.commitMessage)}`.trimEnd(),
   ];
   if (build.waiting !== "") head.push(`waits: ${oneLine(build.waiting, 200)}`);
+  const amis = build.artifact?.kind === "ami" ? Object.entries(build.artifact.amis) : [];
+  if (amis.length > 0) head.push(`ami: ${amis.map(([region, id]) => `${id} in ${region}`).join(", ")}`);
   const problems = build.problems.flatMap(({ file, line, column, message, hint, frame }) => {
     if (frame !== "") return ["", ...asLines(frame).map(printable)];
     const place = `${oneLine(file)}:${line}:${column}: ${oneLine(message, 200)}`;

@@ -3,11 +3,12 @@ import { randomUUID } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { execa } from "execa";
 import type { SandboxClient } from "../sandbox/client.ts";
 import { removeTree } from "../trees.ts";
-import { makePipe } from "../workspace/pipe.ts";
+import { makePipe, OutputPipe } from "../workspace/pipe.ts";
 import { type Unpacked, unpackedOf } from "./unpack.ts";
 
 /**
@@ -40,6 +41,25 @@ export async function layerByServe(
   } finally {
     letGo();
     await rm(pipe, { force: true });
+  }
+}
+
+/** Gives `into` what runs wrote into a kept scratch, as an archive; a sentence when it cannot be had. */
+export async function exportByServe(
+  client: SandboxClient,
+  dir: string,
+  scratch: string,
+  into: (archive: Readable) => Promise<void>,
+): Promise<string | null> {
+  const pipe = await OutputPipe.make(join(dir, `export-${randomUUID()}`));
+  const { reader, giveUp } = pipe.open();
+  try {
+    const exporting = client.export(scratch, pipe.path).finally(giveUp);
+    const [refused] = await Promise.all([exporting, into(reader)]);
+    return refused;
+  } finally {
+    giveUp();
+    await rm(pipe.path, { force: true });
   }
 }
 

@@ -7,9 +7,10 @@ import { sentenceOf, ToroidError } from "../../protocol/errors.ts";
 import type { Image } from "../../protocol/pipeline/plan.ts";
 import type { Ruling } from "../workspace/outcome.ts";
 import { type Hold, type ImageCache, notKept, type Want } from "./cache.ts";
-import { failed, filesIn, type PackerRun, type Place, runPacker } from "./packer/build.ts";
+import { failed, type PackerRun, type Place, runPacker } from "./packer/build.ts";
 import { copySelected, digestOf, leadsOut, type SelectedFile, selected } from "./packer/files.ts";
 import { environmentOf, filesOf, namesIn, type Template, templateOf, variablesIn } from "./packer/template.ts";
+import { filesIn } from "./packer/workspace.ts";
 import type { Unpacked } from "./unpack.ts";
 
 export type PackerImage = Extract<Image, { kind: "packer" }>;
@@ -154,7 +155,7 @@ function withFiles(ruling: Ruling, files: readonly SelectedFile[]): Ruling {
 }
 
 /** The template is foreign, and may be anything: only a file of the checkout, and of a sane size. */
-async function textOf(checkout: string, path: string): Promise<string> {
+export async function textOf(checkout: string, path: string): Promise<string> {
   if (await leadsOut(checkout, path)) throw cannot(path, "there is no such file in the checkout");
   let handle: Awaited<ReturnType<typeof open>>;
   try {

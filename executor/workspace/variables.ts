@@ -1,7 +1,8 @@
 /** What a script finds in its environment: the table in the manual. Pure. */
+import { amiOf, amiVariable } from "../../protocol/ami.ts";
 import { formatBuild, type StageId } from "../../protocol/ids.ts";
 import { outputVariable } from "../../protocol/pipeline/output-file.ts";
-import type { CheckedSource, Work } from "../../protocol/work.ts";
+import { amisOfArtifact, type CheckedSource, filesOfArtifact, type Work } from "../../protocol/work.ts";
 
 export const OUTPUT_FILE = "/toroid/output";
 export const QUEUE_FILE = "/toroid/queue";
@@ -25,6 +26,8 @@ export const BASE: Readonly<Record<string, string>> = {
 /**
  * Later ones win: what every process needs, then what the image wants, then the file's `env` (with the environment's own in it), then the params
  * of the request, then ours, which nobody can pretend.
+ *
+ * @param region whose AMIs this executor would use
  */
 export function variablesOf(
   id: StageId,
@@ -32,6 +35,7 @@ export function variablesOf(
   attempt: number,
   publicUrl: string | null,
   image: Readonly<Record<string, string>> = {},
+  region: string | null = null,
 ): Readonly<Record<string, string>> {
   const variables: Record<string, string> = { ...BASE };
   for (const given of [image, work.stage.env, work.context.params]) {
@@ -39,7 +43,12 @@ export function variablesOf(
       if (NAME.test(name) && !value.includes("\0")) variables[name] = value;
     }
   }
-  return { ...variables, ...outputVariables(work.context.outputs), ...ownVariables(id, work, attempt, publicUrl) };
+  return {
+    ...variables,
+    ...outputVariables(work.context.outputs),
+    ...ownVariables(id, work, attempt, publicUrl),
+    ...amiVariables(work.context, region),
+  };
 }
 
 function ownVariables(
@@ -62,13 +71,24 @@ function ownVariables(
     TOROID_STAGE: id.stage,
     TOROID_ENVIRONMENT: stage.environment ?? "",
     TOROID_ATTEMPT: String(attempt),
-    TOROID_ARTIFACT: context.artifact === null ? "" : ARTIFACT_DIR,
-    TOROID_AMI: "",
+    TOROID_ARTIFACT: filesOfArtifact(context.artifact) === null ? "" : ARTIFACT_DIR,
     TOROID_PREVIOUS_COMMIT: context.previousCommit ?? "",
-    TOROID_PREVIOUS_AMI: "",
     TOROID_FENCE: context.fence === null ? "" : String(context.fence),
     TOROID_OUTPUT: OUTPUT_FILE,
     TOROID_QUEUE: QUEUE_FILE,
+  };
+}
+
+/** @param region of the executor; of what is not there, or when it knows none, the first is taken */
+function amiVariables(
+  { artifact, previousArtifact }: StageWork["context"],
+  region: string | null,
+): Record<string, string> {
+  const [now, before] = [amisOfArtifact(artifact), amisOfArtifact(previousArtifact)];
+  return {
+    TOROID_AMI: amiOf(now, region),
+    ...Object.fromEntries(Object.entries(now).map(([one, ami]) => [amiVariable(one), ami])),
+    TOROID_PREVIOUS_AMI: amiOf(before, region),
   };
 }
 

@@ -74,11 +74,15 @@ function check(file: string, text: string, tree: Tree | null): Checked {
   if (!("config" in parsed)) return { problems: parsed, skip: undefined };
   const { config, document } = parsed;
   const { stages, findings } = stagesOf(parsed, tree);
-  const kind = config.kind ?? (config.environments === undefined ? "library" : "application");
+  const kind = config.kind ?? (isApplication(config) ? "application" : "library");
   const plan: Plan = { kind, cancelSuperseded: config.concurrency?.cancel_superseded ?? false, stages };
   const all = [...parsed.findings, ...findings, ...unsupportedIn(config)];
   if (all.length === 0) all.push(...tooLarge(plan, config));
   return all.length === 0 ? { config, plan } : { problems: placeFindings(document, all), skip: config.skip };
+}
+
+function isApplication({ environments, artifact }: Config): boolean {
+  return environments !== undefined || artifact?.ami !== undefined;
 }
 
 function tooLarge(plan: Plan, { matrix }: Config): readonly Finding[] {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ami } from "./ami-schema.ts";
 import { DURATION, durationText, parseDuration } from "./duration.ts";
 import { patternProblem } from "./glob.ts";
 import { hostText, MAX_HOSTS, readHost } from "./hosts.ts";
@@ -295,12 +296,12 @@ export const schema = z
         .optional(),
       artifact: z
         .strictObject(
-          { ami: openMapping.optional(), files: pathPatterns.optional() },
+          { ami: ami.optional(), files: pathPatterns.optional() },
           { error: "a mapping with `ami` or `files`" },
         )
         .refine((it) => Object.keys(it).length > 0, { error: "expected `ami` or `files`" })
         .optional()
-        .describe("What the build emits. `files`: patterns in `workdir`."),
+        .describe("What the build emits. `files`: patterns in `workdir`. `ami`: the image of a machine."),
       entrypoint: checkoutPath
         .optional()
         .describe(

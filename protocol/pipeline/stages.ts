@@ -1,3 +1,4 @@
+import { amiPlanOf } from "./ami-schema.ts";
 import { orderOf, type Position } from "./environments.ts";
 import { type Finding, wrongKey } from "./finding.ts";
 import { TEMPLATE_FILE } from "./generated-template.ts";
@@ -78,7 +79,7 @@ export function stagesOf(
     return environmentStage(config, position, said, env, needed, made, where);
   });
   if (complete) findings.push(...missing(config));
-  findings.push(...contradictions(config));
+  findings.push(...contradictions(config), ...manyBakes(config, builds.length));
   return { stages: [...builds, ...targets], findings };
 }
 
@@ -106,7 +107,7 @@ function buildStage(
     entrypoint: null,
     publishRefs: publishRefs(config),
     artifactFiles: config.artifact?.files ?? [],
-    ami: null,
+    ami: amiPlanOf(config.artifact?.ami),
     limits: limitsOf(config, {}),
     ...networkOf(config.network),
     ...timeoutsOf(config, {}),
@@ -248,4 +249,11 @@ function contradictions({ kind, environments, artifact }: Config): readonly Find
     ...(environments === undefined ? [] : [wrongKey(["environments"], "a library has no environments", hint)]),
     ...(artifact?.ami === undefined ? [] : [wrongKey(["artifact", "ami"], "a library has no AMI", hint)]),
   ];
+}
+
+/** A build has one artifact. */
+function manyBakes({ artifact }: Config, builds: number): readonly Finding[] {
+  if (artifact?.ami === undefined || builds <= 1) return [];
+  const message = `an AMI is baked of one build stage, and \`matrix\` makes ${builds} of them`;
+  return [wrongKey(["artifact", "ami"], message, "leave one combination, or bake in a repository of its own")];
 }

@@ -9,7 +9,8 @@ import type { Config } from "./schema.ts";
 const NOT_YET: readonly Row[] = [
   { key: "cache", cannot: "keep files from one build to the next" },
   { key: "services", cannot: "start services beside a build" },
-  { key: "artifact.ami", cannot: "bake an AMI", always: true },
+  { key: "artifact.ami.regions", cannot: "copy an AMI to other regions" },
+  { key: "artifact.ami.share", cannot: "share an AMI with other accounts" },
   { key: "notify", cannot: "notify anyone" },
 ];
 
@@ -19,8 +20,6 @@ interface Row {
   readonly cannot: string;
   /** The value that asks for nothing new, or `text` when any text does. */
   readonly fine?: unknown;
-  /** Asks for something even when it is empty. */
-  readonly always?: true;
   readonly hint?: string;
 }
 
@@ -44,8 +43,7 @@ function notYet(
   return { kind: "unsupported", path, on: "key", message, hint };
 }
 
-function asks({ fine, always }: Row, value: unknown): boolean {
-  if (always === true) return true;
+function asks({ fine }: Row, value: unknown): boolean {
   if (fine === "text" && typeof value === "string") return false;
   if (fine !== undefined && value === fine) return false;
   return typeof value !== "object" || value === null || Object.keys(value).length > 0;

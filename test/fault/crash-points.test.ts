@@ -78,7 +78,7 @@ const all = (kind: "coordinator" | "executor"): Way["doomed"] => {
 const COORDINATOR: Way = { doomed: first("coordinator"), lead: (_fleet, push) => push() };
 const EXECUTOR: Way = { doomed: first("executor"), lead: (_fleet, push) => push() };
 
-const WAYS: Readonly<Record<CrashPoint, Way>> = {
+const WAYS: Readonly<Record<(typeof CRASH_POINTS)[number], Way>> = {
   "coordinator-after-accepted": COORDINATOR,
   "coordinator-after-append": COORDINATOR,
   "coordinator-before-dispatch": COORDINATOR,

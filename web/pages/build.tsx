@@ -85,6 +85,21 @@ function Template({ text }: { readonly text: string }): JSX.Element {
   );
 }
 
+/** What was baked, by region. */
+function Amis({ build: { artifact } }: { readonly build: BuildSummary }): JSX.Element | null {
+  if (artifact?.kind !== "ami") return null;
+  return (
+    <p class="from">
+      AMI{" "}
+      {Object.entries(artifact.amis).map(([region, id]) => (
+        <span key={region}>
+          <code>{id}</code> in {region}{" "}
+        </span>
+      ))}
+    </p>
+  );
+}
+
 function Head({ build }: { readonly build: BuildSummary }): JSX.Element {
   const [asking, setAsking] = useState(false);
   const { repository, number, commit, createdAtMs, finishedAtMs, archivedAtMs } = build;
@@ -102,6 +117,7 @@ function Head({ build }: { readonly build: BuildSummary }): JSX.Element {
         {build.author}, <Ago atMs={createdAtMs} />, {finishedAtMs === null ? "running for" : "took"}{" "}
         <Took fromMs={createdAtMs} toMs={finishedAtMs} />
       </p>
+      <Amis build={build} />
       {archivedAtMs !== null && (
         <p class="message">
           Archived <Ago atMs={archivedAtMs} />: its plan and where its artifact is are known no more, so it cannot be

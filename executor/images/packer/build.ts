@@ -6,7 +6,6 @@
  */
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import type { Limits } from "../../../protocol/pipeline/plan.ts";
 import type { LogStream } from "../../log-stream.ts";
 import { runOptions } from "../../workspace/options.ts";
@@ -17,10 +16,10 @@ import type { Verdict } from "../../workspace/verdict.ts";
 import type { SandboxSettings, Slot } from "../../workspace.ts";
 import { agentText, EXCHANGE_DIR } from "./agent.ts";
 import type { Inside } from "./inside/run.ts";
-import { linesOf } from "./lines.ts";
 import { PackerReport } from "./report.ts";
 import { KEY_FILE, SSH_PORT, type Template, wordsOf } from "./template.ts";
 import { TOOLS_DIR } from "./tools.ts";
+import { eachLine, FILES_DIR, runInside } from "./workspace.ts";
 
 /** What a stage lends to the making of its image. */
 export interface Place {
@@ -51,23 +50,10 @@ export interface PackerRun {
   readonly settings: Pick<SandboxSettings, "allowWeak" | "masks">;
 }
 
-const FILES_DIR = "/workspace";
 const AGENT_DIR = "/toroid/agent";
 const GRACE_MS = 10_000;
 /** The exit code of a command that is not there. */
 const NOT_FOUND = 127;
-const LONGEST_LINE = 64 * 1024;
-/** That it is called is not for Packer's maker to know; plugins are where the image `host` shows them. */
-const PACKER_ENVIRONMENT = {
-  CHECKPOINT_DISABLE: "1",
-  PACKER_NO_COLOR: "1",
-  PACKER_PLUGIN_PATH: "/usr/local/share/packer/plugins",
-} as const;
-
-/** Where Packer's copy of the checkout is made before. */
-export function filesIn(packerWorkspace: string): string {
-  return join(packerWorkspace, "files");
-}
 
 /** Null when the image is made, and can be saved. */
 export async function runPacker(run: PackerRun, at: Place): Promise<Ruling | null> {
@@ -180,33 +166,25 @@ async function inPacker(
     packer: `${TOOLS_DIR}/packer`,
     words: wordsOf(run.template, join(FILES_DIR, run.dir)),
   };
-  const options = runOptions({
-    ...common(run, at),
-    images: [run.tools, "host"],
-    binds: [
-      { source: binds.exchange, target: EXCHANGE_DIR, readOnly: false },
-      { source: filesIn(run.workspaces.packer), target: FILES_DIR, readOnly: false },
-    ],
-    variables: { ...BASE, ...run.variables, ...PACKER_ENVIRONMENT },
-    cwd: FILES_DIR,
-    hostname: "packer",
+  return runInside(at.beside, {
+    workspace: run.workspaces.packer,
+    tools: run.tools,
+    settings: run.settings,
+    call: ["runInside", inside],
+    binds: [{ source: binds.exchange, target: EXCHANGE_DIR, readOnly: false }],
+    variables: run.variables,
     network: "none",
     places: [],
-  });
-  const script = `import("${TOOLS_DIR}/inside/run.ts").then((m) => m.runInside(${JSON.stringify(inside)}))`;
-  const { output, verdict } = await at.beside.run({
-    workspace: run.workspaces.packer,
-    options,
-    command: [`${TOOLS_DIR}/node`, "--eval", script],
+    limits: at.limits,
+    wallMs: at.wallMs,
+    graceMs: GRACE_MS,
     cancelled: at.cancelled,
     abandoned,
+    say: async (line) => {
+      const text = report.take(line);
+      if (text !== null) await at.log.line(text);
+    },
   });
-  const say = async (line: string): Promise<void> => {
-    const text = report.take(line);
-    if (text !== null) await at.log.line(text);
-  };
-  const [ended] = await Promise.all([verdict, eachLine(output, say)]);
-  return ended;
 }
 
 const NEVER = new AbortController().signal;
@@ -214,8 +192,4 @@ const NEVER = new AbortController().signal;
 function common({ settings }: PackerRun, { limits, wallMs }: Place) {
   const { allowWeak, masks } = settings;
   return { allowWeak, masks, limits, wallMs, graceMs: GRACE_MS, silenceMs: null } as const;
-}
-
-async function eachLine(output: Readable, act: (line: string) => Promise<void>): Promise<void> {
-  for await (const line of linesOf(output, LONGEST_LINE)) await act(line);
 }

@@ -6,6 +6,8 @@ export type Said =
   /** The same, and something is wrong; what a provisioner prints to its standard error is no different. */
   | { readonly kind: "error"; readonly text: string }
   | { readonly kind: "artifacts"; readonly count: number }
+  /** What a builder made, as it names it: an AMI by region, `us-east-1:ami-…`. */
+  | { readonly kind: "made"; readonly id: string }
   /** Why a build failed. */
   | { readonly kind: "failure"; readonly text: string };
 
@@ -19,6 +21,8 @@ export function saidBy(line: string): Said | null {
       return first === "error" ? { kind: "error", text: second } : { kind: "text", text: second };
     case "artifact-count":
       return { kind: "artifacts", count: Number(first) };
+    case "artifact":
+      return second === "id" ? { kind: "made", id: plain(data.slice(2).join(",")) } : null;
     case "error":
       return { kind: "failure", text: first };
     default:
@@ -33,23 +37,30 @@ function plain(data: string): string {
 }
 
 /** Names of the only build, which say nothing. */
-const TARGET = /^(==> |--> |\s*)(?:[\w.-]*null\.toroid|toroid): /;
-/** What Packer says of a builder that makes nothing itself, and of how it reaches the image. */
+const CONTAINER = "(?:[\\w.-]*null\\.toroid|toroid)";
+/** What Packer says of a builder that makes nothing itself, of how it reaches the image, and of each of our tags. */
 const EMPTY = [
+  /^\s*(?:[\w.-]+: )?(?:==> )?(?:[\w.-]+: )?Adding tag: "toroid:/,
   /Did not export anything|artifacts of successful builds are|but no artifacts were created|==> Wait completed/,
   /^==> \S+: (Using SSH communicator|Waiting for SSH|Connected to SSH)/i,
 ];
 
 export class PackerReport {
   readonly #names: Readonly<Record<string, string>>;
+  readonly #target: RegExp;
+  readonly #made: string[] = [];
   #artifacts = 0;
   #failure: string | null = null;
   #complaint: string | null = null;
   #isOverdue = false;
 
-  /** @param names of files as Packer knows them, with what people know them by */
-  constructor(names: Readonly<Record<string, string>>) {
+  /**
+   * @param names of files as Packer knows them, with what people know them by
+   * @param target the one build that is run, as a pattern; unless given, that of a container
+   */
+  constructor(names: Readonly<Record<string, string>>, target = CONTAINER) {
     this.#names = names;
+    this.#target = new RegExp(`^(==> |--> |\\s*)${target}: `);
   }
 
   /** Takes a line; answers what people are to read of it, without its end, or null. */
@@ -61,6 +72,9 @@ export class PackerReport {
         return null;
       case "artifacts":
         this.#artifacts += said.count;
+        return null;
+      case "made":
+        this.#made.push(said.id);
         return null;
       case "failure":
         this.#failure ??= this.#named(said.text);
@@ -78,6 +92,11 @@ export class PackerReport {
     return this.#artifacts;
   }
 
+  /** What builders say that they made. */
+  get made(): readonly string[] {
+    return this.#made;
+  }
+
   /** In Packer's own words, or null when it said none. */
   get failure(): string | null {
     if (this.#isOverdue && this.#failure === "context canceled") return "a provisioner took longer than its `timeout`";
@@ -87,7 +106,7 @@ export class PackerReport {
   #shown(text: string, isError: boolean): string {
     // What goes to a standard error is a provisioner's own line.
     const own = (_: string, arrow: string): string => (isError || arrow.trim() === "" ? "" : arrow);
-    const shown = text.replace(/^\n+/, "").replace(/\s+$/, "").replace(TARGET, own);
+    const shown = text.replace(/^\n+/, "").replace(/\s+$/, "").replace(this.#target, own);
     return isError ? this.#named(shown) : shown;
   }
 

@@ -7,14 +7,17 @@ import { chmod, writeFile } from "node:fs/promises";
 import { makeSshServer } from "./server.ts";
 import { Target } from "./target.ts";
 
-export interface Inside {
+export interface PackerCall {
+  readonly packer: string;
+  readonly words: readonly string[];
+}
+
+export interface Inside extends PackerCall {
   /** The directory that the workspace which becomes the image sees too. */
   readonly exchange: string;
   readonly port: number;
   /** Where Packer finds its key. */
   readonly keyFile: string;
-  readonly packer: string;
-  readonly words: readonly string[];
 }
 
 /** Runs Packer to its end and becomes its exit code. */
@@ -26,14 +29,33 @@ export async function runInside(o: Inside): Promise<void> {
   await writeFile(o.keyFile, server.clientKey, { mode: 0o600 });
   await chmod(o.keyFile, 0o600);
   await server.listen(o.port, "127.0.0.1");
-  const packer = spawn(o.packer, o.words, { stdio: ["ignore", "inherit", "inherit"], detached: true });
-  // To its process alone it would be ignored.
-  process.on("SIGTERM", () => packer.pid !== undefined && process.kill(-packer.pid, "SIGINT"));
-  const code = await new Promise<number>((resolve, reject) => {
-    packer.once("error", reject);
-    packer.once("close", (ended) => resolve(ended ?? 1));
-  });
+  const code = await seenThrough(o);
   server.close();
   target.close();
   process.exit(code);
+}
+
+export interface Alone extends PackerCall {
+  /** A file to make of what a variable says, for Packer alone to read. */
+  readonly secret: { readonly variable: string; readonly file: string } | null;
+}
+
+/** The same without a server: what Packer provisions is not on this host. */
+export async function runAlone({ secret, ...call }: Alone): Promise<void> {
+  if (secret !== null) {
+    await writeFile(secret.file, process.env[secret.variable] ?? "", { mode: 0o600 });
+    delete process.env[secret.variable];
+  }
+  process.exit(await seenThrough(call));
+}
+
+/** Its exit code. Asked to end, it is: in order, for it may have things to remove. */
+async function seenThrough({ packer, words }: PackerCall): Promise<number> {
+  const child = spawn(packer, words, { stdio: ["ignore", "inherit", "inherit"], detached: true });
+  // To its process alone it would be ignored.
+  process.on("SIGTERM", () => child.pid !== undefined && process.kill(-child.pid, "SIGINT"));
+  return new Promise<number>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (ended) => resolve(ended ?? 1));
+  });
 }

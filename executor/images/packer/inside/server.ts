@@ -54,7 +54,8 @@ function keyPair(): KeyPair {
   }
 }
 
-function opens(known: ParsedKey, context: AuthContext): boolean {
+/** Does who authenticates have the key? */
+export function opens(known: ParsedKey, context: AuthContext): boolean {
   if (context.method !== "publickey") return false;
   const expected = known.getPublicSSH();
   const { data, algo } = context.key;
@@ -66,7 +67,8 @@ function opens(known: ParsedKey, context: AuthContext): boolean {
   return verified === true;
 }
 
-function acceptSessions(connection: Connection, target: Target): void {
+/** Serves commands and file transfers to who has authenticated. */
+export function acceptSessions(connection: Connection, target: Target): void {
   connection.on("session", (accept) => {
     const session = accept();
     session.on("env", (agree) => agree?.());

@@ -67,6 +67,30 @@ test("a script sees the table of the manual, and nobody can pretend to be us", (
   );
 });
 
+test("a deployment gets the AMI of its build, of the executor's region or the first, and what is live before", () => {
+  const key = `sha256:${"d".repeat(64)}`;
+  const baked = (one: string, two: string) =>
+    ({ kind: "ami", key, amis: { "us-east-1": one, "eu-west-1": two }, files: null }) as const;
+  const [artifact, previousArtifact] = [baked("ami-11111111", "ami-22222222"), baked("ami-33333333", "ami-44444444")];
+  const context = { ...work.context, artifact, previousArtifact };
+  const seenIn = (region: string | null) => {
+    const { TOROID_ARTIFACT, TOROID_AMI, TOROID_PREVIOUS_AMI } = variablesOf(
+      id,
+      { ...work, context },
+      1,
+      null,
+      {},
+      region,
+    );
+    return [TOROID_ARTIFACT, TOROID_AMI, TOROID_PREVIOUS_AMI];
+  };
+  assert.deepEqual(seenIn("us-east-1"), ["", "ami-11111111", "ami-33333333"]);
+  assert.deepEqual(seenIn("ap-south-1"), ["", "ami-22222222", "ami-44444444"]);
+  assert.deepEqual(seenIn(null), ["", "ami-22222222", "ami-44444444"]);
+  const { TOROID_AMI_US_EAST_1, TOROID_AMI_EU_WEST_1 } = variablesOf(id, { ...work, context }, 1, null);
+  assert.deepEqual([TOROID_AMI_US_EAST_1, TOROID_AMI_EU_WEST_1], ["ami-11111111", "ami-22222222"]);
+});
+
 test("a workspace's host name says whose it is, in the characters that one may have", () => {
   assert.equal(hostnameOf(id), "api-42-prod");
   assert.equal(hostnameOf({ ...id, repository: "acme/ünï_x.y", stage: "build NODE=22" }), "n-x-y-42-build-NODE-22");

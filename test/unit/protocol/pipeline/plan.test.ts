@@ -63,7 +63,7 @@ test("the smallest library is one build stage with every default filled in", () 
 test("the other files of the design have no problem but what is not supported yet", () => {
   const told = (name: string) => lint(".toroid.yml", example(name)).map(({ kind, path }) => `${kind} ${path}`);
   assert.deepEqual(told("gem"), ["unsupported cache"]);
-  assert.deepEqual(told("application"), ["unsupported artifact.ami"]);
+  assert.deepEqual(told("application"), []);
   assert.deepEqual(told("monorepo"), []);
 });
 
@@ -405,4 +405,38 @@ test("a frame lines up under tabs and cuts long lines around the caret", () => {
   const [second] = lint("f", tabs);
   assert.ok(second);
   assert.match(frame(second, tabs), /\n {4}\| {7}\t\t\^\^\^$/);
+});
+
+test("an AMI has what its file says, and every default that is not the executor's", () => {
+  const amiOf = (said: string) => planned(`script: make\nartifact: { ami: ${said} }\n`, PUSH);
+  const bare = amiOf("{}");
+  assert.equal(bare.kind, "application");
+  assert.deepEqual(bare.stages[0]?.ami, {
+    template: null,
+    files: [],
+    regions: [],
+    share: [],
+    rebake: false,
+    source: null,
+    instanceType: null,
+    provision: "difference",
+  });
+  const all =
+    '{ packer: ami.pkr.hcl, files: roles, rebake: true, source: { name: debian-13-*, owner: "136693071363" }, instance_type: c7g.large, provision: replay }';
+  assert.deepEqual(amiOf(all).stages[0]?.ami, {
+    template: "ami.pkr.hcl",
+    files: ["roles"],
+    regions: [],
+    share: [],
+    rebake: true,
+    source: { kind: "newest", name: "debian-13-*", owner: "136693071363" },
+    instanceType: "c7g.large",
+    provision: "replay",
+  });
+  assert.deepEqual(amiOf("{ source: ami-0123456789abcdef0 }").stages[0]?.ami?.source, {
+    kind: "id",
+    id: "ami-0123456789abcdef0",
+  });
+  const environments = planned("artifact: { ami: {} }\nscript: make\nenvironments: { prod: { run: x } }\n", PUSH);
+  assert.equal(environments.stages[1]?.ami, null);
 });

@@ -1186,17 +1186,69 @@ environments: { prod: { run: ./deploy } }
     |             ^^^
     = write \`kind: application\`, or leave \`kind\` out
 
-.toroid.yml:3:13: \`ami\` is understood, but this version of Toroid cannot bake an AMI yet
-  2 | script: make
-  3 | artifact: { ami: {} }
-    |             ^^^
-    = remove the key, or wait for the release that says it can
-
 .toroid.yml:4:1: a library has no environments
   3 | artifact: { ami: {} }
   4 | environments: { prod: { run: ./deploy } }
     | ^^^^^^^^^^^^
     = write \`kind: application\`, or leave \`kind\` out
+`,
+  ],
+  [
+    "what an AMI is made of and for is checked",
+    `script: make
+artifact:
+  ami:
+    regions: [mars]
+    share: 123456789012
+    source: { name: debian-13-* }
+    instance_type: big
+    files: [a]
+    provision: magic
+`,
+    `
+.toroid.yml:4:15: expected the name of a region, such as \`eu-west-1\`
+  3 |   ami:
+  4 |     regions: [mars]
+    |               ^^^^
+
+.toroid.yml:5:12: expected an account of 12 digits in quotes or a list of them, found the number 123456789012
+  4 |     regions: [mars]
+  5 |     share: 123456789012
+    |            ^^^^^^^^^^^^
+
+.toroid.yml:6:5: \`owner\` is missing: expected who owns it
+  5 |     share: 123456789012
+  6 |     source: { name: debian-13-* }
+    |     ^^^^^^
+
+.toroid.yml:7:20: expected a type of instance, such as \`t3.small\`
+  6 |     source: { name: debian-13-* }
+  7 |     instance_type: big
+    |                    ^^^
+
+.toroid.yml:8:12: \`files\` is for a template that \`packer\` names
+  7 |     instance_type: big
+  8 |     files: [a]
+    |            ^^^
+
+.toroid.yml:9:16: expected \`difference\` or \`replay\`, found \`magic\`
+  8 |     files: [a]
+  9 |     provision: magic
+    |                ^^^^^
+`,
+  ],
+  [
+    "an AMI is baked of one build stage",
+    `script: make
+matrix: { NODE: ["22", "24"] }
+artifact: { ami: {} }
+`,
+    `
+.toroid.yml:3:13: an AMI is baked of one build stage, and \`matrix\` makes 2 of them
+  2 | matrix: { NODE: ["22", "24"] }
+  3 | artifact: { ami: {} }
+    |             ^^^
+    = leave one combination, or bake in a repository of its own
 `,
   ],
   [

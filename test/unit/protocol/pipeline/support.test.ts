@@ -6,7 +6,8 @@ import { framed } from "./support.ts";
 const ASKS: Readonly<Record<string, string>> = {
   cache: "cache: [node_modules]",
   services: "services: [postgres]",
-  "artifact.ami": "artifact: { ami: {} }",
+  "artifact.ami.regions": "artifact: { ami: { regions: eu-west-1 } }",
+  "artifact.ami.share": 'artifact: { ami: { share: "123456789012" } }',
   notify: "notify: { slack: '#ci' }",
 };
 
@@ -34,6 +35,7 @@ test("a key that asks for nothing is fine", () => {
     "concurrency: { cancel_superseded: false }",
     "concurrency: {}",
     "image: { packer: .packer }",
+    "artifact: { ami: {} }",
     "network: none",
     "network: [registry.example]",
     "environments: { prod: { run: ./deploy, queue: every, network: full } }",
