@@ -87,7 +87,11 @@ export class Fleet implements AsyncDisposable {
     const nats = undo.use(await NatsServer.start());
     const queue = undo.use(await QueueServer.start());
     const world = undo.use(await World.start());
-    const repositories = undo.use(await Repositories.make(plan.pushes, world.port));
+    // A run that says nothing for long is taken for one that hangs.
+    const making = setInterval(() => console.log(`commits for ${plan.pushes.length} pushes are made`), TELL_MS);
+    const repositories = undo.use(
+      await Repositories.make(plan.pushes, world.port).finally(() => clearInterval(making)),
+    );
     const jet = undo.use(await connectJet({ url: nats.url, name: "test" }));
     const member = async (who: Who): Promise<Member> =>
       undo.use(
@@ -112,7 +116,6 @@ export class Fleet implements AsyncDisposable {
     const parts = { nats, queue, world, jet, members };
     const fleet = new Fleet(plan, parts, repositories, dir.path, undo.move());
     await fleet.#follow();
-    // A run that says nothing for long is taken for one that hangs.
     const tell = (): void => console.log(`${fleet.open} builds are open, ${world.deeds.length} deeds`);
     fleet.#cleanup.adopt(setInterval(tell, TELL_MS), clearInterval);
     return fleet;
