@@ -6,6 +6,7 @@ import { doctor } from "./commands/doctor.ts";
 import { drain } from "./commands/drain.ts";
 import { executor } from "./commands/executor.ts";
 import { executors } from "./commands/executors.ts";
+import { imageGc, imageLs, imagePull, imageRm } from "./commands/image.ts";
 import { init } from "./commands/init.ts";
 import { lint } from "./commands/lint.ts";
 import { logs } from "./commands/logs.ts";
@@ -25,6 +26,7 @@ import type { Verb } from "./verb.ts";
 
 /** What commands of two words have in common, by the first of them. */
 export const GROUPS: Readonly<Record<string, string>> = {
+  image: "images that this executor's host keeps: what is there, fetching, and removing",
   ami: "AMIs that were baked: what is there, why, and removing what is of no use",
 };
 
@@ -47,6 +49,10 @@ export const VERBS: readonly Verb[] = [
   release,
   cancel,
   retry,
+  imageLs,
+  imagePull,
+  imageRm,
+  imageGc,
   amiLs,
   amiShow,
   amiGc,

@@ -167,6 +167,14 @@ export class ImageCache {
     return gone;
   }
 
+  /** What {@link shrink} would remove, were `without` gone. */
+  async wouldGo(mostBytes: number, without: ReadonlySet<string>): Promise<readonly KeptEntry[]> {
+    return tooMany(
+      (await this.kept()).filter(({ key }) => !without.has(key)),
+      mostBytes,
+    );
+  }
+
   /** False when somebody uses, makes or removes it. */
   async remove(name: string): Promise<boolean> {
     const root = this.rootOf(name);

@@ -2,13 +2,14 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { execa } from "execa";
 import type { SandboxClient } from "../sandbox/client.ts";
 import { removeTree } from "../trees.ts";
 import { makePipe, OutputPipe } from "../workspace/pipe.ts";
+import { draftOf } from "./turn.ts";
 import { type Unpacked, unpackedOf } from "./unpack.ts";
 
 /**
@@ -66,11 +67,6 @@ export async function exportByServe(
 /** Whoever writes to somebody who has gone is not the reason. */
 function whyOf(exported: string | null, refused: string | null): string | null {
   return exported === null || (refused !== null && exported.includes("EPIPE")) ? refused : exported;
-}
-
-/** Where `root` is made: nobody else makes it at the same time. */
-export function draftOf(root: string): string {
-  return join(dirname(root), `.draft-${basename(root)}`);
 }
 
 /** The same by the helper itself, as root. */

@@ -5,9 +5,9 @@ import type { ImagesConfig } from "../config.ts";
 import type { SandboxClient } from "../sandbox/client.ts";
 import { removeTree } from "../trees.ts";
 import type { Hands, ImageCache } from "./cache.ts";
-import { draftOf } from "./layer.ts";
 import { Skopeo } from "./oci/skopeo.ts";
 import { OciImages } from "./oci.ts";
+import { draftOf } from "./turn.ts";
 import { unpackByHelper, unpackByServe } from "./unpack.ts";
 
 /** @param pipes a directory for them */

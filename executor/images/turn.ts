@@ -1,9 +1,15 @@
 /** One at a time on this host, whatever process it is: who waits for another's image says so, and may give up. */
+import { basename, dirname, join } from "node:path";
 import { type Lock, takeLock } from "../../kit/lock.ts";
 
 /** Held by who makes or removes what lies at `root` in a store. */
 export function imageLock(root: string): string {
   return `image ${root}`;
+}
+
+/** Where `root` is made, or goes away: nobody else does either at the same time. */
+export function draftOf(root: string): string {
+  return join(dirname(root), `.draft-${basename(root)}`);
 }
 
 /**

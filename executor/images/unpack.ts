@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { Socket } from "node:net";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { execa } from "execa";
@@ -11,6 +11,7 @@ import { z } from "zod";
 import type { SandboxClient } from "../sandbox/client.ts";
 import { removeTree } from "../trees.ts";
 import { makePipe } from "../workspace/pipe.ts";
+import { draftOf } from "./turn.ts";
 import { uncompressing, wordsOf } from "./uncompress.ts";
 
 export interface UnpackOrder {
@@ -63,7 +64,8 @@ export function unpackByServe(client: SandboxClient, dir: string): Unpack {
 export function unpackByHelper(binary: string): Unpack {
   return async (o) => {
     // Beside its place first, so that a half unpacked image is never taken for a whole one.
-    const draft = join(dirname(o.root), `.draft-${randomUUID()}`);
+    const draft = draftOf(o.root);
+    await removeTree(draft);
     await mkdir(draft, { recursive: true, mode: 0o755 });
     try {
       const words = ["unpack", "--into", draft, ...(o.isLayer ? ["--layer"] : [])];

@@ -3,9 +3,8 @@ import { chmod, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { tryLock } from "../../kit/lock.ts";
 import { ImageCache } from "../images/cache.ts";
-import { draftOf } from "../images/layer.ts";
 import { handsOfRoot } from "../images/make.ts";
-import { imageLock } from "../images/turn.ts";
+import { draftOf, imageLock } from "../images/turn.ts";
 import { removeTree } from "../trees.ts";
 
 export function cacheOfRoot(o: {

@@ -142,7 +142,7 @@ test("actors stand on protocol alone, and no package but zod", () => {
 });
 
 /** Commands that are a part of the system, or start parts of it; all others speak HTTP. */
-const COMPOSING = /^bin\/(commands\/(start|coordinator|executor|run|doctor|notify)\.ts|start\/.*)$/;
+const COMPOSING = /^bin\/(commands\/(start|coordinator|executor|image|run|doctor|notify)\.ts|start\/.*)$/;
 
 test("commands speak HTTP, and import of the rest only protocol", () => {
   assert.deepEqual(

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
 import { script } from "../../support/child.ts";
-import { Missing, unpacked } from "../../support/debian.ts";
 import { makeLayout } from "../../support/oci-layout.ts";
 import { insecure, type Registry, registryOrWhyNot } from "../../support/registry.ts";
 import { missing, needs } from "../../support/skips.ts";
 import { slowRegistry } from "../../support/slow-registry.ts";
+import { smallSystem } from "../../support/small-system.ts";
 import { tempDir } from "../../support/temp.ts";
 import { until } from "../../support/until.ts";
 import { archive, type Entry } from "../sandbox/archives.ts";
@@ -21,7 +21,7 @@ const PROCESS = join(import.meta.dirname, "executor-process.ts");
 
 let rig: Rig;
 let registry: Registry;
-let busybox: Buffer | null = null;
+let base: readonly Entry[] = [];
 /** What else keeps the tests from running; undefined: nothing. */
 let other: string | undefined;
 before(async () => {
@@ -29,12 +29,9 @@ before(async () => {
   const started = await registryOrWhyNot();
   if (typeof started === "string") other = started;
   else registry = started;
-  try {
-    busybox = await readFile(join(await unpacked("busybox", ["busybox-static"]), "bin", "busybox"));
-  } catch (error) {
-    if (!(error instanceof Missing)) throw error;
-    other = `needs Debian's busybox: ${error.message}`;
-  }
+  const small = await smallSystem();
+  if (typeof small === "string") other = small;
+  else base = small;
 });
 // Before the rig's own end, which looks whether anything is left.
 after(async () => registry?.[Symbol.asyncDispose]());
@@ -42,10 +39,8 @@ rigForAll((one) => {
   rig = one;
 });
 
-/** The smallest system that has a shell. */
 const system = (): readonly Entry[] => [
-  { name: "bin/busybox", data: busybox ?? "", mode: 0o755 },
-  ...["sh", "cat", "ls", "echo"].map((name) => ({ name: `bin/${name}`, type: "2", link: "busybox" })),
+  ...base,
   { name: "etc/gone", data: "" },
   { name: "etc/kept", data: "" },
   { name: "opaque/below", data: "" },
