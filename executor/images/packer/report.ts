@@ -60,7 +60,7 @@ export class PackerReport {
    */
   constructor(names: Readonly<Record<string, string>>, target = CONTAINER) {
     this.#names = names;
-    this.#target = new RegExp(`^(==> |--> |\\s*)${target}: `);
+    this.#target = new RegExp(`^(==> |--> |\\s*)${target}:(?: |$)`);
   }
 
   /** Takes a line; answers what people are to read of it, without its end, or null. */

@@ -92,8 +92,20 @@ export function namesIn(text: string): readonly string[] {
   // Values, and neither the names of blocks in HCL nor those of members in JSON.
   for (const [, literal = ""] of text.matchAll(/(?<=[=[,(:?]\s*)"((?:[^"\\\n]|\\.){1,4096})"(?!\s*:)/g))
     addPieces(found, literal.trim());
+  for (const [, files = ""] of text.matchAll(/\bplaybook_files?"?\s*[=:]\s*(\[[^\]]*\]|"[^"\n]*")/g))
+    addPlaybooks(found, files);
   for (const [word] of text.matchAll(/[\w.@+~/*?${}-]*\/[\w.@+~/*?${}-]*/g)) addPieces(found, word);
   return [...found].sort();
+}
+
+/** What Ansible finds by itself beside a playbook in the root; beside any other it may be all that is there. */
+const BESIDE_PLAYBOOKS = ["roles", "group_vars", "host_vars", "ansible.cfg"];
+
+function addPlaybooks(found: Set<string>, files: string): void {
+  for (const [, path = ""] of files.matchAll(/"([^"\n]*)"/g)) {
+    const dir = path.slice(0, path.lastIndexOf("/") + 1).replaceAll(/^(\.\/)+/g, "");
+    for (const name of dir === "" ? BESIDE_PLAYBOOKS : [dir]) addPieces(found, name);
+  }
 }
 
 /** The parts of a path between what a run fills in. */

@@ -18,6 +18,8 @@ const PACKER_ENVIRONMENT = {
   CHECKPOINT_DISABLE: "1",
   PACKER_NO_COLOR: "1",
   PACKER_PLUGIN_PATH: "/usr/local/share/packer/plugins",
+  // Through Packer's proxy any other way wants an sftp-server in the image; this one wants `dd`.
+  ANSIBLE_SSH_TRANSFER_METHOD: "piped",
 } as const;
 
 export interface InsideRun {

@@ -3,7 +3,9 @@
  * runs with nothing of ours around it, for a template can run commands beside it.
  */
 import { spawn } from "node:child_process";
-import { chmod, writeFile } from "node:fs/promises";
+import { appendFile, chmod, mkdir, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { makeSshServer } from "./server.ts";
 import { Target } from "./target.ts";
 
@@ -51,6 +53,7 @@ export async function runAlone({ secret, ...call }: Alone): Promise<void> {
 
 /** Its exit code. Asked to end, it is: in order, for it may have things to remove. */
 async function seenThrough({ packer, words }: PackerCall): Promise<number> {
+  await allowOldKeys();
   const child = spawn(packer, words, { stdio: ["ignore", "inherit", "inherit"], detached: true });
   // To its process alone it would be ignored.
   process.on("SIGTERM", () => child.pid !== undefined && process.kill(-child.pid, "SIGINT"));
@@ -58,4 +61,15 @@ async function seenThrough({ packer, words }: PackerCall): Promise<number> {
     child.once("error", reject);
     child.once("close", (ended) => resolve(ended ?? 1));
   });
+}
+
+/**
+ * Ansible's ssh goes to a proxy of Packer's, which in some versions has an RSA key by SHA-1 and nothing else. At this
+ * loopback is nobody but those two.
+ */
+async function allowOldKeys(): Promise<void> {
+  const dir = join(homedir(), ".ssh");
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const settings = "Host 127.0.0.1\n  HostKeyAlgorithms +ssh-rsa\n  PubkeyAcceptedAlgorithms +ssh-rsa\n";
+  await appendFile(join(dir, "config"), settings, { mode: 0o600 });
 }

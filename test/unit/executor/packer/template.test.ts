@@ -70,6 +70,8 @@ test("what may be a path of the checkout is found, however it is written", () =>
   assert.equal(names('source "amazon-ebs" "app" {'), "");
   assert.equal(names('{"script": "a.sh",\n"scripts": ["b.sh", "c.sh"]}'), "a.sh | b.sh | c.sh");
   assert.equal(names('source = "."'), ".");
+  assert.equal(names('playbook_file = "${path.root}/ci/a.yml"'), "ci | ci/a.yml");
+  assert.equal(names('"playbook_files": ["a.yml"]'), "a.yml | ansible.cfg | group_vars | host_vars | roles");
   assert.equal(names("script = <<EOF\n  sh bin/setup\nEOF"), "bin/setup");
 });
 
