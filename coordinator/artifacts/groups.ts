@@ -8,6 +8,7 @@ export interface Origin {
   readonly repository: string;
   /** NaN when it is none. */
   readonly number: number;
+  /** Empty when only a name says where it comes from. */
   readonly commit: string;
   readonly stage: string;
   readonly key: string;

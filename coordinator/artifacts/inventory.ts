@@ -1,9 +1,10 @@
-/** What EC2 has that is ours by its tags: images, and all that bakes make on the way to them. */
+/** What EC2 has that is ours by its tags, or its name: images, and all that bakes make on the way to them. */
 import type { EC2, Tag } from "@aws-sdk/client-ec2";
-import { AMI_TAGS } from "../../protocol/ami.ts";
+import { AMI_TAGS, amiNamePrefix } from "../../protocol/ami.ts";
 import { ToroidError } from "../../protocol/errors.ts";
 import type { Ec2Clients } from "./clients.ts";
 import { reasonOf } from "./errors.ts";
+import { tagsFromName } from "./named.ts";
 
 export const KINDS = ["instance", "volume", "key pair", "security group", "image", "snapshot"] as const;
 export type Kind = (typeof KINDS)[number];
@@ -19,9 +20,12 @@ export interface Thing {
   readonly state: string;
   /** Of an image. */
   readonly snapshots: readonly string[];
+  /** It has no tags yet, and these are what its name says. */
+  readonly isNamed: boolean;
 }
 
 interface Found {
+  readonly name?: string | undefined;
   readonly id: string | undefined;
   readonly tags: readonly Tag[] | undefined;
   readonly created?: Date | string | undefined;
@@ -66,6 +70,7 @@ const LIST: Readonly<Record<Kind, (client: EC2, filters: Filters, next: string |
     const page = await client.describeImages({ Owners: ["self"], Filters: filters, ...after(next) });
     const found = (page.Images ?? []).map((one) => ({
       id: one.ImageId,
+      name: one.Name,
       tags: one.Tags,
       created: one.CreationDate,
       state: one.State,
@@ -95,24 +100,39 @@ export async function inventory(
 }
 
 async function listed(clients: Ec2Clients, region: string, kind: Kind, system: string): Promise<readonly Thing[]> {
-  const filters: Filters = [
+  const tagged: Filters = [
     { Name: `tag:${AMI_TAGS.system}`, Values: [system] },
     { Name: "tag-key", Values: [AMI_TAGS.bake] },
   ];
+  const named: Filters = [{ Name: "name", Values: [`${amiNamePrefix(system)}*`] }];
   const things: Thing[] = [];
   try {
     const client = await clients.in(region);
-    for (let next: string | undefined, first = true; first || next !== undefined; first = false) {
-      const page = await LIST[kind](client, filters, next);
-      things.push(...page.found.flatMap((one) => thingOf(kind, region, one)));
-      next = page.next === "" ? undefined : page.next;
-    }
+    for (const found of await pagesOf(client, kind, tagged)) things.push(...thingOf(kind, region, found));
+    const untagged = kind === "image" ? await pagesOf(client, kind, named) : [];
+    for (const found of untagged) things.push(...namedThing(region, system, found));
   } catch (cause) {
     const message = `EC2 in ${region} could not be asked for what is tagged as ours: ${reasonOf(cause)}`;
     throw new ToroidError("TOR_EC2_UNREACHABLE", message, { region }, { cause });
   }
   // Not every server filters as it is told, and what is not ours is not ours to remove.
   return things.filter(({ tags }) => tags[AMI_TAGS.system] === system && (tags[AMI_TAGS.bake] ?? "") !== "");
+}
+
+async function pagesOf(client: EC2, kind: Kind, filters: Filters): Promise<readonly Found[]> {
+  const all: Found[] = [];
+  for (let next: string | undefined, first = true; first || next !== undefined; first = false) {
+    const page = await LIST[kind](client, filters, next);
+    all.push(...page.found);
+    next = page.next === "" ? undefined : page.next;
+  }
+  return all;
+}
+
+function namedThing(region: string, system: string, found: Found): readonly Thing[] {
+  const isTagged = (found.tags ?? []).some(({ Key }) => Key === AMI_TAGS.system || Key === AMI_TAGS.bake);
+  const tags = isTagged ? null : tagsFromName(system, found.name ?? "");
+  return tags === null ? [] : thingOf("image", region, found).map((one) => ({ ...one, tags, isNamed: true }));
 }
 
 function thingOf(kind: Kind, region: string, { id, tags, created, state, snapshots }: Found): readonly Thing[] {
@@ -128,6 +148,7 @@ function thingOf(kind: Kind, region: string, { id, tags, created, state, snapsho
       createdAtMs: Number.isNaN(at) ? null : at,
       state: state ?? "",
       snapshots: snapshots ?? [],
+      isNamed: false,
     },
   ];
 }

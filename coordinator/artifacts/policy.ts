@@ -67,8 +67,8 @@ function ruleImages(group: Known, uses: Uses, rank: number, rules: Rules): NonNu
   if (where.kind === "baking") return stays("it is being baked");
   const isRecorded = used.length > 0 || images.some(({ id }) => where.recorded?.has(id) === true);
   if (isRecorded || (where.recorded === null && where.kind === "ended")) return retire(group, rank, rules);
-  const isUsable = images.some(({ state }) => state === "available");
-  if (where.kind === "unknown" && isUsable)
+  const maySomebodyUse = images.some(({ state, isNamed }) => state === "available" || isNamed);
+  if (where.kind === "unknown" && maySomebodyUse)
     return stays("its build is not known here: if it is nobody else's, remove it by hand");
   if (!where.buildEnded) return stays("its build has not ended, and may take it over");
   const [youngest] = images.toSorted((a, b) => (b.createdAtMs ?? 0) - (a.createdAtMs ?? 0));

@@ -38,7 +38,7 @@ export async function whereabouts({ actors, history }: Knowing, origin: Origin):
     const newest = history.repositories().find((one) => one.repository === repository)?.builds ?? 0;
     if (summary === null) return number > newest ? UNKNOWN : { ...UNKNOWN, kind: "ended" };
     // After a loss of the store a number may name another build.
-    if (summary.commit !== commit) return UNKNOWN;
+    if (commit !== "" && summary.commit !== commit) return UNKNOWN;
     return {
       kind: "ended",
       buildEnded: true,
@@ -47,7 +47,7 @@ export async function whereabouts({ actors, history }: Knowing, origin: Origin):
       summary,
     };
   }
-  if (build.source !== null && build.source.commit !== commit) return UNKNOWN;
+  if (commit !== "" && build.source !== null && build.source.commit !== commit) return UNKNOWN;
   const rounds = roundsOf(build).filter(({ stage }) => stage.environment === null);
   const stages = await Promise.all(
     rounds.map(async ({ stage, round }) => {

@@ -48,16 +48,18 @@ export async function beginBake(server: Ec2Server, tags: Tags, region: string = 
 export async function bakeAmi(
   server: Ec2Server,
   tags: Tags,
-  { region = EC2_REGION, snapshots = true }: { readonly region?: string; readonly snapshots?: boolean } = {},
+  {
+    region = EC2_REGION,
+    snapshots = true,
+    name = `baked-${Math.random().toString(16).slice(2)}`,
+  }: { readonly region?: string; readonly snapshots?: boolean; readonly name?: string } = {},
 ): Promise<{ readonly id: string; readonly snapshots: readonly string[] }> {
   const client = server.client(region);
   const { Instances = [] } = await client.send(
     new RunInstancesCommand({ ImageId: BASE_AMI, MinCount: 1, MaxCount: 1 }),
   );
   const InstanceId = Instances[0]?.InstanceId ?? "";
-  const image = await client.send(
-    new CreateImageCommand({ InstanceId, Name: `baked-${Math.random().toString(16).slice(2)}` }),
-  );
+  const image = await client.send(new CreateImageCommand({ InstanceId, Name: name }));
   const id = image.ImageId ?? "";
   await client.send(new TerminateInstancesCommand({ InstanceIds: [InstanceId] }));
   const made = await snapshotsOf(client, id);
@@ -71,6 +73,7 @@ async function snapshotsOf(client: EC2Client, id: string): Promise<readonly stri
 }
 
 async function tag(client: EC2Client, ids: readonly string[], tags: Tags): Promise<void> {
+  if (Object.keys(tags).length === 0) return;
   await client.send(new CreateTagsCommand({ Resources: [...ids], Tags: tagList(tags) }));
 }
 

@@ -216,6 +216,29 @@ test(
   },
 );
 
+test("one that has no tags yet is known by its name, and by nothing less", LIMIT, async (t) => {
+  if (!needs(t, { ec2: true })) return;
+  await server.reset();
+  await using api = await startAmiApi(server, AT_ONCE);
+  await startBuild(api);
+  const id = { repository: REPOSITORY, number: 1, stage: "build", round: 1 };
+  const token = await claimStage(api.jet, api.actors, id);
+  const names = [`toroid/${REPOSITORY}/1/build/1/${token}`, `toroid/${REPOSITORY}/9/build/1/7`, "toroid/of somebody"];
+  const [ours, unknown, stranger] = await Promise.all(names.map((name) => bakeAmi(server, {}, { name })));
+  const whyOf = (report: Clearing) => Object.fromEntries(report.stays.map((one) => [one.id, one.why]));
+  const nobodys = { [unknown?.id ?? ""]: "its build is not known here: if it is nobody else's, remove it by hand" };
+  assert.deepEqual(whyOf(await clear(api)), { [ours?.id ?? ""]: "it is being baked", ...nobodys });
+  await finishStage(api.jet, id, token, { outcome: "failed" });
+  await ended(api, 1);
+  const report = await clear(api);
+  assert.deepEqual(
+    report.gone.map((one) => one.id),
+    [ours?.id],
+  );
+  assert.deepEqual(whyOf(report), nobodys);
+  assert.deepEqual(new Set((await server.things()).images), new Set([stranger?.id, unknown?.id]));
+});
+
 test("without a region, or an answer of EC2, it is said what is missing", LIMIT, async (t) => {
   if (!needs(t, { ec2: true })) return;
   {

@@ -37,6 +37,7 @@ function thing(kind: Thing["kind"], number: number, changes: Partial<Thing> = {}
     createdAtMs: NOW - 61 * MINUTE,
     state: kind === "image" ? "available" : "",
     snapshots: [],
+    isNamed: false,
     ...changes,
   };
 }
@@ -91,6 +92,14 @@ for (const [title, at, image, used, rules, expected] of [
     [],
     {},
     "goes: a bake left it that recorded none",
+  ],
+  [
+    "half made, of nobody, known by its name",
+    where({ kind: "unknown", recorded: null }),
+    { state: "failed", isNamed: true },
+    [],
+    {},
+    "stays: its build is not known here: if it is nobody else's, remove it by hand",
   ],
   [
     "of nobody",
