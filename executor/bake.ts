@@ -8,14 +8,16 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import type { EC2 } from "@aws-sdk/client-ec2";
+import { openEc2 } from "../kit/ec2.ts";
 import { type Amis, amiName, type BakeOrigin, bakeTags } from "../protocol/ami.ts";
 import { ToroidError } from "../protocol/errors.ts";
 import type { StageId } from "../protocol/ids.ts";
 import type { AmiPlan, StagePlan } from "../protocol/pipeline/plan.ts";
 import { BakeAccount } from "./bake/account.ts";
 import { bakeKey } from "./bake/key.ts";
-import { PackerBake } from "./bake/packer-bake.ts";
+import { cancelledBy, PackerBake } from "./bake/packer-bake.ts";
 import type { BakeConfig, BuilderSettings } from "./bake/settings.ts";
+import { spread } from "./bake/spread.ts";
 import { copySelected, digestOf, selected } from "./images/packer/files.ts";
 import { namesIn, type Template, templateOf, variablesIn } from "./images/packer/template.ts";
 import { filesIn } from "./images/packer/workspace.ts";
@@ -138,7 +140,7 @@ export class Bake {
     const known = ami.rebake ? null : await account.sameContent();
     if (known !== null) {
       await at.log.say(`an AMI of the same content is there: ${known} in ${config.region}; it is taken as it is`);
-      return this.#baked(known);
+      return this.#spread(known, at);
     }
     const bake = new PackerBake(
       { ...this.#o, tools: this.#tools, account, tags, name, path: this.#path, ami, stage, template: this.#template },
@@ -149,14 +151,38 @@ export class Bake {
       const made = await bake.run();
       if (typeof made !== "string") return { kind: "ruled", ruling: made };
       kept = made;
-      return this.#baked(made);
     } finally {
       await account.clear(kept);
     }
+    return this.#spread(kept, at);
   }
 
-  #baked(ami: string): BakeEnd {
-    return { kind: "baked", key: this.#key, amis: { [this.#o.config.region]: ami } };
+  /** To where else it is to be. Nothing of the bake is there any more but the AMI. */
+  async #spread(id: string, { log, cancelled, abandoned }: BakePlace): Promise<BakeEnd> {
+    const { client: own, config } = this.#o;
+    const { regions, share, rebake } = this.#job.ami;
+    const { region: home, patienceMs } = config;
+    await using clients = new AsyncDisposableStack();
+    const known = new Map<string, Promise<EC2>>([[home, Promise.resolve(own)]]);
+    const client = (region: string): Promise<EC2> => {
+      const there = known.get(region);
+      if (there !== undefined) return there;
+      const opened = openEc2({ ...config, region }).then((one) => clients.adopt(one, (it) => it.destroy()));
+      known.set(region, opened);
+      return opened;
+    };
+    const tags = bakeTags(this.#origin);
+    const name = amiName(this.#origin);
+    const job = { id, home, regions, share, tags, name, afresh: rebake, patienceMs };
+    try {
+      const signal = AbortSignal.any([cancelled, abandoned]);
+      const amis = await spread(job, { client, say: (line) => log.say(line), signal });
+      return { kind: "baked", key: this.#key, amis };
+    } catch (error) {
+      abandoned.throwIfAborted();
+      if (cancelled.aborted) return { kind: "ruled", ruling: cancelledBy(cancelled) };
+      throw error;
+    }
   }
 
   /** Removes what it took, whether it ran or not. */

@@ -239,7 +239,7 @@ export class PackerBake {
   }
 }
 
-function cancelledBy(cancelled: AbortSignal): Ruling {
+export function cancelledBy(cancelled: AbortSignal): Ruling {
   const message = sentenceOf(cancelled.reason);
   return { kind: "ended", outcome: "cancelled", message, exitCode: null, signal: null, phase: "bake" };
 }

@@ -9,8 +9,6 @@ import type { Config } from "./schema.ts";
 const NOT_YET: readonly Row[] = [
   { key: "cache", cannot: "keep files from one build to the next" },
   { key: "services", cannot: "start services beside a build" },
-  { key: "artifact.ami.regions", cannot: "copy an AMI to other regions" },
-  { key: "artifact.ami.share", cannot: "share an AMI with other accounts" },
   { key: "notify", cannot: "notify anyone" },
 ];
 

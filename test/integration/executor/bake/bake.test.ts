@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DescribeImagesCommand, DescribeSnapshotsCommand, type Tag } from "@aws-sdk/client-ec2";
+import type { AmiPlan } from "../../../../protocol/pipeline/plan.ts";
 import { BASE_NAME, BASE_OWNER, EC2_REGION, NOTHING_IN_EC2 } from "../../../support/ec2.ts";
 import { programPath } from "../../../support/programs.ts";
 import { needs } from "../../../support/skips.ts";
@@ -181,6 +182,30 @@ test("only Packer's workspace has the credentials, and no workspace reaches anot
   assert.equal(result.outcome, "passed", `${result.message}\n${await logOf(id)}`);
   assert.doesNotMatch(await logOf(id), /very-secret-indeed/);
 });
+
+test(
+  "an AMI goes to further regions and accounts; one of the same content that lacks them is brought there",
+  T,
+  async (t) => {
+    if (!needs(t, NEEDS)) return;
+    const { rig, ec2 } = bakes;
+    await bakes.forget();
+    const bake = async (more: Partial<AmiPlan>) => {
+      const id = await bakes.bake(bakedBy(["true"], more));
+      const { artifact, message } = await rig.result(id, 60_000);
+      assert.ok(artifact?.kind === "ami", message);
+      return artifact;
+    };
+    const near = await bake({});
+    const far = await bake({ regions: ["eu-west-1"], share: ["210987654321"] });
+    assert.equal(far.key, near.key);
+    assert.deepEqual(far.amis, { ...near.amis, "eu-west-1": (await ec2.things("eu-west-1")).images[0] ?? "" });
+    for (const [region, ImageId] of Object.entries(far.amis)) {
+      const { Images = [] } = await ec2.client(region).send(new DescribeImagesCommand({ ImageIds: [ImageId] }));
+      assert.equal(tagsOf(Images[0]?.Tags)["toroid:key"], far.key, region);
+    }
+  },
+);
 
 test("a cancelled bake is ended in order, and leaves nothing", T, async (t) => {
   if (!needs(t, NEEDS)) return;

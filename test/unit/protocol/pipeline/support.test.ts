@@ -6,8 +6,6 @@ import { framed } from "./support.ts";
 const ASKS: Readonly<Record<string, string>> = {
   cache: "cache: [node_modules]",
   services: "services: [postgres]",
-  "artifact.ami.regions": "artifact: { ami: { regions: eu-west-1 } }",
-  "artifact.ami.share": 'artifact: { ami: { share: "123456789012" } }',
   notify: "notify: { slack: '#ci' }",
 };
 
@@ -36,6 +34,7 @@ test("a key that asks for nothing is fine", () => {
     "concurrency: {}",
     "image: { packer: .packer }",
     "artifact: { ami: {} }",
+    'artifact: { ami: { regions: eu-west-1, share: "123456789012" } }',
     "network: none",
     "network: [registry.example]",
     "environments: { prod: { run: ./deploy, queue: every, network: full } }",
