@@ -8,8 +8,8 @@ const KNOWN: Readonly<Record<string, { variable?: string; names?: readonly strin
   nats: { variable: "TOROID_NATS_CLI", cached: "nats-cli/nats" },
   "packer-1.9.4": { variable: "TOROID_PACKER_194", cached: "packer-1.9.4/packer" },
   // The system's may be of any version, or a shim that does nothing.
-  aws: { variable: "TOROID_AWS_CLI", names: [], cached: "moto-5.2.1/aws" },
-  moto_server: { variable: "TOROID_MOTO_SERVER", names: [], cached: "moto-5.2.1/moto_server" },
+  aws: { variable: "TOROID_AWS_CLI", names: [], cached: "python-moto-5.2.1/aws" },
+  moto_server: { variable: "TOROID_MOTO_SERVER", names: [], cached: "python-moto-5.2.1/moto_server" },
   chromium: { variable: "TOROID_CHROMIUM", names: ["chromium", "chromium-browser", "google-chrome"] },
 };
 

@@ -23,7 +23,7 @@ const DOCUMENTS = [
   "CHANGELOG.md",
   "docs/runbook.md",
   "protocol/README.md",
-  ...globSync("docs/adr/*.md", { cwd: ROOT }).sort(),
+  ...globSync(["docs/adr/*.md", "examples/*/README.md"], { cwd: ROOT }).sort(),
 ];
 const MANUAL = read("MANUAL.md");
 const PROTOCOL = read("protocol/README.md");
@@ -273,6 +273,12 @@ test("links between the documents lead somewhere", () => {
       if (anchor !== undefined) assert.ok(anchorsOf(read(to)).has(anchor), `${path} links to ${target}`);
     }
   }
+});
+
+test("the files of examples have no problem", () => {
+  const files = globSync("examples/*/.toroid.yml", { cwd: ROOT });
+  assert.ok(files.length > 0);
+  for (const path of files) assert.deepEqual(lint(path, read(path)), [], path);
 });
 
 /** As forges make them of headings, and those written out. */
