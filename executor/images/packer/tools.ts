@@ -2,7 +2,19 @@
  * What Packer's workspace is shown of this host: Packer, Node, and what runs there. Laid out where it can be shown, while
  * we may still read all of it: programs as links where that can be, the rest as copies.
  */
-import { constants, copyFileSync, linkSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { removeTree } from "../../trees.ts";
@@ -38,18 +50,47 @@ export function toolsIn(dir: string): string {
 }
 
 /**
- * Makes them a layer of an image below `dir`, in place of what is there. Links lead to the system's own programs: so who
- * is root keeps the directory, and gives it to nobody.
+ * Makes them a layer of an image below `dir`, in place of what is there; a program that had to be copied, and is the same
+ * as then, is not copied again. Links lead to the system's own programs: so who is root keeps the directory, and gives it
+ * to nobody.
  */
-export async function layTools(dir: string, packer: string): Promise<void> {
-  await removeTree(dir);
+export async function layTools(dir: string, packer: string, node = process.execPath): Promise<void> {
+  const [before, stamps] = [join(dir, "before"), join(dir, "stamps.json")];
+  const known = stampsIn(stamps);
+  // Gone until all is there, so that half a copy is never taken for a whole one.
+  rmSync(stamps, { force: true });
+  await removeTree(before);
+  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  if (existsSync(toolsIn(dir))) renameSync(toolsIn(dir), before);
   const draft = join(toolsIn(dir), TOOLS_DIR);
   mkdirSync(join(draft, "node_modules"), { recursive: true, mode: 0o755 });
-  place(packer, join(draft, "packer"));
-  place(process.execPath, join(draft, "node"));
+  const fresh: Record<string, string> = {};
+  for (const [name, file] of [["packer", packer] as const, ["node", node] as const]) {
+    const stamp = stampOf(file);
+    const last = known[name] === stamp ? join(before, TOOLS_DIR, name) : null;
+    if (last === null || !link(last, join(draft, name))) place(file, join(draft, name));
+    fresh[name] = stamp;
+  }
   placeTree(INSIDE, join(draft, "inside"));
   writeFileSync(join(draft, "package.json"), '{ "type": "module" }\n');
   for (const from of packageDirs()) placeTree(from, join(draft, "node_modules", basename(from)));
+  writeFileSync(stamps, JSON.stringify(fresh));
+  await removeTree(before);
+}
+
+/** What is another when a file is: whoever replaces one makes another inode, or at least another time of change. */
+function stampOf(file: string): string {
+  const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file);
+  return [file, dev, ino, size, mtimeMs, ctimeMs].join(" ");
+}
+
+function stampsIn(path: string): Readonly<Record<string, unknown>> {
+  try {
+    const read: unknown = JSON.parse(readFileSync(path, "utf8"));
+    return typeof read === "object" && read !== null ? { ...read } : {};
+  } catch {
+    return {}; // none, or of somebody who was killed: then all is copied
+  }
 }
 
 /** At once, for it is many small files, and nothing else is to be done yet. */
@@ -63,11 +104,16 @@ function placeTree(from: string, to: string): void {
 }
 
 function place(file: string, at: string): void {
+  // Another file system, or one that knows no links.
+  if (!link(file, at)) copyFileSync(file, at, constants.COPYFILE_FICLONE);
+}
+
+function link(file: string, at: string): boolean {
   try {
     linkSync(file, at);
+    return true;
   } catch {
-    // Another file system, or one that knows no links.
-    copyFileSync(file, at, constants.COPYFILE_FICLONE);
+    return false;
   }
 }
 
