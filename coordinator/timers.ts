@@ -14,6 +14,8 @@ import type { Lanes } from "./projections/lanes.ts";
 import type { Timer, Timers } from "./projections/timers.ts";
 
 const TICK_MS = 500;
+/** Lanes that are looked at beside each other; the others come with the next tick. */
+const ADMITTING_MOST = 512;
 
 export interface TimerParts {
   readonly actors: Mailboxes;
@@ -45,7 +47,7 @@ export async function runTimers(
   /** Beside the others, since it may have to ask EC2, and each lane once at a time. */
   function admit(id: EnvironmentId): void {
     const subject = laneSubject(id);
-    if (admitting.has(subject)) return;
+    if (admitting.has(subject) || admitting.size >= ADMITTING_MOST) return;
     const done = tried({ ...id }, () => admitNext(actors, id, guard)).finally(() => admitting.delete(subject));
     admitting.set(subject, done);
   }
