@@ -138,7 +138,7 @@ export class BakeAccount {
   }
 
   /** Gives an image and its snapshots whatever tags they lack. */
-  async tag({ id, snapshots }: FoundImage): Promise<void> {
+  async tag({ id, snapshots }: Pick<FoundImage, "id" | "snapshots">): Promise<void> {
     await this.#ask("tagging the AMI", () => this.#ec2.createTags({ Resources: [id, ...snapshots], Tags: this.#list }));
   }
 

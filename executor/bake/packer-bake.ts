@@ -40,7 +40,7 @@ const WALL_MS = 24 * 3_600_000;
 /** Packer ends its instance, and waits until it is gone, before it removes the rest. */
 const GRACE_MS = 10 * 60_000;
 /** Packer says this when it has asked for the image. */
-const ASKED = /^\s*AMI: ami-/;
+const ASKED = /^\s*AMI: (ami-[0-9a-f]+)/;
 const LAUNCHED = /Instance ID: i-/;
 
 export class PackerBake {
@@ -165,8 +165,13 @@ export class PackerBake {
     if (text === null) return;
     await this.#at.log.line(text);
     if (LAUNCHED.test(text)) crashPoint("executor-bake-launched");
-    if (!ASKED.test(text)) return;
+    const [, asked] = ASKED.exec(text) ?? [];
+    if (asked === undefined) return;
     this.#isAsked = true;
+    // Packer of before 1.9 does so when it is there, and whoever sweeps goes by tags.
+    await this.#o.account
+      .tag({ id: asked, snapshots: [] })
+      .catch((error: unknown) => this.#at.log.say(`${asked} has no tags yet: ${sentenceOf(error)}`));
     crashPoint("executor-bake-imaging");
   }
 
@@ -200,7 +205,7 @@ export class PackerBake {
     if (this.#overdue.signal.aborted) return this.#tooLong();
     const isWell = verdict.reason === "exit" && verdict.code === 0;
     if (isWell && report.artifacts === 0) return failed("no build of the template is for an AMI");
-    const said = report.failure ?? `exit code ${verdict.code ?? "unknown"}`;
+    const said = (report.failure ?? `exit code ${verdict.code ?? "unknown"}`).trim().replaceAll(/\s+/g, " ");
     const image = this.#isAsked || isWell ? await this.#o.account.image() : null;
     if (image === null) {
       if (verdict.reason === "exit")

@@ -12,6 +12,7 @@ import { debianImage, Missing } from "../support/debian.ts";
 import { imageCache } from "../support/image-cache.ts";
 import { tempDir } from "../support/temp.ts";
 import { weakHere } from "../support/weak.ts";
+import { benchBake } from "./images/bake.ts";
 import type { Report } from "./report.ts";
 import { percentile, tenths } from "./statistics.ts";
 
@@ -65,9 +66,11 @@ export async function benchImages(): Promise<Report> {
   const [cold, warm]: [number[], number[]] = [[], []];
   for (let round = 0; round < COLD_ROUNDS; round += 1) cold.push(await timed(() => make(String(round))));
   for (let round = 0; round < WARM_ROUNDS; round += 1) warm.push(await timed(() => make("0")));
+  const bake = await benchBake();
   return {
     bench: "images",
     figures: {
+      ...bake.figures,
       packerColdMs: tenths(percentile(cold, 0.5)),
       packerWarmMs: tenths(percentile(warm, 0.5)),
       packerWarmMsP99: tenths(percentile(warm, 0.99)),
@@ -77,6 +80,7 @@ export async function benchImages(): Promise<Report> {
       packer,
       base: root,
       provisioner: "one of shell, which writes a file",
+      ...(bake.missing === null ? {} : { missing: bake.missing }),
       coldRounds: COLD_ROUNDS,
       warmRounds: WARM_ROUNDS,
     },

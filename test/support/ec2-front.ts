@@ -23,7 +23,7 @@ export class Ec2Front implements AsyncDisposable {
   /** Answers a call in place of the server; null: the server does. */
   refuse: (action: string, words: URLSearchParams) => Refusal | null = () => null;
   /** Changes what the server answered. */
-  change: (action: string, body: string) => string = (_, body) => body;
+  change: (action: string, body: string, words: URLSearchParams) => string = (_, body) => body;
   /** Waits before a call goes on. */
   before: (action: string) => Promise<void> = () => Promise.resolve();
   readonly #close: () => Promise<void>;
@@ -59,7 +59,7 @@ export class Ec2Front implements AsyncDisposable {
     const onward = request(endpoint, { method: "POST", headers, path: "/" }, (answer) => {
       void textOf(answer).then((body) => {
         const { "content-length": ___, "transfer-encoding": ____, ...kept } = answer.headers;
-        to.writeHead(answer.statusCode ?? 500, kept).end(this.change(action, body));
+        to.writeHead(answer.statusCode ?? 500, kept).end(this.change(action, body, words));
       });
     });
     onward.on("error", () => to.destroy());

@@ -39,11 +39,23 @@ export class BakeRig implements AsyncDisposable {
   readonly instance: Instance;
   #executor: RunningExecutor | null = null;
 
-  constructor(rig: Rig, ec2: Ec2Server, front: Ec2Front, instance: Instance) {
+  readonly #cleanup: AsyncDisposableStack;
+
+  private constructor(rig: Rig, ec2: Ec2Server, front: Ec2Front, instance: Instance, cleanup: AsyncDisposableStack) {
     this.rig = rig;
     this.ec2 = ec2;
     this.front = front;
     this.instance = instance;
+    this.#cleanup = cleanup;
+  }
+
+  static async start(files: Files): Promise<BakeRig> {
+    await using cleanup = new AsyncDisposableStack();
+    const ec2 = cleanup.use(await Ec2Server.start());
+    const front = cleanup.use(await Ec2Front.start(ec2));
+    const instance = cleanup.use(await Instance.start(SANDBOX, () => front.keys));
+    const rig = cleanup.use(await Rig.start(files));
+    return new BakeRig(rig, ec2, front, instance, cleanup.move());
   }
 
   /** What an executor is told that bakes here. */
@@ -82,6 +94,7 @@ export class BakeRig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#executor?.[Symbol.asyncDispose]();
+    await this.#cleanup.disposeAsync();
   }
 
   async forget(): Promise<void> {
@@ -95,19 +108,16 @@ export class BakeRig implements AsyncDisposable {
 
 /** One for all tests of a file, told to `take` before the first; after the last nothing of it may be left. */
 export function bakeRigForAll(files: Files, take: (rig: BakeRig) => void): void {
-  const cleanup = new AsyncDisposableStack();
+  let rig: BakeRig | undefined;
   let leaks: Snapshot;
   before(async () => {
     leaks = await snapshot();
     if (missing(NEEDS) !== undefined) return;
-    const ec2 = cleanup.use(await Ec2Server.start());
-    const front = cleanup.use(await Ec2Front.start(ec2));
-    const instance = cleanup.use(await Instance.start(SANDBOX, () => front.keys));
-    const rig = cleanup.use(await Rig.start(files));
-    take(cleanup.use(new BakeRig(rig, ec2, front, instance)));
+    rig = await BakeRig.start(files);
+    take(rig);
   });
   after(async () => {
-    await cleanup.disposeAsync();
+    await rig?.[Symbol.asyncDispose]();
     await assertNoLeaks(leaks);
   });
 }
