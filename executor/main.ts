@@ -67,6 +67,8 @@ export async function runExecutor(
   log: Logger = makeLogger("executor"),
 ): Promise<void> {
   await using cleanup = new AsyncDisposableStack();
+  // Read while we can: the checkout may be root's alone.
+  const versions = { version: packageVersion(), protocol: PROTOCOL_VERSION };
   const store =
     config.artifacts.kind === "bucket" ? new BucketStore(config.artifacts) : new DirectoryStore(config.artifacts.path);
   // While we may still read everything of ours.
@@ -117,7 +119,6 @@ export async function runExecutor(
   await jet.clock.start();
   const presences = await openBucket(jet, EXECUTORS);
   const { pool, labels } = config;
-  const versions = { version: packageVersion(), protocol: PROTOCOL_VERSION };
   const self = { id, host: hostname(), ...versions, pool, labels, slots: count, planSlots: PLANS_AT_ONCE };
   await assertPair(jet, presences, self);
   const specs = { plan: executorConsumer(config.pool, "plan"), work: executorConsumer(config.pool, "work") };

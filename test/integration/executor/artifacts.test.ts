@@ -1,6 +1,8 @@
 /** Files that builds hand on through a bucket, between executors that share nothing else. */
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { PutObjectCommand } from "@aws-sdk/client-s3";
@@ -13,6 +15,7 @@ import { until } from "../../support/until.ts";
 import { NEEDS, Rig, type RunningExecutor } from "./rig.ts";
 
 const T = { timeout: 60_000 };
+const ROOT = join(import.meta.dirname, "..", "..", "..");
 /** Of the executor that only deploys. */
 const OTHER = "other";
 
@@ -43,8 +46,8 @@ function stageThatRuns(script: string, over: Partial<StagePlan> = {}): Partial<S
   return { phases: { install: [], script: [script], publish: [], after: [] }, ...over };
 }
 
-async function build(script: string): Promise<FilesArtifact> {
-  const id = await rig.queue(await rig.stageWork(stageThatRuns(script, { artifactFiles: ["out/**"] })));
+async function build(script: string, pool?: string): Promise<FilesArtifact> {
+  const id = await rig.queue(await rig.stageWork(stageThatRuns(script, { artifactFiles: ["out/**"] })), pool);
   const result = await rig.result(id);
   assert.equal(result.outcome, "passed", result.message);
   assert.ok(result.artifact?.kind === "files");
@@ -138,4 +141,36 @@ test("an executor does not start on a bucket that it may not use, and says which
     code: "TOR_CONFIG_INVALID",
     message: /its credentials need s3:PutObject there/,
   });
+});
+
+test("an executor whose checkout root alone may read has loaded all it needs for a bucket", T, async (t) => {
+  if (!needs(t, { ...NEEDS, program: ["git", "unshare", "mount"] })) return;
+  const closed = join(rig.dir.path, "closed");
+  await mkdir(join(closed, "toroid"), { recursive: true, mode: 0o700 });
+  await chmod(closed, 0o700);
+  const { TOROID_ARTIFACTS_ACCESS_KEY_ID, TOROID_ARTIFACTS_SECRET_ACCESS_KEY, ...place } = bucket.variables;
+  const chain = {
+    AWS_ACCESS_KEY_ID: TOROID_ARTIFACTS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY: TOROID_ARTIFACTS_SECRET_ACCESS_KEY,
+  };
+  const variables = rig.variables("shut", { ...place, TOROID_POOL: "shut", TOROID_LOG_LEVEL: "fatal" });
+  const script = 'mount --bind "$1" "$2" && exec "$3" "$2/bin/toroid.ts" executor';
+  const words = ["--mount", "--propagation", "private", "sh", "-c", script, "sh"];
+  const child = spawn("unshare", [...words, ROOT, join(closed, "toroid"), process.execPath], {
+    env: { ...process.env, ...variables, ...chain },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const ended = once(child, "close");
+  try {
+    const artifact = await build("mkdir out; echo shut >out/file", "shut");
+    const id = await rig.queue(
+      await rig.stageWork(stageThatRuns("cat $TOROID_ARTIFACT/out/file"), { artifact }),
+      "shut",
+    );
+    assert.equal((await rig.result(id)).outcome, "passed");
+    assert.equal((await rig.output(id)).toString(), "shut\n");
+  } finally {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) child.kill(signal);
+    await ended;
+  }
 });
