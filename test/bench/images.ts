@@ -1,4 +1,4 @@
-/** What the image of a stage costs: made by real Packer, and found again. */
+/** What the image of a stage costs: made by real Packer or fetched from a real registry, and found again. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Hold } from "../../executor/images/cache.ts";
@@ -13,6 +13,7 @@ import { imageCache } from "../support/image-cache.ts";
 import { tempDir } from "../support/temp.ts";
 import { weakHere } from "../support/weak.ts";
 import { benchBake } from "./images/bake.ts";
+import { benchOci } from "./images/oci.ts";
 import type { Report } from "./report.ts";
 import { percentile, tenths } from "./statistics.ts";
 
@@ -67,10 +68,13 @@ export async function benchImages(): Promise<Report> {
   for (let round = 0; round < COLD_ROUNDS; round += 1) cold.push(await timed(() => make(String(round))));
   for (let round = 0; round < WARM_ROUNDS; round += 1) warm.push(await timed(() => make("0")));
   const bake = await benchBake();
+  await mkdir(join(dir, "oci"));
+  const oci = await benchOci(join(dir, "oci"));
   return {
     bench: "images",
     figures: {
       ...bake.figures,
+      ...oci.figures,
       packerColdMs: tenths(percentile(cold, 0.5)),
       packerWarmMs: tenths(percentile(warm, 0.5)),
       packerWarmMsP99: tenths(percentile(warm, 0.99)),
@@ -83,6 +87,7 @@ export async function benchImages(): Promise<Report> {
       ...(bake.missing === null ? {} : { missing: bake.missing }),
       coldRounds: COLD_ROUNDS,
       warmRounds: WARM_ROUNDS,
+      ...oci.setup,
     },
   };
 }
