@@ -64,6 +64,10 @@ export interface ImagesConfig {
   readonly registriesFile: string | null;
   /** How long a registry is believed about what a tag means. */
   readonly refreshMs: number;
+  /** Where Debian comes from; null: as mmdebstrap has it. */
+  readonly debianMirror: string | null;
+  /** How old a Debian may be. */
+  readonly debianMs: number;
   /** What all that is kept may take; null: no limit. */
   readonly cacheBytes: number | null;
 }
@@ -145,6 +149,11 @@ const environment = z.object({
     .regex(/^(0|[1-9][0-9]{0,7})$/, "must be a number of seconds from 0 to 99999999")
     .default("600"),
   TOROID_SKOPEO: path.optional(),
+  TOROID_DEBIAN_MIRROR: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
+  TOROID_DEBIAN_REFRESH_HOURS: z
+    .string()
+    .regex(/^(0|[1-9][0-9]{0,4})$/, "must be a number of hours from 0 to 99999")
+    .default("168"),
   TOROID_REGISTRY_AUTH: path.optional(),
   TOROID_REGISTRIES: path.optional(),
   TOROID_CACHE: path.default("/var/cache/toroid"),
@@ -267,6 +276,8 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
       authFile: e.TOROID_REGISTRY_AUTH ?? null,
       registriesFile: e.TOROID_REGISTRIES ?? null,
       refreshMs: Number(e.TOROID_IMAGE_REFRESH_SECONDS) * 1_000,
+      debianMirror: e.TOROID_DEBIAN_MIRROR ?? null,
+      debianMs: Number(e.TOROID_DEBIAN_REFRESH_HOURS) * 3_600_000,
       cacheBytes: Number(e.TOROID_IMAGE_CACHE_BYTES) || null,
     },
     cacheDir: e.TOROID_CACHE,

@@ -8,6 +8,7 @@ import { type Image, type Plan, type Planned, planOf, type StagePlan } from "../
 import type { ImagesConfig } from "./config.ts";
 import { lookupAt, placesOf } from "./hosts.ts";
 import { Hold, type ImageCache } from "./images/cache.ts";
+import { DebianImages } from "./images/debian.ts";
 import { ociImages } from "./images/make.ts";
 import { findPacker, layTools, toolsIn } from "./images/packer/tools.ts";
 import { PackerImages } from "./images/packer.ts";
@@ -105,7 +106,9 @@ async function runIn(tree: WorkingTree, stage: StagePlan, o: LocalRunOptions): P
   const cache = await cacheOf(stage.image, o);
   const packer = await packerIn(cache, state, stage.image.kind === "packer", settings, o);
   const oci = ociImages(cache, o.images);
-  const images = new ImageStore({ defaultImage: o.defaultImage, imagesDir: o.imagesDir, cache, oci, packer });
+  const debian = new DebianImages(cache, { ...o.images, workspacesDir: state, settings });
+  const { defaultImage, imagesDir } = o;
+  const images = new ImageStore({ defaultImage, imagesDir, cache, oci, debian, packer });
   const hold = cleanup.use(new Hold());
   const workspace = cleanup.use(await Workspace.make(state, slot, settings, never));
   await workspace.prepare();

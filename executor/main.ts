@@ -33,6 +33,7 @@ import { type ProbePlace, probeSandbox } from "./doctor.ts";
 import { Gate } from "./gate.ts";
 import { lookupAt } from "./hosts.ts";
 import { Hold, ImageCache } from "./images/cache.ts";
+import { DebianImages } from "./images/debian.ts";
 import { exportByServe } from "./images/layer.ts";
 import { handsOfServe, ociImages } from "./images/make.ts";
 import { PackerImages } from "./images/packer.ts";
@@ -103,6 +104,7 @@ export async function runExecutor(
     imagesDir: config.imagesDir,
     cache: imageCache,
     oci: ociImages(imageCache, config.images),
+    debian: new DebianImages(imageCache, { ...config.images, workspacesDir: dirs.workspaces, settings }),
     packer: new PackerImages(imageCache, { workspacesDir: dirs.workspaces, tools, settings }),
   });
   const proven = await provenIn(images, config, slots[0], dirs.workspaces, signals.stop);
@@ -200,7 +202,7 @@ async function provenIn(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   await using hold = new Hold();
-  const base = await images.base({ kind: "default" }, { checkout: workspaces, hold, signal, log: null });
+  const base = await images.base({ kind: "default" }, { checkout: workspaces, hold, signal, log: null, place: null });
   return provenSandbox(config, slot, { workspace: join(workspaces, "probe"), images: base.images });
 }
 

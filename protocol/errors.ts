@@ -32,6 +32,7 @@ const CODES = {
   TOR_INTERNAL: "bug",
   TOR_INTERRUPTED: "terminal",
   TOR_INVALID_INPUT: "terminal",
+  TOR_MIRROR_UNREACHABLE: "retry",
   TOR_NATS_UNREACHABLE: "retry",
   TOR_NETWORK_MISSING: "terminal",
   TOR_NOT_ALLOWED: "terminal",

@@ -114,7 +114,7 @@ function artifactsIn(work: unknown): readonly unknown[] {
 
 function imageVersionOf(stage: unknown): number {
   const kinds = [valueAt(stage, "image", "kind"), valueAt(stage, "image", "base", "kind")];
-  if (kinds.includes("oci")) return FETCHED_IMAGES;
+  if (kinds.includes("oci") || kinds.includes("debian")) return FETCHED_IMAGES;
   if (!kinds.includes("packer")) return 1;
   return valueAt(stage, "image", "text") === null ? MADE_IMAGES : GENERATED;
 }

@@ -82,6 +82,7 @@ const baseImage = z.union([
   z.object({ kind: z.literal("named"), name: z.string() }),
   z.object({ kind: z.enum(["directory", "tar"]), path: z.string() }),
   z.object({ kind: z.literal("oci"), reference: z.string() }),
+  z.object({ kind: z.literal("debian"), suite: z.string(), packages: z.array(z.string()).readonly() }),
 ]);
 const image = z.union([
   baseImage,

@@ -6,6 +6,7 @@ import { ociReferenceOf, ociReferenceText } from "../../protocol/pipeline/oci-re
 import type { BaseImage, Image, StagePlan } from "../../protocol/pipeline/plan.ts";
 import type { LogStream } from "../log-stream.ts";
 import type { Hold, ImageCache, Want } from "./cache.ts";
+import type { DebianImages } from "./debian.ts";
 import { identityOf } from "./identity.ts";
 import { Refused } from "./oci/refused.ts";
 import type { OciImages } from "./oci.ts";
@@ -20,6 +21,7 @@ export interface ImageStoreOptions {
   readonly imagesDir: string;
   readonly cache: ImageCache;
   readonly oci: OciImages;
+  readonly debian: DebianImages;
   readonly packer: PackerImages;
 }
 
@@ -31,6 +33,8 @@ export interface From {
   readonly signal: AbortSignal;
   /** null: nobody reads. */
   readonly log: LogStream | null;
+  /** Where what has to be made can be; null: nowhere. */
+  readonly place: StagePlace | null;
 }
 
 const SUFFIXES = ["", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst"] as const;
@@ -69,7 +73,7 @@ export class ImageStore {
    * @throws {ToroidError} TOR_IMAGE_MISSING, TOR_IMAGE_DAMAGED, TOR_TOOL_MISSING, TOR_DISK_FULL, TOR_REGISTRY_UNREACHABLE, TOR_REGISTRY_AUTH
    */
   async resolve(image: Image, at: StagePlace): Promise<Made> {
-    const from: From = { ...at, signal: AbortSignal.any([at.cancelled, at.abandoned]) };
+    const from: From = { ...at, place: at, signal: AbortSignal.any([at.cancelled, at.abandoned]) };
     try {
       if (image.kind !== "packer") {
         const { images, name, variables } = await this.base(image, from);
@@ -103,6 +107,11 @@ export class ImageStore {
         return this.#at(await this.#placeOf(image.path, from.checkout), image.path, from);
       case "oci":
         return this.#oci(image.reference, from);
+      case "debian": {
+        if (from.place === null) throw missing(`debian:${image.suite}`, "it is made for stages alone");
+        const { root, name } = await this.#o.debian.make(image, from.place);
+        return { ...(await single(root, name)), identity: JSON.stringify(["debian", root]) };
+      }
     }
   }
 

@@ -7,7 +7,7 @@ import type { Image, Tree } from "./model.ts";
 import { ociReferenceOf } from "./oci-reference.ts";
 import type { Path } from "./problem.ts";
 import type { Config } from "./schema.ts";
-import { imageNameProblem } from "./text-rules.ts";
+import { imageNameProblem, suiteProblem } from "./text-rules.ts";
 
 /**
  * The image that `config` at `path` means, with `${NAME}` filled in from `variables`, or what is wrong with it.
@@ -41,6 +41,14 @@ export function imageOf(
     return "problem" in read
       ? { findings: [wrongValue([...path, "oci"], read.problem)] }
       : { image: { kind: "oci", reference } };
+  }
+  if (config.debian !== undefined) {
+    const suite = fillIn(config.debian, [...path, "debian"], variables);
+    if (typeof suite !== "string") return suite;
+    const problem = suiteProblem(suite);
+    return problem === null
+      ? { image: { kind: "debian", suite, packages: config.packages ?? [] } }
+      : { findings: [wrongValue([...path, "debian"], problem)] };
   }
   const kind = config.directory === undefined ? "tar" : "directory";
   const at = [...path, kind];

@@ -31,7 +31,9 @@ export type BaseImage =
   /** On the executor's host when absolute, in the checkout when relative (then without `..`). */
   | { readonly kind: "directory" | "tar"; readonly path: string }
   /** As `ociReferenceOf` reads it. */
-  | { readonly kind: "oci"; readonly reference: string };
+  | { readonly kind: "oci"; readonly reference: string }
+  /** Made by mmdebstrap: the smallest Debian of the suite, and packages. */
+  | { readonly kind: "debian"; readonly suite: string; readonly packages: readonly string[] };
 
 /** null: the executor's own limit. */
 export interface Limits {

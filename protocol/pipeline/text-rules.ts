@@ -48,6 +48,18 @@ export function imageNameProblem(name: string): string | null {
   return "expected the name of an image: letters, digits, `.`, `_` and `-`";
 }
 
+/** What is wrong with the name of a suite of Debian, or null; asked once `${NAME}` is filled in. */
+export function suiteProblem(suite: string): string | null {
+  if (/^[a-z][a-z0-9-]{0,63}$/.test(suite)) return null;
+  return `\`${clip(suite)}\` is no suite of Debian: expected a name such as \`bookworm\``;
+}
+
+/** What is wrong with the name of a package of Debian, or null. */
+export function packageProblem(name: string): string | null {
+  if (/^[a-z0-9][a-z0-9+.-]{1,127}$/.test(name)) return null;
+  return `\`${clip(name)}\` is no package of Debian: expected a name such as \`build-essential\``;
+}
+
 /** A label of an executor, such as `gpu` or `arch=arm64`; `${NAME}` may stand in it until it is filled in. */
 const LABEL = /^(?:[A-Za-z0-9]|\$\{\w+\})(?:[A-Za-z0-9._=/+-]|\$\{\w+\})*$/;
 

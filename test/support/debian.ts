@@ -101,7 +101,7 @@ async function fetchBubblewrap(making: string): Promise<void> {
 }
 
 /** Where this system has Debian from. */
-async function mirror(): Promise<string> {
+export async function mirror(): Promise<string> {
   if (programPath("apt-get") === undefined) throw new Missing("there is no apt-get here");
   const { stdout } = await apt("apt-get", [
     "indextargets",

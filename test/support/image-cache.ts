@@ -12,6 +12,8 @@ export const IMAGES: ImagesConfig = {
   authFile: null,
   registriesFile: null,
   refreshMs: 600_000,
+  debianMirror: null,
+  debianMs: 600_000,
   cacheBytes: null,
 };
 

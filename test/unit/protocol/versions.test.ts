@@ -125,7 +125,11 @@ test("what wishes for executors is not read by who would send it to any", () => 
 
 test("who does not know images that are made is not given one, in a plan or in the work of a stage", () => {
   const [made, there] = [{ image: { kind: "packer" } }, { image: { kind: "host" } }];
-  const fetched = [{ image: { kind: "oci" } }, { image: { kind: "packer", base: { kind: "oci" } } }];
+  const fetched = [
+    { image: { kind: "debian" } },
+    { image: { kind: "oci" } },
+    { image: { kind: "packer", base: { kind: "oci" } } },
+  ];
   for (const stage of fetched) {
     assert.equal(versionOf({ type: "planned", plan: { stages: [there, stage] } }), 4);
     assert.equal(commandVersionOf({ work: { stage } }), 4);

@@ -88,6 +88,24 @@ test("an OCI image is what its reference says when variables are filled in, or a
   );
 });
 
+test("an image of Debian is a suite and packages, which no other image has", () => {
+  const text = (image: string): string => `script: make\nenv: { S: bookworm }\nimage: ${image}\n`;
+  assert.deepEqual(planned(text('{ debian: "${S}", packages: [ruby, gcc] }'), PUSH).stages[0]?.image, {
+    kind: "debian",
+    suite: "bookworm",
+    packages: ["ruby", "gcc"],
+  });
+  const told = (image: string) => lint(".toroid.yml", text(image)).map(({ path, message }) => [path, message]);
+  assert.deepEqual(told("{ tar: a.tar, packages: [ruby] }"), [["image", "`packages` are of a `debian`"]]);
+  assert.deepEqual(told("{ debian: Bad Suite }"), [
+    ["image.debian", "`Bad Suite` is no suite of Debian: expected a name such as `bookworm`"],
+  ]);
+  assert.deepEqual(
+    told("{ debian: sid, packages: --evil }").map(([, message]) => message),
+    ["`--evil` is no package of Debian: expected a name such as `build-essential`"],
+  );
+});
+
 test("an image of Packer has a template, what it is made on, and what else the template needs", () => {
   const imageOf = (image: string) =>
     planned(`script: make\nenv: { R: "3.4" }\nimage: ${image}\n`, { ...PUSH, tree: { template: "file", files: [] } })

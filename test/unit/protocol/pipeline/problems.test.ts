@@ -448,7 +448,7 @@ script: make
 script: make
 `,
     `
-.toroid.yml:1:8: expected the name of an image, or one of \`directory\`, \`tar\`, \`oci\` and \`packer\`, found the number 3.10
+.toroid.yml:1:8: expected the name of an image, or one of \`directory\`, \`tar\`, \`oci\`, \`debian\` and \`packer\`, found the number 3.10
   1 | image: 3.10
     |        ^^^^
     = put it in quotes: "3.10"
@@ -787,7 +787,7 @@ image: ./rootfs
 image: { tar: a.tar, directory: /srv/a }
 `,
     `
-.toroid.yml:2:8: expected exactly one of \`directory\`, \`tar\`, \`oci\` and \`packer\`
+.toroid.yml:2:8: expected exactly one of \`directory\`, \`tar\`, \`oci\`, \`debian\` and \`packer\`
   1 | script: make
   2 | image: { tar: a.tar, directory: /srv/a }
     |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
@@ -811,7 +811,7 @@ image: { tar: a.tar, base: debian }
 image: { packer: .packer, base: { packer: other } }
 `,
     `
-.toroid.yml:2:33: expected exactly one of \`directory\`, \`tar\` and \`oci\`
+.toroid.yml:2:33: expected exactly one of \`directory\`, \`tar\`, \`oci\` and \`debian\`
   1 | script: make
   2 | image: { packer: .packer, base: { packer: other } }
     |                                 ^^^^^^^^^^^^^^^^^
@@ -820,7 +820,7 @@ image: { packer: .packer, base: { packer: other } }
   1 | script: make
   2 | image: { packer: .packer, base: { packer: other } }
     |                                   ^^^^^^
-    = the keys here are directory, tar, oci
+    = did you mean \`packages\`?
 `,
   ],
   [
