@@ -146,7 +146,11 @@ async function stageAttempt(h: Holding, work: StageWork, slot: Slot, t: AttemptT
     const sink = new LogPublisher(t.jet, subject, h.abandoned, () => t.spool.openLog(h.token, subject));
     await using kept = new AsyncDisposableStack();
     kept.defer(() => t.spool.closeLog(h.token, sink.isLeft));
-    const log = LogStream.open(sink, stage.limits.logBytes, valuesOf(granted.stage, granted.publish));
+    const hidden = [
+      ...valuesOf(granted.stage, granted.publish),
+      ...(stage.ami === null ? [] : (t.bakery?.secrets ?? [])),
+    ];
+    const log = LogStream.open(sink, stage.limits.logBytes, hidden);
     const made = await imageFor(stage, t.images, log, {
       checkout: workspace.source,
       hold,

@@ -73,6 +73,12 @@ export class Bakery {
     this.#o = o;
   }
 
+  /** What no log of a stage that bakes may have: a template can print what Packer has. */
+  get secrets(): readonly string[] {
+    const { secretAccessKey, sessionToken } = this.#o.config.credentials;
+    return sessionToken === null ? [secretAccessKey] : [secretAccessKey, sessionToken];
+  }
+
   get region(): string {
     return this.#o.config.region;
   }

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type ServerEvent, serverEvents } from "../../../bin/sse.ts";
 import { untilOf } from "../../../bin/text/arguments.ts";
+import { buildReport } from "../../../bin/text/builds.ts";
 import { oneLine, table } from "../../../bin/text/output.ts";
 import { age, took } from "../../../bin/text/time.ts";
+import { build } from "../../support/summaries.ts";
 
 describe("times", () => {
   for (const [ms, expected] of [
@@ -76,4 +78,14 @@ describe("server-sent events", () => {
   test("that the end cuts off are dropped", async () => {
     assert.deepEqual(await read(["data: x\n"]), []);
   });
+});
+
+test("a build that baked an AMI says which, by region", () => {
+  const amis = { "eu-west-1": "ami-11111111", "us-east-1": "ami-22222222" };
+  const artifact = { kind: "ami", key: `sha256:${"a".repeat(64)}`, amis, files: null } as const;
+  assert.match(
+    buildReport(build(1, { artifact }), 0, false),
+    /^ami: ami-11111111 in eu-west-1, ami-22222222 in us-east-1$/m,
+  );
+  assert.doesNotMatch(buildReport(build(1), 0, false), /^ami:/m);
 });

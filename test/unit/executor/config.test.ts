@@ -115,3 +115,26 @@ test("each wrong value is one sentence that names it", () => {
     },
   );
 });
+
+test("who bakes AMIs says where, as whom and on what, or nothing of it", () => {
+  const all = {
+    TOROID_BAKE_REGION: "eu-west-1",
+    TOROID_BAKE_ACCESS_KEY_ID: "key",
+    TOROID_BAKE_SECRET_ACCESS_KEY: "very-secret",
+    TOROID_BAKE_SOURCE: "/etc/toroid/bake.json",
+  };
+  assert.equal(configFrom({}).bake, null);
+  assert.deepEqual(configFrom(all).bake, {
+    region: "eu-west-1",
+    endpoint: null,
+    credentials: { accessKeyId: "key", secretAccessKey: "very-secret", sessionToken: null },
+    sourceFile: "/etc/toroid/bake.json",
+    system: "toroid",
+    patienceMs: 1_800_000,
+  });
+  assert.throws(
+    () => configFrom({ ...all, TOROID_BAKE_SOURCE: "" }),
+    /^ToroidError: TOROID_BAKE_SOURCE must be set too: who bakes AMIs needs TOROID_BAKE_REGION, /,
+  );
+  assert.throws(() => configFrom({ ...all, TOROID_BAKE_REGION: "mars" }), /must be the name of a region/);
+});

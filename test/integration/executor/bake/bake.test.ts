@@ -11,6 +11,11 @@ import { type BakeRig, bakedBy, bakeRigForAll, NEEDS, T } from "./rig.ts";
 
 const TEMPLATE =
   'build {\n  sources = ["source.null.toroid"]\n  provisioner "shell" { inline = ["echo by template > /etc/provisioned"] }\n}\n';
+const CURIOUS = `build {
+  sources = ["source.null.toroid"]
+  provisioner "shell-local" { inline = ["echo the secret is $AWS_SECRET_ACCESS_KEY"] }
+}
+`;
 const OWN_SOURCE = `source "amazon-ebs" "machine" {
   region        = "eu-west-1" // another one
   profile       = "somebody"
@@ -44,7 +49,13 @@ const FIRST_LANGUAGE = JSON.stringify({
 
 let bakes: BakeRig;
 bakeRigForAll(
-  { "README.md": "hello\n", ".packer": TEMPLATE, "own.pkr.hcl": OWN_SOURCE, "own.json": FIRST_LANGUAGE },
+  {
+    "README.md": "hello\n",
+    ".packer": TEMPLATE,
+    "own.pkr.hcl": OWN_SOURCE,
+    "own.json": FIRST_LANGUAGE,
+    "curious.pkr.hcl": CURIOUS,
+  },
   (rig) => {
     bakes = rig;
   },
@@ -171,15 +182,16 @@ test("an instance lets in nobody but whom the operator named", T, async (t) => {
   assert.deepEqual(opened.sort(), ["10.20.0.0/16", "22", "22"]);
 });
 
-test("only Packer's workspace has the credentials, and no workspace reaches another's", T, async (t) => {
+test("only Packer's workspace has the credentials, and no log has them, whatever a template prints", T, async (t) => {
   if (!needs(t, NEEDS)) return;
   const { rig } = bakes;
   await bakes.forget();
   await using _ = rig.executor("one", await bakes.variables({ TOROID_BAKE_SECRET_ACCESS_KEY: "very-secret-indeed" }));
   const script = ["! env | grep -q AWS_", "! grep -rqs very-secret-in[d]eed /proc/*/environ /toroid /workspace"];
-  const id = await rig.queue(await rig.stageWork(bakedBy(script)));
+  const id = await rig.queue(await rig.stageWork(bakedBy(script, { template: "curious.pkr.hcl" })));
   const result = await rig.result(id, 60_000);
   assert.equal(result.outcome, "passed", `${result.message}\n${await logOf(id)}`);
+  assert.match(await logOf(id), /the secret is \*\*\*/);
   assert.doesNotMatch(await logOf(id), /very-secret-indeed/);
 });
 
