@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import ssh2 from "ssh2";
@@ -51,8 +51,7 @@ export class Instance implements AsyncDisposable {
     const target = new Target(exchange);
     cleanup.defer(() => target.close());
     await target.run(":");
-    const hostKey = await keyOf(dir.path);
-    const server = new ssh2.Server({ hostKeys: [hostKey] }, (connection) => {
+    const server = new ssh2.Server({ hostKeys: [hostKey()] }, (connection) => {
       connection.on("error", () => undefined);
       connection.on("authentication", (context) => {
         const known = keys().map((key) => ssh2.utils.parseKey(key));
@@ -79,9 +78,10 @@ export class Instance implements AsyncDisposable {
   }
 }
 
-async function keyOf(dir: string): Promise<string> {
-  const file = join(dir, "host-key");
-  const made = spawn("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", file], { stdio: "ignore" });
-  await new Promise((resolve) => made.once("close", resolve));
-  return readFile(file, "utf8");
+/** ssh2 cuts zeros off the beginning of keys, so one in some hundred cannot be read: then another is made. */
+function hostKey(): string {
+  for (;;) {
+    const made = ssh2.utils.generateKeyPairSync("ed25519");
+    if (!(ssh2.utils.parseKey(made.private) instanceof Error)) return made.private;
+  }
 }
