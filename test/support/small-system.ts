@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Entry } from "../integration/sandbox/archives.ts";
 import { Missing, unpacked } from "./debian.ts";
 
-const COMMANDS = ["sh", "cat", "ls", "echo", "sleep"];
+const COMMANDS = ["sh", "cat", "ls", "echo", "sleep", "chmod", "mkdir", "stat", "rm"];
 
 /** Or a sentence when this machine cannot have it. */
 export async function smallSystem(): Promise<readonly Entry[] | string> {

@@ -1,7 +1,8 @@
 /** OCI images, by real skopeo from a real registry, and from files: fetched once, checked, their layers shared. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { access, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { execa } from "execa";
 import { Hold, type ImageCache } from "../../../executor/images/cache.ts";
@@ -286,6 +287,26 @@ describe("an OCI image", () => {
     assert.equal(new Set(all.map(({ roots }) => roots.join())).size, 1);
     const copies = (await readFile(log, "utf8")).split("\n").filter((line) => / copy /.test(line));
     assert.equal(copies.length, 1, copies.join("\n"));
+  });
+
+  test("for which there is no room makes room by what nobody uses, and leaves no half of itself", T, async (t) => {
+    if (!needs(t, { ...NEEDS, other })) return;
+    const [small, large] = [archive({ name: "small", data: "s" }), archive({ name: "l", data: randomBytes(6 << 20) })];
+    const [one, two] = [await makeLayout(place(), { layers: [small] }), await makeLayout(place(), { layers: [large] })];
+    const cache = await cacheHere();
+    const store = dirname(cache.rootOf("x"));
+    await execa("mount", ["-t", "tmpfs", "-o", "size=4m", "toroid-test", store]);
+    try {
+      const hold = new Hold();
+      await ociOf(cache).ofFiles(one.path, null, "one", wanted(hold));
+      await assert.rejects(ociOf(cache).ofFiles(two.path, null, "two", wanted()), { code: "TOR_DISK_FULL" });
+      assert.deepEqual([await stored(cache), (await readdir(store)).length], [[sha256(small)], 1]);
+      await hold[Symbol.asyncDispose]();
+      await assert.rejects(ociOf(cache).ofFiles(two.path, null, "two", wanted()), { code: "TOR_DISK_FULL" });
+      assert.deepEqual([await stored(cache), await readdir(store)], [[], []]);
+    } finally {
+      await execa("umount", [store]);
+    }
   });
 
   test("goes when it is too much and nobody uses it, what was not used for the longest first", T, async (t) => {
