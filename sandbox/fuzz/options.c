@@ -22,7 +22,8 @@ int __sanitizer_install_malloc_and_free_hooks(void (*made)(const volatile void *
 enum { MOST_KEPT = 65536 };
 static const volatile void *kept[MOST_KEPT];
 static size_t kept_count;
-static bool keeping;
+/* Of the thread that parses: the fuzzer has one of its own, which may begin at any time. */
+static _Thread_local bool keeping;
 
 static void made(const volatile void *at, size_t size) {
   (void)size;
