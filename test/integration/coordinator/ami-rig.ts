@@ -1,10 +1,10 @@
 /** A coordinator that asks an EC2-compatible server, through what can lose its calls; and builds that bake. */
-import type { AmiPlan, StagePlan } from "../../../protocol/pipeline/plan.ts";
+import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
 import type { AmiArtifact } from "../../../protocol/work.ts";
 import { EC2_CREDENTIALS, type Ec2Server } from "../../support/ec2.ts";
 import { Ec2Proxy } from "../../support/ec2-proxy.ts";
 import { until } from "../../support/until.ts";
-import { REPOSITORY, stagePlan, target } from "../../unit/coordinator/samples.ts";
+import { PLAIN_AMI, REPOSITORY, stagePlan, target } from "../../unit/coordinator/samples.ts";
 import { type Api, startApi, startBuild } from "./api-rig.ts";
 import { runStage } from "./rig.ts";
 
@@ -24,17 +24,6 @@ export async function startAmiApi(server: Ec2Server, variables: Record<string, s
   return { ...api, proxy, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
-const BAKES: AmiPlan = {
-  template: null,
-  files: [],
-  regions: [],
-  share: [],
-  rebake: false,
-  source: null,
-  instanceType: null,
-  provision: "difference",
-};
-
 export function amiArtifact(amis: Readonly<Record<string, string>>): AmiArtifact {
   return { kind: "ami", key: KEY, amis: { ...amis }, files: null };
 }
@@ -47,7 +36,7 @@ export async function bakedBuild(
   environments: readonly StagePlan[] = [target("prod", ["build"])],
 ): Promise<void> {
   const of = { commit: number, on: Array.from({ length: number - 1 }, (_, at) => number - 1 - at) };
-  await startBuild(api, environments, number, of, stagePlan("build", { ami: BAKES }));
+  await startBuild(api, environments, number, of, stagePlan("build", { ami: PLAIN_AMI }));
   await runStage(
     api.jet,
     api.actors,

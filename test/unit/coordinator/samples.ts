@@ -1,7 +1,7 @@
 /** Data of the right shape, for tests that care about a part of it. */
 import type { Actor, EventHead } from "../../../coordinator/actors/actor.ts";
 import type { LaneEntry, Standing } from "../../../protocol/events.ts";
-import type { Plan, StagePlan } from "../../../protocol/pipeline/plan.ts";
+import type { AmiPlan, Plan, StagePlan } from "../../../protocol/pipeline/plan.ts";
 import { type Artifact, type CheckedSource, type Push, shortOf, type Work } from "../../../protocol/work.ts";
 
 export const REPOSITORY = "acme/api";
@@ -43,6 +43,18 @@ export function source(number = 1): CheckedSource {
     defaultBranch: "main",
   };
 }
+
+/** An AMI of which the file says nothing. */
+export const PLAIN_AMI: AmiPlan = {
+  template: null,
+  files: [],
+  regions: [],
+  share: [],
+  rebake: false,
+  source: null,
+  instanceType: null,
+  provision: "difference",
+};
 
 export function stagePlan(name: string, changes: Partial<StagePlan> = {}): StagePlan {
   return {

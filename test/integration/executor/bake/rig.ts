@@ -10,24 +10,18 @@ import { Instance } from "../../../support/instance.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../../../support/leaks.ts";
 import type { Files } from "../../../support/repo.ts";
 import { missing } from "../../../support/skips.ts";
+import { PLAIN_AMI } from "../../../unit/coordinator/samples.ts";
 import { Rig, type RunningExecutor, SANDBOX } from "../rig.ts";
 
 export const NEEDS = { root: true, path: SANDBOX, program: ["git", "packer"], ec2: true } as const;
 export const T = { timeout: 120_000 };
 
-export const AMI: AmiPlan = {
-  template: null,
-  files: [],
-  regions: [],
-  share: [],
-  rebake: false,
-  source: null,
-  instanceType: null,
-  provision: "difference",
-};
-
 export function bakedBy(script: readonly string[], ami: Partial<AmiPlan> = {}, more: Partial<StagePlan> = {}) {
-  return { ami: { ...AMI, ...ami }, phases: { install: [], script: [...script], publish: [], after: [] }, ...more };
+  return {
+    ami: { ...PLAIN_AMI, ...ami },
+    phases: { install: [], script: [...script], publish: [], after: [] },
+    ...more,
+  };
 }
 
 const SHARED = "shared";

@@ -1,7 +1,7 @@
 /** Ansible's provisioners: run where Packer is, by ssh; or in the image. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../../../support/leaks.ts";
+import { test } from "node:test";
+import { noLeaksAfterAll } from "../../../support/leaks.ts";
 import { programPath } from "../../../support/programs.ts";
 import { needs } from "../../../support/skips.ts";
 import { SANDBOX } from "../rig.ts";
@@ -10,11 +10,7 @@ import { endOf, PackerRig } from "./local-rig.ts";
 const NEEDS = { root: true, path: SANDBOX } as const;
 const T = { timeout: 180_000 };
 
-let leaks: Snapshot;
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks));
+noLeaksAfterAll();
 
 const FILES = {
   ".toroid.yml": "image: { packer: .packer }\nscript: cat /etc/made /opt/dir/t\n",

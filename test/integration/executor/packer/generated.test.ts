@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { chmod } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../../../support/leaks.ts";
+import { test } from "node:test";
+import { noLeaksAfterAll } from "../../../support/leaks.ts";
 import { programPath } from "../../../support/programs.ts";
 import { needs } from "../../../support/skips.ts";
 import { SANDBOX } from "../rig.ts";
@@ -12,11 +12,7 @@ import { endOf, PackerRig } from "./local-rig.ts";
 const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 120_000 };
 
-let leaks: Snapshot;
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks));
+noLeaksAfterAll();
 
 /** What a package manager does: reads a list, writes to the system and to the checkout. */
 const INSTALL = `#!/bin/sh

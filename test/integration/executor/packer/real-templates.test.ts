@@ -1,7 +1,7 @@
 /** What templates of real repositories say besides: other transfers, other sources, plugins, and what Packer does itself. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../../../support/leaks.ts";
+import { test } from "node:test";
+import { noLeaksAfterAll } from "../../../support/leaks.ts";
 import { programPath } from "../../../support/programs.ts";
 import { needs } from "../../../support/skips.ts";
 import { SANDBOX } from "../rig.ts";
@@ -11,11 +11,7 @@ const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 120_000 };
 const VERSIONS = ["packer", "packer-1.9.4"] as const;
 
-let leaks: Snapshot;
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks));
+noLeaksAfterAll();
 
 const TRANSFERS = `
   provisioner "file" {

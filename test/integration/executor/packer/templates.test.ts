@@ -1,8 +1,8 @@
 /** Images by real Packer, of the versions that are tested, through `toroid run`: what provisioners do is in the image. */
 import assert from "node:assert/strict";
 import { readdir, symlink } from "node:fs/promises";
-import { after, before, test } from "node:test";
-import { assertNoLeaks, type Snapshot, snapshot } from "../../../support/leaks.ts";
+import { test } from "node:test";
+import { noLeaksAfterAll } from "../../../support/leaks.ts";
 import { programPath } from "../../../support/programs.ts";
 import { needs } from "../../../support/skips.ts";
 import { archive } from "../../sandbox/archives.ts";
@@ -13,11 +13,7 @@ const NEEDS = { root: true, path: SANDBOX, program: "git" } as const;
 const T = { timeout: 120_000 };
 const VERSIONS = ["packer", "packer-1.9.4"] as const;
 
-let leaks: Snapshot;
-before(async () => {
-  leaks = await snapshot();
-});
-after(() => assertNoLeaks(leaks));
+noLeaksAfterAll();
 
 const PROVISIONERS = `
   provisioner "shell" { inline = ["echo inline > /etc/made", "echo to-stderr >&2"] }

@@ -4,7 +4,7 @@ import { ec2Failure, packerFailed } from "../../../../executor/bake/failure.ts";
 import { bakeKey } from "../../../../executor/bake/key.ts";
 import { beginWaiting, looked, nextLookMs } from "../../../../executor/bake/patience.ts";
 import { settingsOf } from "../../../../executor/bake/settings.ts";
-import { stagePlan } from "../../coordinator/samples.ts";
+import { PLAIN_AMI, stagePlan } from "../../coordinator/samples.ts";
 
 test("who may reach instances has to be said, and nobody may say everybody", () => {
   const wrong = (read: unknown): string => {
@@ -65,16 +65,7 @@ test("whose fault it is goes by what AWS says", () => {
 });
 
 test("an AMI is known by everything that it is baked of, and not by what is asked of it afterwards", () => {
-  const ami = {
-    template: null,
-    files: [],
-    regions: [],
-    share: [],
-    rebake: false,
-    source: null,
-    instanceType: null,
-    provision: "difference",
-  } as const;
+  const ami = PLAIN_AMI;
   const stage = stagePlan("build", { ami });
   const base = {
     stage,
