@@ -60,6 +60,7 @@ export class LogStream {
     return this.#droppedBytes;
   }
 
+  /** Of the build's own output. */
   get firstByteAtMs(): number | null {
     return this.#firstByteAtMs;
   }
@@ -94,7 +95,7 @@ export class LogStream {
 
   /** A line of something that is no build's output. */
   async line(text: string): Promise<void> {
-    await this.#bytes(Buffer.from(`${text}\n`));
+    await this.#keep(this.#mask.push(Buffer.from(`${text}\n`)));
     await this.#keep(this.#mask.end());
   }
 
@@ -106,7 +107,8 @@ export class LogStream {
   async #take(pieces: ReturnType<MarkScanner["push"]>): Promise<void> {
     for (const piece of pieces) {
       if (piece.kind === "bytes") {
-        await this.#bytes(piece.data);
+        this.#firstByteAtMs ??= this.#nowMs();
+        await this.#keep(this.#mask.push(piece.data));
       } else {
         // What was printed before it belongs before it.
         await this.#keep(this.#mask.end());
@@ -122,11 +124,6 @@ export class LogStream {
     } else if (verb === "failed") {
       this.#failed = { phase, code: Number.parseInt(code ?? "", 10) || 0 };
     }
-  }
-
-  async #bytes(data: Uint8Array): Promise<void> {
-    this.#firstByteAtMs ??= this.#nowMs();
-    await this.#keep(this.#mask.push(data));
   }
 
   async #keep(data: Uint8Array): Promise<void> {

@@ -42,6 +42,18 @@ test("past the limit bytes are counted and not kept, and phases still told", asy
   assert.deepEqual([log.keptBytes, log.droppedBytes], [5, 6]);
 });
 
+test("the first byte is the build's own, whatever was said before it", async () => {
+  let nowMs = 1;
+  const log = new LogStream(new Kept(), { nonce: NONCE, limitBytes: 100, nowMs: () => nowMs });
+  await log.line("an image is made");
+  assert.equal(log.firstByteAtMs, null);
+  nowMs = 2;
+  await log.pump(Readable.from([Buffer.from("x")]));
+  nowMs = 3;
+  await log.pump(Readable.from([Buffer.from("y")]));
+  assert.equal(log.firstByteAtMs, 2);
+});
+
 test("a sink that is slow holds the reading back", async () => {
   let open = 0;
   let most = 0;
