@@ -30,7 +30,7 @@ import {
 } from "./policy.ts";
 import { trimPushes } from "./pushes.ts";
 
-const PASS_MS = 60_000;
+const PASS_MS = 30_000;
 const PRESSED_PASS_MS = 5_000;
 /** Builds that are looked at before it is asked again whether to go on. */
 const STEP = 32;
@@ -57,6 +57,7 @@ export async function runArchiver(parts: ArchiverParts, stop: AbortSignal): Prom
   const { jet, lease, keepBuildsMs, log } = parts;
   let keeping: Keeping = { keepMs: keepBuildsMs, halvings: 0 };
   while (!stop.aborted) {
+    let isPressed = false;
     try {
       if (await lease.holds()) {
         const usedShare = await usedShareOf(jet);
@@ -65,12 +66,13 @@ export async function runArchiver(parts: ArchiverParts, stop: AbortSignal): Prom
         // First, for it is quick, and without room there no environment goes on.
         const lanesShare = await trimLanes(jet);
         if (isPressing(lanesShare)) warnLanes(log, lanesShare);
+        isPressed = keeping.halvings > 0 || isPressing(lanesShare);
         await archivePass(parts, keeping, stop);
       }
     } catch (error) {
       log.warn({ err: error }, "builds could not be archived; tried again");
     }
-    const ms = keeping.halvings > 0 ? PRESSED_PASS_MS : PASS_MS;
+    const ms = isPressed ? PRESSED_PASS_MS : PASS_MS;
     await delay(ms, undefined, { signal: stop }).catch(() => undefined);
   }
 }

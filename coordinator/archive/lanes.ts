@@ -13,7 +13,8 @@ export async function trimLanes(jet: Jet): Promise<number> {
   const usedShare = state.bytes / config.max_bytes;
   // What nobody has reacted to yet has still to be delivered.
   const { ack_floor } = await jet.jsm.consumers.info(LANE.name, LANE_REACTOR.name);
-  const below = trimBelow(usedShare, state.last_seq, ack_floor.stream_seq);
+  const { messages: all, last_seq: lastSeq } = state;
+  const below = trimBelow({ usedShare, messages: all, lastSeq, reactedTo: ack_floor.stream_seq });
   if (below === null) return usedShare;
   for (const [subject, messages] of Object.entries(state.subjects ?? {})) {
     if (messages < 2) continue;

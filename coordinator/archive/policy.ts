@@ -30,18 +30,27 @@ export function keepingAfter(before: Keeping, askedMs: number | null, usedShare:
   return { keepMs: Math.min(keepMs, full), halvings: keepMs > LEAST_KEPT_MS ? before.halvings + 1 : before.halvings };
 }
 
-/** Above this share of TOROID_LANE old events of environments go. */
+/** Above this share of TOROID_LANE old events of environments go, */
 const LANES_TRIMMED = 0.5;
-/** Of all lanes together, these stay to be looked into, unless they alone are too much. */
-const LANE_EVENTS_KEPT = 1_000;
+/** and of them all so much stays to be looked into. */
+const LANES_LEFT = 0.25;
+
+export interface LaneLog {
+  readonly usedShare: number;
+  readonly messages: number;
+  readonly lastSeq: number;
+  /** The sequence up to which all has been reacted to. */
+  readonly reactedTo: number;
+}
 
 /**
  * Events of TOROID_LANE below this sequence may go, but for each lane's newest; null: all stay. Never 0, by which the
  * server would understand all of them.
  */
-export function trimBelow(usedShare: number, lastSeq: number, reactedTo: number): number | null {
+export function trimBelow({ usedShare, messages, lastSeq, reactedTo }: LaneLog): number | null {
   if (usedShare <= LANES_TRIMMED) return null;
-  const kept = isPressing(usedShare) ? 0 : LANE_EVENTS_KEPT;
+  // Nearly all sequences of the newest are there still.
+  const kept = Math.floor((messages * LANES_LEFT) / usedShare);
   const below = Math.min(lastSeq - kept, reactedTo) + 1;
   return below > 1 ? below : null;
 }

@@ -85,7 +85,8 @@ export function makeSummaryWriter(jet: Jet, actors: Mailboxes, pace: Pace): Summ
       if (after === null || after === known.summary) return;
       cache.delete(subject); // until it is known what became of it
       const put = (summary: BuildSummary): Promise<Appended> =>
-        append(jet, BUILD.name, subject, { id: randomUUID(), ...summary }, known.seq);
+        // Last, for one that was read has an id, by which this write would be taken for that one.
+        append(jet, BUILD.name, subject, { ...summary, id: randomUUID() }, known.seq);
       const done = await put(after).catch((error: unknown) => {
         if (!isTooLarge(error)) throw error;
         return put(withoutOutputs(after));

@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { makeMailboxes } from "../../../coordinator/mailboxes.ts";
+import { makeSummaryWriter } from "../../../coordinator/projections/summary-writer.ts";
 import { append, connectJet, deleteSequence, readLast, readSequence, readSubject } from "../../../kit/jetstream.ts";
+import { decode } from "../../../protocol/codec.ts";
 import { ToroidError } from "../../../protocol/errors.ts";
 import { pushEvent } from "../../../protocol/events.ts";
-import { PUSH, RUN } from "../../../protocol/streams.ts";
-import { pushSubject } from "../../../protocol/subjects.ts";
+import { PLAN_STAGE } from "../../../protocol/ids.ts";
+import { BUILD, PUSH, RUN } from "../../../protocol/streams.ts";
+import { pushSubject, summarySubject } from "../../../protocol/subjects.ts";
+import { buildSummary } from "../../../protocol/summary.ts";
 import { TcpProxy } from "../../support/proxy.ts";
+import { until } from "../../support/until.ts";
 import { push, REPOSITORY } from "../../unit/coordinator/samples.ts";
 import { eventsOn, quiet, startRig } from "./rig.ts";
 
@@ -22,6 +27,8 @@ async function startCuttable() {
   const kept = undo.move();
   return { ...rig, proxy, cut: jet, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
+
+const noRest = (): Promise<void> => Promise.resolve();
 
 const publishes = (sent: Buffer): boolean =>
   sent.includes(`PUB ${SUBJECT} `) || sent.includes(`PUB ${pushSubject(REPOSITORY)} `);
@@ -42,6 +49,29 @@ suite("a link that breaks", { concurrency: true }, () => {
     );
     const [, last] = stored;
     assert.deepEqual(second, { kind: "appended", seq: last?.seq, bytes: last?.data.byteLength });
+  });
+
+  test("a summary whose link broke before the store had it is not taken for another's", LIMIT, async () => {
+    await using rig = await startCuttable();
+    const id = { repository: REPOSITORY, number: 1 };
+    const actors = makeMailboxes(rig.jet, quiet);
+    await actors.build.tell(id, { kind: "create", push: push(), by: "queue" });
+    await makeSummaryWriter(rig.jet, actors, noRest).build(id);
+    const [one, other] = ["one", "other"].map((stage) => ({ ...id, stage, round: 1 }));
+    assert.ok(one !== undefined && other !== undefined);
+    for (const stage of [one, other])
+      await actors.stage.tell(stage, { kind: "close", outcome: "skipped", why: "not today" });
+
+    rig.proxy.cutBefore((sent) => sent.includes(`PUB ${summarySubject(id)} `));
+    const late = makeSummaryWriter(rig.cut, makeMailboxes(rig.cut, quiet), noRest).stage(one);
+    await until("the link to be cut", () => rig.proxy.cuts === 1);
+    // Both wrote on what they had read.
+    await makeSummaryWriter(rig.jet, actors, noRest).stage(other);
+    await late;
+    const last = await readLast(rig.jet, BUILD.name, summarySubject(id));
+    assert.ok(last !== null);
+    const { stages } = decode(buildSummary, last.data);
+    assert.deepEqual(stages.map(({ name }) => name).sort(), [PLAN_STAGE, "one", "other"]);
   });
 
   test("an append that lost its answer and its race is a conflict", LIMIT, async () => {

@@ -20,6 +20,10 @@ async function messagesOf(jet: Jet): Promise<readonly number[]> {
   return Promise.all(LANES.map(async (id) => (await readSubject(jet, LANE.name, laneSubject(id), 0)).length));
 }
 
+function sum(counts: readonly number[]): number {
+  return counts.reduce((all, count) => all + count, 0);
+}
+
 /** As a reactor does, for all but the newest `but`. */
 async function reactTo(jet: Jet, but: number): Promise<void> {
   const consumer = await jet.js.consumers.get(LANE.name, LANE_REACTOR.name);
@@ -57,9 +61,8 @@ test(
     const lanes = await Promise.all(LANES.map((id) => makeMailboxes(jet, quiet).environment.load(id)));
     await reactTo(jet, 3);
     assert.ok((await trimLanes(jet)) < 0.5);
-    const after = await messagesOf(jet);
-    assert.ok(after.every((count) => count >= 1) && after[0] !== undefined && after[1] !== undefined);
-    assert.ok(after[0] + after[1] <= 4, `${after.join(" and ")} are left of ${before.join(" and ")}`);
+    const [stage = 0, prod = 0] = await messagesOf(jet);
+    assert.ok(stage > 0 && prod > 0 && stage + prod < sum(before) / 3, `${stage} and ${prod} of ${sum(before)}`);
     const { num_pending } = await jet.jsm.consumers.info(LANE.name, LANE_REACTOR.name);
     assert.equal(num_pending, 3, "they are delivered still");
     assert.deepEqual(await Promise.all(LANES.map((id) => makeMailboxes(jet, quiet).environment.load(id))), lanes);

@@ -38,13 +38,14 @@ test("while the stream is too full the time is halved at each look, and no build
   assert.deepEqual(keepingAfter(keeping, 90 * DAY_MS, 0.6), { keepMs: 90 * DAY_MS, halvings: 0 });
 });
 
-test("events of lanes go when their stream is half full, the newest last, and never what waits to be reacted to", () => {
-  assert.equal(trimBelow(0.5, 9_000, 9_000), null);
-  assert.equal(trimBelow(0.51, 9_000, 9_000), 8_001);
-  assert.equal(trimBelow(0.81, 9_000, 9_000), 9_001);
-  assert.equal(trimBelow(0.81, 9_000, 4_000), 4_001);
-  assert.equal(trimBelow(0.51, 400, 400), null);
-  assert.equal(trimBelow(0.81, 9_000, 0), null);
+test("events of lanes go when their stream is half full, a quarter of it stays, and all that waits to be reacted to", () => {
+  const log = { usedShare: 0.5, messages: 2_000, lastSeq: 9_000, reactedTo: 9_000 };
+  assert.equal(trimBelow(log), null);
+  assert.equal(trimBelow({ ...log, usedShare: 0.625 }), 8_201, "of 2,000 messages in 62.5 % 800 are in 25 %");
+  assert.equal(trimBelow({ ...log, usedShare: 1 }), 8_501);
+  assert.equal(trimBelow({ ...log, usedShare: 1, reactedTo: 4_000 }), 4_001);
+  assert.equal(trimBelow({ ...log, usedShare: 1, reactedTo: 0 }), null);
+  assert.equal(trimBelow({ ...log, usedShare: 1, messages: 9_000, lastSeq: 300 }), null);
 });
 
 test("what is to be kept for ever goes too before the stream is full, the oldest first", () => {
