@@ -29,7 +29,8 @@ import { World } from "./world.ts";
 
 const SLOTS = 3;
 const TELL_MS = 15_000;
-const STORE_BYTES = 512 * 1024 * 1024;
+/** Nearly all that the server has: what coordinators remove from the lanes has to be heard of before. */
+const STORE_BYTES = 960 * 1024 * 1024;
 /** A push whose coordinator died comes again after the 30 seconds for which it was hidden. */
 const QUIET_MS = 180_000;
 const KEPT = join(import.meta.dirname, "..", "..", "..", ".toroid", "fault");
@@ -197,6 +198,8 @@ export class Fleet implements AsyncDisposable {
   async truth(): Promise<Truth> {
     const { last_seq } = (await this.jet.jsm.streams.info(LANE.name)).state;
     await until("the last of the lanes to be heard of", () => last_seq === 0 || this.#lanes.at(-1)?.seq === last_seq);
+    const unheard = this.#lanes.find(({ seq }, at) => seq !== (this.#lanes[at - 1]?.seq ?? 0) + 1);
+    if (unheard !== undefined) throw new Error(`what happened in lanes before ${unheard.seq} was removed unheard of`);
     return readTruth(this.jet, this.#lanes);
   }
 

@@ -22,6 +22,7 @@ interface Occasion {
   readonly isIt: (deed: Deed) => boolean;
   readonly act: (deed: Deed) => Promise<void>;
   readonly over: () => void;
+  readonly failed: (error: unknown) => void;
 }
 
 /** In each repository: tells the world what the script does, and fails when the world will not have it. */
@@ -64,10 +65,13 @@ export class World implements AsyncDisposable {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  /** Once: does this while the next such deployment waits for the world's answer. Resolves when it has, or is forgotten. */
+  /**
+   * Once: does this while the next such deployment waits for the world's answer. Resolves when it has, or is forgotten;
+   * rejects when it could not.
+   */
   async onNextBegin(isIt: (deed: Deed) => boolean, act: (deed: Deed) => Promise<void>): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#onBegin = { isIt, act, over: resolve };
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#onBegin = { isIt, act, over: resolve, failed: reject };
     await promise;
   }
 
@@ -102,7 +106,7 @@ export class World implements AsyncDisposable {
     const occasion = what === "begin" ? this.#onBegin : null;
     if (occasion?.isIt(deed) === true) {
       this.#onBegin = null;
-      await occasion.act(deed).finally(occasion.over);
+      await occasion.act(deed).then(occasion.over, occasion.failed);
     }
     socket.write(accepted ? "ok\n" : "refused\n");
   }
