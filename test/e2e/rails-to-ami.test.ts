@@ -112,10 +112,15 @@ async function push(delivery: string): Promise<void> {
 
 /** Waits until `stage` of a build has ended, and gives its log when it did not pass. */
 async function passed(number: number, stage: string, round = 1): Promise<BuildSummary> {
+  let seen = "";
   const build = await until(
     `${stage} of #${number} to end`,
     async () => {
       const found = await rig.build(number, NAME).catch(() => null);
+      const now = (found?.stages ?? []).map(({ name, round: of, status }) => `${name} ${of} ${status}`).join(", ");
+      // A run that says nothing for long is taken for one that hangs.
+      if (now !== seen) console.log(`#${number}: ${now}`);
+      seen = now;
       const one = found?.stages.find((it) => it.name === stage && it.round === round);
       // Of one that goes back, the end of before is seen for a moment.
       const isOver = (one?.outcome ?? null) !== null || (round === 1 && found?.status === "finished");

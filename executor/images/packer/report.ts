@@ -52,7 +52,7 @@ export class PackerReport {
   #artifacts = 0;
   #failure: string | null = null;
   #complaint: string | null = null;
-  #isOverdue = false;
+  #hasTimeout = false;
 
   /**
    * @param names of files as Packer knows them, with what people know them by
@@ -66,7 +66,8 @@ export class PackerReport {
   /** Takes a line; answers what people are to read of it, without its end, or null. */
   take(line: string): string | null {
     const said = saidBy(line);
-    if (/Cancelling provisioner after a timeout/.test(line)) this.#isOverdue = true;
+    // What it says when the time is up does not always come out before its end.
+    if (/Setting a \S+ timeout for the next provisioner/.test(line)) this.#hasTimeout = true;
     switch (said?.kind) {
       case undefined:
         return null;
@@ -99,7 +100,7 @@ export class PackerReport {
 
   /** In Packer's own words, or null when it said none. */
   get failure(): string | null {
-    if (this.#isOverdue && this.#failure === "context canceled") return "a provisioner took longer than its `timeout`";
+    if (this.#hasTimeout && this.#failure === "context canceled") return "a provisioner took longer than its `timeout`";
     return this.#failure ?? this.#complaint;
   }
 
