@@ -21,7 +21,14 @@ import { until } from "../support/until.ts";
 const ROOT = join(import.meta.dirname, "..", "..");
 const EXAMPLE = join(ROOT, "examples", "rails-to-ami");
 const SANDBOX = join(ROOT, "sandbox", "build", "toroid-sandbox");
-const NEEDS = { root: true, path: SANDBOX, program: ["git", "packer", "ruby"], ec2: true, aws: true } as const;
+const NEEDS = {
+  root: true,
+  path: SANDBOX,
+  program: ["git", "packer", "ruby"],
+  ec2: true,
+  aws: true,
+  shown: true,
+} as const;
 const LIMIT = { timeout: 280_000 };
 const NAME = "acme/shop";
 /** Of an executor that nobody named. */
@@ -145,8 +152,9 @@ async function assertOnPage(t: TestContext): Promise<void> {
   await using browser = await Browser.start();
   await until("#1 to be there", () => rig.build(1, NAME), { withinMs: 60_000 });
   await using tab = await browser.open(new URL(`/builds/${NAME}/1`, rig.url).href);
+  await passed(1, "build");
   const line = tab.page.getByText(/^AMI ami-\w+ in /);
-  await line.waitFor({ timeout: 200_000 });
+  await line.waitFor();
   const text = (await line.textContent())?.trim();
   assert.equal(text, `AMI ${bakedBy(await rig.build(1, NAME))} in ${EC2_REGION}`);
   assert.deepEqual(tab.complaints, []);

@@ -19,6 +19,8 @@ export interface Needs {
   readonly ec2?: true;
   /** The command line of AWS, as `programPath("aws")`. */
   readonly aws?: true;
+  /** A checkout that workspaces on the image `host` see, for what of it their scripts call. */
+  readonly shown?: true;
   /** Leave to download whole packages, which takes a while: `TOROID_TEST_DOWNLOADS=1`, and a network that lets us. */
   readonly downloads?: true;
   /** Anything else: a sentence when it is missing, else undefined. */
@@ -26,7 +28,10 @@ export interface Needs {
 }
 
 /** What may be missing even where everything else must work: whole kinds of build machines lack it. */
-const EXCUSED = ["cgroup2", "x64", "kvm", "downloads"] as const;
+const EXCUSED = ["cgroup2", "x64", "kvm", "downloads", "shown"] as const;
+
+/** Of these the image `host` shows nothing, by sandbox/mask.c. */
+const MASKED = ["boot", "home", "media", "mnt", "root", "run", "snap", "srv", "tmp", "var"];
 
 /**
  * True when the test can run. Otherwise it is skipped with a sentence, and must return:
@@ -59,6 +64,9 @@ export function missing(what: Needs): string | undefined {
   }
   if (what.x64 === true && process.arch !== "x64") return "needs an x86-64 processor";
   if (what.kvm === true && !existsSync("/dev/kvm")) return "needs /dev/kvm";
+  const [, top = ""] = import.meta.dirname.split("/");
+  if (what.shown === true && MASKED.includes(top))
+    return `needs a checkout that the image \`host\` shows, which it does not below /${top}`;
   if (what.downloads === true && process.env["TOROID_TEST_DOWNLOADS"] !== "1") {
     return "needs TOROID_TEST_DOWNLOADS=1, as it downloads whole packages";
   }
