@@ -9,14 +9,15 @@ import { trimBelow } from "./policy.ts";
 
 /** The part of TOROID_LANE that is in use, after what may go has gone. Two that trim at once do no harm. */
 export async function trimLanes(jet: Jet): Promise<number> {
-  const { config, state } = await jet.jsm.streams.info(LANE.name, { subjects_filter: ">" });
+  const { config, state } = await jet.jsm.streams.info(LANE.name);
   const usedShare = state.bytes / config.max_bytes;
   // What nobody has reacted to yet has still to be delivered.
   const { ack_floor } = await jet.jsm.consumers.info(LANE.name, LANE_REACTOR.name);
   const { messages: all, last_seq: lastSeq } = state;
   const below = trimBelow({ usedShare, messages: all, lastSeq, reactedTo: ack_floor.stream_seq });
   if (below === null) return usedShare;
-  for (const [subject, messages] of Object.entries(state.subjects ?? {})) {
+  const { subjects = {} } = (await jet.jsm.streams.info(LANE.name, { subjects_filter: ">" })).state;
+  for (const [subject, messages] of Object.entries(subjects)) {
     if (messages < 2) continue;
     const last = await readLast(jet, LANE.name, subject);
     if (last !== null) await jet.jsm.streams.purge(LANE.name, { filter: subject, seq: Math.min(below, last.seq) });
