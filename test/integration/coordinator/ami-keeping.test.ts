@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bakeTags } from "../../../protocol/ami.ts";
 import { type Clearing, clearing } from "../../../protocol/ami-summary.ts";
-import { PLAN_STAGE } from "../../../protocol/ids.ts";
+import { PLAN_STAGE, type StageId } from "../../../protocol/ids.ts";
 import { bakeAmi, beginBake } from "../../support/baked.ts";
 import { type Ec2Server, ec2ForAll, NOTHING_IN_EC2 } from "../../support/ec2.ts";
 import { needs } from "../../support/skips.ts";
@@ -41,13 +41,18 @@ async function clear(api: Api, dryRun = false): Promise<Clearing> {
   return clearing.parse(await answer.json());
 }
 
+/** #1, whose stage an executor has claimed. */
+async function beginBuild(api: Api): Promise<{ readonly id: StageId; readonly token: number }> {
+  await startBuild(api);
+  const id = { repository: REPOSITORY, number: 1, stage: "build", round: 1 };
+  return { id, token: await claimStage(api.jet, api.actors, id) };
+}
+
 test("what a bake left goes when its attempt has ended, and nothing else does", LIMIT, async (t) => {
   if (!needs(t, { ec2: true })) return;
   await server.reset();
   await using api = await startAmiApi(server, AT_ONCE);
-  await startBuild(api);
-  const id = { repository: REPOSITORY, number: 1, stage: "build", round: 1 };
-  const token = await claimStage(api.jet, api.actors, id);
+  const { id, token } = await beginBuild(api);
   const instance = await beginBake(server, tagsOf(1, token));
   const stranger = await beginBake(server, tagsOf(1, token, "another"));
   await beginBake(server, { Name: "somebody's own" });
@@ -91,9 +96,7 @@ test("a coordinator clears by itself what nobody knows of; an image of it that c
 test("wherever it dies while it removes, the next time nothing is left", LIMIT, async (t) => {
   if (!needs(t, { ec2: true })) return;
   await using api = await startAmiApi(server, AT_ONCE);
-  await startBuild(api);
-  const stage = { repository: REPOSITORY, number: 1, stage: "build", round: 1 };
-  const token = await claimStage(api.jet, api.actors, stage);
+  const { id: stage, token } = await beginBuild(api);
   await finishStage(api.jet, stage, token, { outcome: "failed" });
   await ended(api, 1);
   let points = 0;
@@ -196,9 +199,7 @@ test(
     if (!needs(t, { ec2: true })) return;
     await server.reset();
     await using api = await startAmiApi(server, AT_ONCE);
-    await startBuild(api);
-    const id = { repository: REPOSITORY, number: 1, stage: "build", round: 1 };
-    const token = await claimStage(api.jet, api.actors, id);
+    const { id, token } = await beginBuild(api);
     const image = await bakeAmi(server, tagsOf(1, token - 1), { snapshots: false });
     const under = await clear(api);
     assert.deepEqual(
@@ -220,9 +221,7 @@ test("one that has no tags yet is known by its name, and by nothing less", LIMIT
   if (!needs(t, { ec2: true })) return;
   await server.reset();
   await using api = await startAmiApi(server, AT_ONCE);
-  await startBuild(api);
-  const id = { repository: REPOSITORY, number: 1, stage: "build", round: 1 };
-  const token = await claimStage(api.jet, api.actors, id);
+  const { id, token } = await beginBuild(api);
   const names = [`toroid/${REPOSITORY}/1/build/1/${token}`, `toroid/${REPOSITORY}/9/build/1/7`, "toroid/of somebody"];
   const [ours, unknown, stranger] = await Promise.all(names.map((name) => bakeAmi(server, {}, { name })));
   const whyOf = (report: Clearing) => Object.fromEntries(report.stays.map((one) => [one.id, one.why]));
