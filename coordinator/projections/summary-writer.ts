@@ -13,7 +13,7 @@ import { decode, isTooLarge } from "../../protocol/codec.ts";
 import type { BuildId, StageId } from "../../protocol/ids.ts";
 import { BUILD } from "../../protocol/streams.ts";
 import { summarySubject } from "../../protocol/subjects.ts";
-import { type BuildSummary, buildSummary } from "../../protocol/summary.ts";
+import { type BuildSummary, buildSummary, type StageSummary } from "../../protocol/summary.ts";
 import type { Mailboxes } from "../mailboxes.ts";
 import { withBuild, withoutOutputs, withStage } from "./summaries.ts";
 
@@ -46,6 +46,12 @@ interface Batch {
 interface Known {
   readonly summary: BuildSummary | null;
   readonly seq: number;
+}
+
+/** Those of a build that has ended that are not known to have: nobody shall see it end before what it is made of. */
+function openStages(summary: BuildSummary | null): readonly StageSummary[] {
+  if (summary?.status !== "finished" || summary.archivedAtMs !== null) return [];
+  return summary.stages.filter(({ status }) => status !== "finished");
 }
 
 /** Summaries kept in memory, by their size when stored; the rest is read again when needed. */
@@ -109,6 +115,12 @@ export function makeSummaryWriter(jet: Jet, actors: Mailboxes, pace: Pace): Summ
       if (summary === null) return null;
       const { state, seq } = await actors.stage.load(id, 1);
       summary = withStage(summary, id, state, seq);
+    }
+    // Events of one build are reacted to side by side, maybe elsewhere: its end may come here before that of a stage.
+    for (const { name: stage, round } of batch.build ? openStages(summary) : []) {
+      const id = { ...batch.id, stage, round };
+      const { state, seq } = await actors.stage.load(id);
+      if (summary !== null && seq > 0) summary = withStage(summary, id, state, seq);
     }
     return summary;
   }

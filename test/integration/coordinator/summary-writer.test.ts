@@ -49,6 +49,32 @@ test("what comes while a build rests from being written is written once, and is 
   );
 });
 
+test("a build is shown as ended only with its stages, whichever end is heard of first", LIMIT, async () => {
+  await using rig = await startRig();
+  const actors = makeMailboxes(rig.jet, quiet);
+  const writer = makeSummaryWriter(rig.jet, actors, async () => {});
+  await actors.build.tell(ID, { kind: "create", push: push(), by: "queue" });
+  await actors.build.tell(ID, { kind: "plan", round: 1, source: source(), plan: planWith(stagePlan("one")) });
+  await writer.build(ID);
+  await actors.stage.tell({ ...ID, stage: "one", round: 1 }, { kind: "close", outcome: "skipped", why: "not today" });
+  await actors.build.tell(ID, {
+    kind: "settle",
+    stage: "one",
+    round: 1,
+    outcome: "skipped",
+    message: "not today",
+    outputs: {},
+    artifact: null,
+  });
+  await actors.build.tell(ID, { kind: "conclude" });
+  await writer.build(ID);
+  const last = await readLast(rig.jet, BUILD.name, summarySubject(ID));
+  assert.ok(last !== null);
+  const { status, stages } = decode(buildSummary, last.data);
+  const one = stages.find(({ name }) => name === "one");
+  assert.deepEqual([status, one?.status, one?.message], ["finished", "finished", "not today"]);
+});
+
 test("one build's rest keeps no other from being written", LIMIT, async () => {
   await using rig = await startRig();
   const actors = makeMailboxes(rig.jet, quiet);
