@@ -4,17 +4,18 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { type Config, configFrom } from "../../../executor/config.ts";
+import { presencesIn } from "../../../executor/seen.ts";
 import { append, connectJet, type Jet, readSubject } from "../../../kit/jetstream.ts";
 import { type Logger, makeLogger } from "../../../kit/log.ts";
-import { ensureTopology, openBucket } from "../../../kit/topology.ts";
+import { ensureTopology } from "../../../kit/topology.ts";
 import { decode, encode } from "../../../protocol/codec.ts";
-import { type Command, type Presence, presence } from "../../../protocol/commands.ts";
+import { type Command, type Presence } from "../../../protocol/commands.ts";
 import { type StageEvent, type StageResult, stageEvent } from "../../../protocol/events.ts";
 import type { StageId } from "../../../protocol/ids.ts";
 import { type LogChunk, logChunk } from "../../../protocol/log.ts";
 import type { StagePlan } from "../../../protocol/pipeline/plan.ts";
 import { applyToStage, NO_STAGE, type Stage } from "../../../protocol/stage.ts";
-import { COMMAND, EXECUTORS, LOG, RUN } from "../../../protocol/streams.ts";
+import { COMMAND, LOG, RUN } from "../../../protocol/streams.ts";
 import {
   CANCEL_SIGNAL,
   commandFilter,
@@ -314,14 +315,8 @@ export class Rig implements AsyncDisposable {
   }
 
   /** What executors say of themselves now. */
-  async presences(): Promise<readonly Presence[]> {
-    const bucket = await openBucket(this.jet, EXECUTORS);
-    const found: Presence[] = [];
-    for await (const key of await bucket.keys()) {
-      const entry = await bucket.get(key);
-      if (entry !== null && entry.operation === "PUT") found.push(decode(presence, entry.value));
-    }
-    return found;
+  presences(): Promise<readonly Presence[]> {
+    return presencesIn(this.jet);
   }
 
   /** How many commands of a pool are still somebody's to settle. */

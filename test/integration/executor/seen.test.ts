@@ -22,6 +22,10 @@ test("an executor is seen on its own host, and not once its presence is gone", a
   const bucket = await openBucket(jet, EXECUTORS);
   const ids = async (): Promise<readonly string[]> => (await seenHere({ natsUrl: server.url })).map(({ id }) => id);
 
+  assert.deepEqual(await ids(), []);
+  const { state } = await jet.jsm.streams.info(`KV_${EXECUTORS.name}`);
+  assert.equal(state.consumer_count, 0, "looking leaves nothing on the server");
+
   await bucket.put("far", encode(presenceOf("far", "another-host")));
   assert.deepEqual(await ids(), []);
   const env = { TOROID_NATS_URL: server.url };
