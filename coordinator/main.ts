@@ -14,6 +14,7 @@ import { sentenceOf } from "../protocol/errors.ts";
 import { spokenBy } from "../protocol/pairing.ts";
 import { ARCHIVE, DRAINS, LEASES, REACTORS } from "../protocol/streams.ts";
 import { accept } from "./accept.ts";
+import { openAudit } from "./access/audit.ts";
 import type { Guard } from "./admission.ts";
 import { runArchiver } from "./archive/archiver.ts";
 import { Ec2Clients } from "./artifacts/clients.ts";
@@ -95,6 +96,7 @@ export async function runCoordinator(
       drains,
       dispatcher,
       durability,
+      audit: openAudit(jet),
       log,
       stop: signals.stop,
     },

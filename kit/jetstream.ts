@@ -161,7 +161,13 @@ export async function readSubject(
  * One batch, by callback: the library's iterator keeps its subscription for as long as the connection lives. It also
  * gives up on a first message only, so that a batch that breaks off has to be noticed here.
  */
-async function readBatch(jet: Jet, stream: string, subject: string, seq: number): Promise<readonly StoredMsg[]> {
+async function readBatch(
+  jet: Jet,
+  stream: string,
+  subject: string,
+  seq: number,
+  size: number = READ_BATCH,
+): Promise<readonly StoredMsg[]> {
   const { promise, resolve, reject } = Promise.withResolvers<readonly StoredMsg[]>();
   const read: StoredMsg[] = [];
   const callback = (done: { err?: Error } | null, message: StoredMsg): void => {
@@ -171,7 +177,7 @@ async function readBatch(jet: Jet, stream: string, subject: string, seq: number)
     } else if (done.err === undefined || isNotFound(done.err)) resolve(read);
     else reject(asOurs(stream, done.err));
   };
-  const query = { seq, next_by_subj: subject, batch: READ_BATCH, callback };
+  const query = { seq, next_by_subj: subject, batch: size, callback };
   const batch = await answered(stream, jet.jsm.direct.getBatch(stream, query));
   const broken = new ToroidError("TOR_NATS_UNREACHABLE", `the store did not finish its answer about ${subject}`);
   // Ends the subscription as well, and then calls back.
@@ -181,6 +187,17 @@ async function readBatch(jet: Jet, stream: string, subject: string, seq: number)
   } finally {
     clearTimeout(patience);
   }
+}
+
+/** Up to `count` messages that match `subject`, from sequence `from` on, oldest first. */
+export async function readFrom(
+  jet: Jet,
+  stream: string,
+  subject: string,
+  from: number,
+  count: number,
+): Promise<readonly Stored[]> {
+  return (await readBatch(jet, stream, subject, from, count)).map(storedOf);
 }
 
 /** The newest message of one subject, or null. */

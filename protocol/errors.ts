@@ -47,6 +47,7 @@ const CODES = {
   TOR_SECRET_MISSING: "terminal",
   TOR_SECRET_REFUSED: "terminal",
   TOR_SERVER_UNREACHABLE: "retry",
+  TOR_SIGNED_OUT: "terminal",
   TOR_START_TIMEOUT: "retry",
   TOR_STORE_LAZY: "terminal",
   TOR_STORE_OLDER: "terminal",

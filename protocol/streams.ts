@@ -135,7 +135,7 @@ export const LOG: StreamSpec = {
   subjects: ["toroid.log.>"],
   retention: "limits",
   discard: "old",
-  share: 0.27,
+  share: 0.22,
   maxMessages: UNBOUNDED,
   maxMessagesPerSubject: UNBOUNDED,
   maxAgeMs: 30 * DAY_MS,
@@ -207,7 +207,23 @@ export const WAIT: StreamSpec = {
   allowDirect: true,
 };
 
-export const STREAMS: readonly StreamSpec[] = [PUSH, RUN, LANE, COMMAND, BUILD, LOG, EVENTS, TIMER, WAIT, DEAD];
+/** Those that were refused have a subject of their own, so that no flood of them takes the place of the others. */
+export const AUDIT: StreamSpec = {
+  name: "TOROID_AUDIT",
+  description: "who asked for which change, from where and why, and what came of it",
+  subjects: ["toroid.audit.*"],
+  retention: "limits",
+  discard: "old",
+  share: 0.02,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: 100_000,
+  maxAgeMs: 365 * DAY_MS,
+  maxMessageBytes: 16 * 1024,
+  maxConsumers: 1_000,
+  allowDirect: true,
+};
+
+export const STREAMS: readonly StreamSpec[] = [PUSH, RUN, LANE, COMMAND, BUILD, LOG, EVENTS, TIMER, WAIT, DEAD, AUDIT];
 
 /** Events that one coordinator has in hand at most; hardly any of them for longer than people's view of them lags. */
 export const REACTOR_IN_HAND = 4_000;

@@ -89,6 +89,11 @@ export function eventSubject(
   return `toroid.events.${escapeToken(repository)}.${build ?? "-"}.${environmentToken}.${subject}.${predicate}`;
 }
 
+/** `toroid.audit.done`, `toroid.audit.refused` */
+export function auditSubject(done: boolean): string {
+  return `toroid.audit.${done ? "done" : "refused"}`;
+}
+
 export type RunSubject =
   | { readonly kind: "build"; readonly id: BuildId }
   | { readonly kind: "stage"; readonly id: StageId };

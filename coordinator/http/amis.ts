@@ -5,7 +5,7 @@ import { amiList, clearing } from "../../protocol/ami-summary.ts";
 import { ToroidError } from "../../protocol/errors.ts";
 import { optionalBody } from "./builds.ts";
 import type { HttpParts } from "./ports.ts";
-import { userOf } from "./user.ts";
+import { readableTo, userOf } from "./user.ts";
 
 const query = z.object({
   repository: z.string().max(200).optional(),
@@ -23,30 +23,38 @@ export function amiRoutes(plain: FastifyInstance, { keeper, log }: HttpParts): v
     throw new ToroidError("TOR_REFUSED", why);
   }
 
-  app.get("/api/v1/amis", { schema: { querystring: query, response: { 200: amiList } } }, async (request) => {
-    refuseWithoutRegions();
-    const { repository, build, id } = request.query;
-    const amis = (await keeper.list()).filter(
-      (one) =>
-        (repository === undefined || one.repository === repository) &&
-        (build === undefined || one.number === build || one.builds.includes(build)) &&
-        (id === undefined || one.images.some((image) => image.id === id)),
-    );
-    return { amis };
-  });
+  app.get(
+    "/api/v1/amis",
+    { config: { needs: "read" }, schema: { querystring: query, response: { 200: amiList } } },
+    async (request) => {
+      refuseWithoutRegions();
+      const { repository, build, id } = request.query;
+      const readable = readableTo(request.principal);
+      const amis = (await keeper.list()).filter(
+        (one) =>
+          (readable === null || readable(one.repository)) &&
+          (repository === undefined || one.repository === repository) &&
+          (build === undefined || one.number === build || one.builds.includes(build)) &&
+          (id === undefined || one.images.some((image) => image.id === id)),
+      );
+      return { amis };
+    },
+  );
 
   app.post(
     "/api/v1/amis/gc",
     {
+      config: { needs: "admin", action: "clear AMIs" },
       schema: {
         body: optionalBody(z.object({ dryRun: z.boolean().default(false) })),
         response: { 200: clearing },
       },
     },
-    async ({ body: { dryRun }, headers }) => {
+    async ({ body: { dryRun }, principal }) => {
       refuseWithoutRegions();
       const report = await keeper.clear({ dryRun });
-      if (!dryRun) log.info({ by: userOf(headers), gone: report.gone.map(({ id }) => id) }, "AMIs cleared by a person");
+      if (!dryRun)
+        log.info({ by: userOf(principal), gone: report.gone.map(({ id }) => id) }, "AMIs cleared by a person");
       return report;
     },
   );

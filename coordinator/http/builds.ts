@@ -7,13 +7,14 @@ import { type BuildId, formatBuild } from "../../protocol/ids.ts";
 import { type BuildSummary, buildSummary, environmentSummary } from "../../protocol/summary.ts";
 import { repositoryName } from "../../protocol/work.ts";
 import { accept } from "../accept.ts";
+import type { Principal } from "../access/principal.ts";
 import { readRequest } from "../intake/message/request.ts";
 import type { Arrival } from "../intake/message.ts";
 import { pageOfAll, placeFrom, placeText } from "../projections/pages.ts";
 import { explainEnvironment } from "../projections/waiting.ts";
 import { notFound } from "./errors.ts";
 import { explainer, type HttpParts } from "./ports.ts";
-import { userOf } from "./user.ts";
+import { readableTo, userOf } from "./user.ts";
 
 const MAX_PAGE = 100;
 
@@ -59,6 +60,12 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
   /** Whoever wants to read what was made for a build looks at the build. */
   const listed = (summary: BuildSummary): BuildSummary => ({ ...explain(summary), template: null });
 
+  function readableOnes(principal: Principal | null): ReturnType<typeof history.repositories> {
+    const readable = readableTo(principal);
+    const all = history.repositories();
+    return readable === null ? all : all.filter((one) => readable(one.repository));
+  }
+
   async function found(id: BuildId): Promise<BuildSummary> {
     const summary = await history.build(id);
     if (summary === null) throw notFound(`build ${formatBuild(id)}`);
@@ -68,6 +75,7 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
   app.get(
     "/api/v1/repositories",
     {
+      config: { needs: "read" },
       schema: {
         response: {
           200: z.object({
@@ -78,16 +86,18 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
         },
       },
     },
-    () => ({
-      repositories: history
-        .repositories()
-        .map((one) => ({ ...one, environments: lanes.list(one.repository).map(explainEnvironment) })),
+    ({ principal }) => ({
+      repositories: readableOnes(principal).map((one) => ({
+        ...one,
+        environments: lanes.list(one.repository).map(explainEnvironment),
+      })),
     }),
   );
 
   app.get(
     "/api/v1/builds",
     {
+      config: { needs: "read" },
       schema: {
         querystring: z.object({
           repository: repositoryName.optional(),
@@ -98,9 +108,10 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
         response: { 200: z.object({ builds: z.array(buildSummary), next: z.string().nullable() }) },
       },
     },
-    async ({ query }) => {
+    async ({ query, principal }) => {
       const { repository, limit, before } = query;
       if (repository !== undefined) {
+        if (readableTo(principal)?.(repository) === false) return { builds: [], next: null };
         const builds = [...(await history.page(repository, numberFrom(before), limit))];
         const last = builds.at(-1);
         const next = last === undefined || last.number === 1 ? null : String(last.number);
@@ -108,31 +119,32 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
       }
       const place = before === undefined ? null : placeFrom(before);
       if (before !== undefined && place === null) throw badPlace(before, "the `next` of the page before");
-      const page = await pageOfAll(history.repositories(), (id) => history.build(id), place, limit);
+      const page = await pageOfAll(readableOnes(principal), (id) => history.build(id), place, limit);
       return { builds: page.builds.map(listed), next: page.next === null ? null : placeText(page.next) };
     },
   );
 
   app.get(
     "/api/v1/builds/:owner/:repo/:number",
-    { schema: { params: buildParams, response: { 200: buildSummary } } },
+    { config: { needs: "read" }, schema: { params: buildParams, response: { 200: buildSummary } } },
     ({ params }) => found(buildOf(params)),
   );
 
   app.post(
     "/api/v1/builds/:owner/:repo/:number/cancel",
     {
+      config: { needs: "operate", action: "cancel" },
       schema: {
         params: buildParams,
         body: optionalBody(z.object({ reason: z.string().max(500).default("") })),
         response: { 200: buildSummary },
       },
     },
-    async ({ params, body, headers }) => {
+    async ({ params, body, principal }) => {
       const id = buildOf(params);
       const summary = await found(id);
       const why = body.reason === "" ? "cancelled by hand" : body.reason;
-      await actors.build.tell(id, { kind: "cancel", by: userOf(headers), why });
+      await actors.build.tell(id, { kind: "cancel", by: userOf(principal), why });
       return (await history.build(id)) ?? summary;
     },
   );
@@ -146,34 +158,39 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
 
   app.post(
     "/api/v1/builds/:owner/:repo/:number/retry",
-    { schema: { params: buildParams, body: optionalBody(retryBody), response: { 202: buildSummary } } },
-    async ({ params, body, headers }, reply) =>
-      reply.status(202).send(await retry(buildOf(params), null, body, userOf(headers))),
+    {
+      config: { needs: "operate", action: "retry" },
+      schema: { params: buildParams, body: optionalBody(retryBody), response: { 202: buildSummary } },
+    },
+    async ({ params, body, principal }, reply) =>
+      reply.status(202).send(await retry(buildOf(params), null, body, userOf(principal))),
   );
 
   app.post(
     "/api/v1/builds/:owner/:repo/:number/stages/:stage/retry",
     {
+      config: { needs: "operate", action: "retry" },
       schema: {
         params: buildParams.extend({ stage: z.string().min(1) }),
         body: optionalBody(retryBody),
         response: { 202: buildSummary },
       },
     },
-    async ({ params, body, headers }, reply) =>
-      reply.status(202).send(await retry(buildOf(params), params.stage, body, userOf(headers))),
+    async ({ params, body, principal }, reply) =>
+      reply.status(202).send(await retry(buildOf(params), params.stage, body, userOf(principal))),
   );
 
   app.post(
     "/api/v1/builds",
     {
+      config: { needs: "operate", repositoryIn: "body", action: "trigger" },
       schema: {
         body: z.looseObject({ repository: repositoryName, ref: z.string().min(1) }),
         response: { 202: accepted },
       },
     },
-    async ({ body, headers }, reply) => {
-      const { repository, number } = await accept(actors, arrivalOf(body), userOf(headers));
+    async ({ body, principal }, reply) => {
+      const { repository, number } = await accept(actors, arrivalOf(body), userOf(principal));
       return reply.status(202).send({ repository, number });
     },
   );
@@ -181,18 +198,19 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
   app.post(
     "/api/v1/builds/:owner/:repo/:number/environments/:environment",
     {
+      config: { needs: "operate", action: "trigger" },
       schema: {
         params: buildParams.extend({ environment: z.string().min(1) }),
         body: optionalBody(z.looseObject({})),
         response: { 202: accepted },
       },
     },
-    async ({ params, body, headers }, reply) => {
+    async ({ params, body, principal }, reply) => {
       const id = buildOf(params);
       await found(id);
       const { repository, number: build } = id;
       const arrival = arrivalOf({ ...body, repository, build, environment: params.environment });
-      await accept(actors, arrival, userOf(headers));
+      await accept(actors, arrival, userOf(principal));
       return reply.status(202).send(id);
     },
   );

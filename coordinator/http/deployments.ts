@@ -79,6 +79,7 @@ export function deploymentRoutes(plain: FastifyInstance, { actors, history, gate
   app.post(
     "/api/v1/environments/:owner/:repo/:environment/promote",
     {
+      config: { needs: "operate", action: "promote" },
       schema: {
         params: environmentParams,
         body: z.object({
@@ -90,9 +91,9 @@ export function deploymentRoutes(plain: FastifyInstance, { actors, history, gate
         response: { 202: deployment },
       },
     },
-    async ({ params, body, headers }, reply) => {
+    async ({ params, body, principal }, reply) => {
       const { build: number, reason: why, params: given, key = randomUUID() } = body;
-      const wish = { number, why, params: given, by: userOf(headers), rollback: false, key: `api-${key}` };
+      const wish = { number, why, params: given, by: userOf(principal), rollback: false, key: `api-${key}` };
       return reply.status(202).send(await deploy(params, wish));
     },
   );
@@ -100,13 +101,14 @@ export function deploymentRoutes(plain: FastifyInstance, { actors, history, gate
   app.post(
     "/api/v1/environments/:owner/:repo/:environment/rollback",
     {
+      config: { needs: "operate", action: "rollback" },
       schema: {
         params: environmentParams,
         body: z.object({ build: build.optional(), reason: reason.trim().min(1), params: variables }),
         response: { 202: deployment },
       },
     },
-    async ({ params, body, headers }, reply) => {
+    async ({ params, body, principal }, reply) => {
       const id = environmentOf(history, params);
       const { state } = await actors.environment.load(id);
       const number = body.build ?? state.before[0]?.number;
@@ -120,7 +122,7 @@ export function deploymentRoutes(plain: FastifyInstance, { actors, history, gate
         );
       }
       const { reason: why, params: given } = body;
-      const wish = { number, why, params: given, by: userOf(headers), rollback: true, key: `api-${randomUUID()}` };
+      const wish = { number, why, params: given, by: userOf(principal), rollback: true, key: `api-${randomUUID()}` };
       return reply.status(202).send(await deploy(params, wish));
     },
   );
@@ -128,15 +130,16 @@ export function deploymentRoutes(plain: FastifyInstance, { actors, history, gate
   app.post(
     "/api/v1/environments/:owner/:repo/:environment/release",
     {
+      config: { needs: "operate", action: "release" },
       schema: {
         params: environmentParams,
         body: optionalBody(z.object({ reason: reason.default("") })),
         response: { 200: environmentSummary },
       },
     },
-    async ({ params, body, headers }) => {
+    async ({ params, body, principal }) => {
       const id = environmentOf(history, params);
-      const command = { kind: "release", by: userOf(headers), why: body.reason } as const;
+      const command = { kind: "release", by: userOf(principal), why: body.reason } as const;
       const { state } = await actors.environment.tell(id, command);
       return explainEnvironment(summaryOf(id, state, await widerPauses(actors, id)));
     },

@@ -49,6 +49,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
   app.post(
     "/api/v1/environments/:owner/:repo/:environment/pause",
     {
+      config: { needs: "operate", action: "pause" },
       schema: {
         params: environmentParams,
         body: z.object({ reason: z.string().max(500), until: z.iso.datetime({ offset: true }).nullish() }),
@@ -58,13 +59,19 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
     (request) => {
       const { reason, until } = request.body;
       const untilMs = until === undefined || until === null ? null : Date.parse(until);
-      return tell(anyOf(history, request.params), { kind: "pause", by: userOf(request.headers), why: reason, untilMs });
+      return tell(anyOf(history, request.params), {
+        kind: "pause",
+        by: userOf(request.principal),
+        why: reason,
+        untilMs,
+      });
     },
   );
 
   app.post(
     "/api/v1/environments/:owner/:repo/:environment/resume",
     {
+      config: { needs: "operate", action: "resume" },
       schema: {
         params: environmentParams,
         body: optionalBody(z.object({ reason: z.string().max(500).default("") })),
@@ -72,12 +79,13 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
       },
     },
     (request) =>
-      tell(anyOf(history, request.params), { kind: "resume", by: userOf(request.headers), why: request.body.reason }),
+      tell(anyOf(history, request.params), { kind: "resume", by: userOf(request.principal), why: request.body.reason }),
   );
 
   app.post(
     "/api/v1/environments/:owner/:repo/:environment/approvals",
     {
+      config: { needs: "operate", action: "approve" },
       schema: {
         params: environmentParams,
         body: z.object({
@@ -98,7 +106,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
         round,
         team,
         why,
-        by: userOf(request.headers),
+        by: userOf(request.principal),
       });
     },
   );

@@ -8,9 +8,18 @@ export interface ErrorBody {
   readonly message: string;
   readonly details: Details;
   readonly docs: string;
+  readonly requestId: string;
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** The code that it was refused with; null: it was not, so far. */
+    refusedWith: Code | null;
+  }
 }
 
 const STATUS: Partial<Record<Code, number>> = {
+  TOR_SIGNED_OUT: 401,
   TOR_NOT_ALLOWED: 403,
   TOR_NOT_FOUND: 404,
   TOR_CONFLICT: 409,
@@ -42,11 +51,13 @@ export function sendError(error: FastifyError | Error, request: FastifyRequest, 
   const known = asToroidError(error);
   if (known === null) request.log.error({ err: error, url: request.url }, "a request failed");
   const code = known?.code ?? "TOR_INTERNAL";
+  request.refusedWith = code;
   const body: ErrorBody = {
     code,
     message: known?.message ?? "the coordinator could not answer; its log says why",
     details: known?.details ?? {},
     docs: `MANUAL.md#${code.toLowerCase().replaceAll("_", "-")}`,
+    requestId: request.id,
   };
   void reply.status(STATUS[code] ?? 500).send(body);
 }

@@ -1,25 +1,37 @@
 import type { FastifyInstance } from "fastify";
+import { EVERY } from "../../protocol/ids.ts";
 import { explainEnvironment } from "../projections/waiting.ts";
 import { explainer, type HttpParts } from "./ports.ts";
 import { openSse, type SseStream } from "./sse.ts";
+import { readableTo } from "./user.ts";
 
 /** `GET /api/v1/events`: every change of a build or an environment, as it is after the change. */
 export function eventRoutes(app: FastifyInstance, parts: HttpParts): void {
   const { history, lanes, stop } = parts;
   const explain = explainer(parts);
-  const clients = new Set<SseStream>();
-  const tell = (event: string, data: unknown): void => {
-    for (const client of clients) if (!client.send(event, data)) clients.delete(client);
+  /** With what each may hear of; null: everything. */
+  const clients = new Map<SseStream, ((repository: string) => boolean) | null>();
+  const tell = (event: string, data: { readonly repository: string }): void => {
+    for (const [client, readable] of clients) {
+      if (readable !== null && !mayHear(readable, data.repository)) continue;
+      if (!client.send(event, data)) clients.delete(client);
+    }
   };
   history.onChange((read) => {
     if (clients.size > 0) tell("build", explain(read()));
   });
   lanes.onChange((environment) => tell("environment", explainEnvironment(environment)));
 
-  app.get("/api/v1/events", (_request, reply) => {
+  app.get("/api/v1/events", { config: { needs: "read" } }, (request, reply) => {
+    const readable = readableTo(request.principal);
     reply.hijack();
     const client = openSse(reply.raw, stop);
-    clients.add(client);
+    clients.set(client, readable);
     client.closed.addEventListener("abort", () => clients.delete(client), { once: true });
   });
+}
+
+/** A pause of everything is everybody's affair. */
+function mayHear(readable: (repository: string) => boolean, repository: string): boolean {
+  return repository === EVERY || readable(repository);
 }

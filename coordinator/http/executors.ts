@@ -6,7 +6,7 @@ import { type DrainOrder, type Presence, presence } from "../../protocol/command
 import { optionalBody } from "./builds.ts";
 import { notFound } from "./errors.ts";
 import type { HttpParts } from "./ports.ts";
-import { userOf } from "./user.ts";
+import { readableTo, userOf } from "./user.ts";
 
 const executorList = z.object({ executors: z.array(presence) });
 const executorParams = z.object({ executor: z.string().min(1).max(200) });
@@ -23,19 +23,29 @@ export function executorRoutes(plain: FastifyInstance, { jet, executors, drains 
     throw notFound(`executor ${name}: \`toroid executors\` lists those that are there`);
   }
 
-  app.get("/api/v1/executors", { schema: { response: { 200: executorList } } }, () => ({ executors: [...alive()] }));
+  app.get(
+    "/api/v1/executors",
+    { config: { needs: "read" }, schema: { response: { 200: executorList } } },
+    ({ principal }) => {
+      const readable = readableTo(principal);
+      if (readable === null) return { executors: [...alive()] };
+      const shown = (runs: readonly string[]): string[] => runs.filter((stage) => readable(stage.split("#")[0] ?? ""));
+      return { executors: alive().map((one) => ({ ...one, runs: shown(one.runs) })) };
+    },
+  );
 
   app.post(
     "/api/v1/executors/:executor/drain",
     {
+      config: { needs: "admin", action: "drain" },
       schema: {
         params: executorParams,
         body: optionalBody(z.object({ reason: z.string().max(500).default("") })),
         response: { 202: executorList },
       },
     },
-    async ({ params, body, headers }, reply) => {
-      const order: DrainOrder = { by: userOf(headers), why: body.reason, atMs: jet.clock.nowMs() };
+    async ({ params, body, principal }, reply) => {
+      const order: DrainOrder = { by: userOf(principal), why: body.reason, atMs: jet.clock.nowMs() };
       const asked = named(params.executor);
       for (const { id } of asked) await drains.put(id, encode(order));
       return reply.status(202).send({ executors: [...asked] });
@@ -44,7 +54,10 @@ export function executorRoutes(plain: FastifyInstance, { jet, executors, drains 
 
   app.post(
     "/api/v1/executors/:executor/undrain",
-    { schema: { params: executorParams, body: optionalBody(z.object({})), response: { 202: executorList } } },
+    {
+      config: { needs: "admin", action: "undrain" },
+      schema: { params: executorParams, body: optionalBody(z.object({})), response: { 202: executorList } },
+    },
     async ({ params }, reply) => {
       const asked = named(params.executor);
       for (const { id } of asked) await drains.purge(id);

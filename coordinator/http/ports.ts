@@ -3,6 +3,7 @@ import type { KV } from "@nats-io/kv";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
+import type { AuditLog } from "../access/audit.ts";
 import type { Gate } from "../artifacts/gate.ts";
 import type { Keeper } from "../artifacts/keeper.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
@@ -26,6 +27,8 @@ export interface HttpParts {
   /** What a loss of power would lose. */
   readonly durability: Durability;
   readonly dispatcher: Pick<Dispatcher, "before">;
+  /** The record of changes. */
+  readonly audit: AuditLog;
   readonly log: Logger;
   /** Streams to clients end when this aborts. */
   readonly stop: AbortSignal;

@@ -2,11 +2,13 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import fastifyStatic from "@fastify/static";
-import fastify, { type FastifyBaseLogger } from "fastify";
+import fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import type { Jet } from "../../kit/jetstream.ts";
 import { ToroidError } from "../../protocol/errors.ts";
+import { guardRoutes, identifyLocal, openToAll } from "./access.ts";
 import { amiRoutes } from "./amis.ts";
+import { auditRoutes, recordChanges } from "./audit.ts";
 import { buildRoutes } from "./builds.ts";
 import { deploymentRoutes } from "./deployments.ts";
 import { environmentRoutes } from "./environments.ts";
@@ -14,7 +16,9 @@ import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
 import { executorRoutes } from "./executors.ts";
 import { logRoutes } from "./logs.ts";
+import { refuseForeign } from "./origin.ts";
 import type { HttpParts } from "./ports.ts";
+import { requestIdOf } from "./request-id.ts";
 
 const BODY_LIMIT_BYTES = 256 * 1024;
 const WEB = join(import.meta.dirname, "..", "..", "web", "dist");
@@ -44,6 +48,7 @@ export async function serveHttp(
     requestTimeout: 30_000,
     routerOptions: { maxParamLength: 500 },
     forceCloseConnections: true,
+    genReqId: requestIdOf,
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
@@ -54,17 +59,21 @@ export async function serveHttp(
     sendError(new ToroidError("TOR_NOT_FOUND", `there is nothing at ${request.url.slice(0, 200)}`), request, reply);
     return undefined;
   });
-  // A page elsewhere must not act through a browser on this machine: neither by another origin nor by another name.
-  app.addHook("onRequest", async (request) => refuseForeign(request.method, request.headers));
-  app.addHook("onSend", async (_request, reply) => {
+  app.decorateRequest("refusedWith", null);
+  recordChanges(app, parts);
+  app.addHook("onSend", (request, reply, payload, done) => {
     void reply.headers({
       "content-security-policy": CONTENT_SECURITY_POLICY,
       "x-content-type-options": "nosniff",
       "referrer-policy": "no-referrer",
+      "x-request-id": request.id,
     });
+    done(null, payload);
   });
-  app.get("/healthz", () => ({ status: "ok" }));
-  app.get("/readyz", async (_request, reply) => {
+  refuseForeign(app);
+  guardRoutes(app, identifyLocal);
+  app.get("/healthz", { config: { needs: "nothing" } }, () => ({ status: "ok" }));
+  app.get("/readyz", { config: { needs: "nothing" } }, async (_request, reply) => {
     const ready = await answers(parts.jet);
     return reply.status(ready ? 200 : 503).send({ status: ready ? "ok" : "NATS is away", store: parts.durability });
   });
@@ -75,7 +84,8 @@ export async function serveHttp(
   amiRoutes(app, parts);
   eventRoutes(app, parts);
   logRoutes(app, parts);
-  if (hasPage) await app.register(fastifyStatic, { root: WEB });
+  auditRoutes(app, parts);
+  if (hasPage) await app.register(servePage);
   else parts.log.warn({ path: "web/dist" }, "the web page is not built; only the API is served");
 
   try {
@@ -94,6 +104,11 @@ export async function serveHttp(
   }
 }
 
+async function servePage(scope: FastifyInstance): Promise<void> {
+  openToAll(scope);
+  await scope.register(fastifyStatic, { root: WEB });
+}
+
 function isPage(url: string): boolean {
   return url.startsWith("/builds/") || url === "/executors";
 }
@@ -110,20 +125,4 @@ async function answers(jet: Jet): Promise<boolean> {
   const answered = await Promise.race([rtt, never]);
   late.abort();
   return answered;
-}
-
-const LOCAL_NAME = /^(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?$/;
-
-function refuseForeign(
-  method: string,
-  headers: { readonly host?: string | undefined; readonly origin?: string | undefined },
-): void {
-  const { host, origin } = headers;
-  if (host !== undefined && !LOCAL_NAME.test(host)) {
-    throw new ToroidError("TOR_INVALID_INPUT", "this coordinator answers to its loopback address only");
-  }
-  if (method === "GET" || method === "HEAD" || origin === undefined) return;
-  if (URL.parse(origin)?.host !== host) {
-    throw new ToroidError("TOR_INVALID_INPUT", "a page of another origin may not change anything here");
-  }
 }
