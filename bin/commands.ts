@@ -19,6 +19,7 @@ import { retry } from "./commands/retry.ts";
 import { rollback } from "./commands/rollback.ts";
 import { run } from "./commands/run.ts";
 import { sample } from "./commands/sample.ts";
+import { shell } from "./commands/shell.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
 import { trigger } from "./commands/trigger.ts";
@@ -37,6 +38,7 @@ export const VERBS: readonly Verb[] = [
   executor,
   init,
   run,
+  shell,
   lint,
   trigger,
   status,

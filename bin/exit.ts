@@ -13,8 +13,23 @@ export const EXIT = {
   blocked: 5,
   /** The server or the way to it, or a fault of ours. */
   server: 6,
+  /** `toroid wait` was told to wait no longer. */
+  late: 124,
   interrupted: 130,
 } as const;
+
+/** For people, by code. */
+export const EXIT_MEANINGS: Readonly<Record<number, string>> = {
+  [EXIT.ok]: "ok",
+  [EXIT.failed]: "build or deploy failed",
+  [EXIT.usage]: "usage or configuration",
+  [EXIT.auth]: "not allowed",
+  [EXIT.notFound]: "not found",
+  [EXIT.blocked]: "paused or blocked",
+  [EXIT.server]: "server or network",
+  [EXIT.late]: "waited too long",
+  [EXIT.interrupted]: "interrupted",
+};
 
 /**
  * An error that says which exit code it is. Carries any code, since a server may be newer than this program; `message`

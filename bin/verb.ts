@@ -12,12 +12,16 @@ export interface Context {
   readonly err: (line: string) => void;
   /** Standard output is a terminal that shows colours, and nobody asked for none. */
   readonly colours: boolean;
+  /** Standard error is a terminal: progress may be shown there, and wiped away. */
+  readonly onTerminal: boolean;
+  /** The words behind `--`, of a command that has a use for them. */
+  readonly extras: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The coordinator at `--server`. */
   readonly api: () => Api;
   /** Of the person at the terminal; null when nobody is there who could answer. */
   readonly ask: () => Asking | null;
-  /** Aborts at Ctrl-C. A command that does not ask for it is simply ended. */
+  /** Aborts at Ctrl-C, and when we are told to end. A command that does not ask for it is simply ended. */
   readonly interrupted: () => AbortSignal;
 }
 
@@ -29,6 +33,10 @@ export interface Verb<Options extends z.ZodType = z.ZodType> {
   readonly summary: string;
   /** More, below the options in its help. */
   readonly more?: string;
+  /** Whole command lines, at least one, at the end of its help. */
+  readonly examples: readonly string[];
+  /** What the words behind `--` are; without it they are arguments as all others. */
+  readonly extras?: string;
   readonly flags: readonly Flag[];
   /** Checks and names what the flags gave. */
   readonly options: Options;

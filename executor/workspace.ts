@@ -138,7 +138,21 @@ export class Workspace implements AsyncDisposable {
         writeFile(join(this.path, "steps", file.name), file.text, { mode: 0o644 }),
       ),
     );
-    const options = runOptions({
+    const { silenceMs } = f.stage.timeouts;
+    const options = this.optionsOf(f, { publishes: o.publishes, wallMs: o.wallMs, silenceMs });
+    const command = ["/bin/sh", `${STEPS_DIR}/${o.drive.driver.name}`];
+    const ends = { cancelled: o.cancelled, abandoned: this.#abandoned };
+    const { output, verdict } = await this.#slot.run({ workspace: this.path, options, command, ...ends });
+    const [ended] = await Promise.all([verdict, log.pump(output)]);
+    return ended;
+  }
+
+  /** The sandbox's options for a command in it. */
+  optionsOf(
+    f: Furnishing,
+    o: { readonly publishes: boolean; readonly wallMs: number; readonly silenceMs: number | null },
+  ): readonly string[] {
+    return runOptions({
       images: f.images,
       binds: this.#binds(f),
       variables: { ...f.variables, ...f.secrets.stage, ...(o.publishes ? f.secrets.publish : {}) },
@@ -151,14 +165,9 @@ export class Workspace implements AsyncDisposable {
       limits: f.stage.limits,
       wallMs: o.wallMs,
       graceMs: GRACE_MS,
-      silenceMs: f.stage.timeouts.silenceMs,
+      silenceMs: o.silenceMs,
       masks: this.#settings.masks,
     });
-    const command = ["/bin/sh", `${STEPS_DIR}/${o.drive.driver.name}`];
-    const ends = { cancelled: o.cancelled, abandoned: this.#abandoned };
-    const { output, verdict } = await this.#slot.run({ workspace: this.path, options, command, ...ends });
-    const [ended] = await Promise.all([verdict, log.pump(output)]);
-    return ended;
   }
 
   /** Does `act` on what the build left below `path`; once more when there is something that we may not read. */

@@ -10,6 +10,7 @@ import { type Context, verb } from "../verb.ts";
 export const amiLs = verb({
   usage: "ami ls [repository]",
   summary: "the AMIs that were baked: of which build, in which regions, where they are live, and which are to go",
+  examples: ["toroid ami ls", "toroid ami ls acme/api"],
   flags: [],
   options: z.object({}),
   async run({ api, json, out, err }, [repository]) {
@@ -25,7 +26,7 @@ export const amiLs = verb({
 export const amiShow = verb({
   usage: "ami show <ami|build>",
   summary: "who made an AMI, when and of what, where it is, and why it stays or goes",
-  more: "toroid ami show ami-0123456789abcdef0\ntoroid ami show acme/api#42",
+  examples: ["toroid ami show ami-0123456789abcdef0", "toroid ami show acme/api#42"],
   flags: [],
   options: z.object({}),
   async run(context, [what = ""]) {
@@ -40,6 +41,7 @@ export const amiGc = verb({
   usage: "ami gc",
   summary: "remove what interrupted bakes left, and AMIs that nothing needs and that are not to be kept",
   more: "Coordinators do the same every few minutes. What they keep: TOROID_AMI_KEEP, TOROID_AMI_KEEP_DAYS.",
+  examples: ["toroid ami gc --dry-run"],
   flags: [{ flags: "--dry-run", about: "only say what would go, and why each other stays" }],
   options: z.object({ dryRun: z.boolean().default(false) }),
   async run({ api, json, out }, _args, { dryRun }) {

@@ -15,11 +15,11 @@ const BUILDS_SHOWN = 20;
 export const approve = verb({
   usage: "approve <build|repository> [environment]",
   summary: "let a stage go that waits for approval, or reject it",
-  more: [
-    "toroid approve acme/api#42           (where it waits for approval)",
-    "toroid approve acme/api prod --show  (what waits there, and what would change)",
+  examples: [
+    "toroid approve acme/api#42                (where it waits for approval)",
+    "toroid approve acme/api prod --show       (what waits there, and what would change)",
     'toroid approve acme/api#42 prod --reject --reason "the migration is missing"',
-  ].join("\n"),
+  ],
   flags: [
     { flags: "--reject", about: "it does not go" },
     { flags: "--reason <text>", about: "why, for the record" },

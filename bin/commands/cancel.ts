@@ -9,7 +9,7 @@ import { verb } from "../verb.ts";
 export const cancel = verb({
   usage: "cancel <build>",
   summary: "end a build: what waits is dropped, what runs is stopped",
-  more: "toroid cancel acme/api#42",
+  examples: ['toroid cancel acme/api#42 --reason "wrong branch"'],
   flags: [{ flags: "--reason <text>", about: "why, for the record" }],
   options: z.object({
     reason: z.string().trim().min(1, "--reason is empty").default("cancelled from the command line"),

@@ -6,6 +6,7 @@ export const coordinator = verb({
   usage: "coordinator",
   summary: "run a coordinator: takes pushes, decides what runs next, serves the page and the API",
   more: "Configured by environment variables, TOROID_NATS_URL and TOROID_QUEUE_URL among them; the manual has them all.",
+  examples: ["TOROID_NATS_URL=nats://nats-1:4222 toroid coordinator"],
   flags: [],
   options: z.object({}),
   async run({ environment }) {

@@ -18,6 +18,7 @@ interface Finding {
 export const doctor = verb({
   usage: "doctor",
   summary: "check what this machine and the coordinator need to work",
+  examples: ["toroid doctor", "sudo toroid doctor --executor"],
   flags: [{ flags: "--executor", about: "also what an executor needs on this machine, by trying it" }],
   options: z.object({ executor: z.boolean().default(false) }),
   async run(context, _args, options) {

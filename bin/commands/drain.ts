@@ -13,11 +13,11 @@ const LOOK_MS = 250;
 export const drain = verb({
   usage: "drain <executor>",
   summary: "have an executor take nothing new and finish what it has; it stays, until it is stopped or taken back",
-  more: [
+  examples: [
     'toroid drain build-7-1f0c9a3e --reason "new kernel"',
-    "toroid drain build-7                     (all executors of that host)",
+    "toroid drain build-7                      (all executors of that host)",
     "toroid drain build-7 --undo",
-  ].join("\n"),
+  ],
   flags: [
     { flags: "--reason <text>", about: "why; everybody sees it" },
     { flags: "--undo", about: "let it take work again" },

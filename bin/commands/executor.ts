@@ -7,6 +7,7 @@ export const executor = verb({
   usage: "executor",
   summary: "run an executor: takes stages and runs them, each in a clean workspace of its own",
   more: "Configured by environment variables, TOROID_NATS_URL and TOROID_SLOTS among them; the manual has them all.",
+  examples: ["sudo TOROID_NATS_URL=nats://nats-1:4222 toroid executor"],
   flags: [{ flags: "--check", about: "run none: succeed when others see one of this host, for health checks" }],
   options: z.object({ check: z.boolean().default(false) }),
   async run({ environment, json, out }, _args, { check }) {

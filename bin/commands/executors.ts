@@ -7,6 +7,7 @@ import { verb } from "../verb.ts";
 export const executors = verb({
   usage: "executors",
   summary: "the executors that are there: what each has to do, and which take nothing new, and why",
+  examples: ["toroid executors"],
   flags: [],
   options: z.object({}),
   async run({ api, json, out, err }) {

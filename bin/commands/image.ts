@@ -15,6 +15,7 @@ export const imageLs = verb({
   usage: "image ls",
   summary: "images that are kept: digest, size, when used last, and whether a stage uses it",
   more: `${MORE}\nSizes are with the layers that an image shares with others.`,
+  examples: ["sudo toroid image ls"],
   flags: [LOCAL],
   options,
   async run(context, _args, { local }) {
@@ -32,6 +33,7 @@ export const imagePull = verb({
   usage: "image pull <reference>",
   summary: "fetch an image of a registry, or what its tag means by now",
   more: MORE,
+  examples: ["sudo toroid image pull debian:12"],
   flags: [LOCAL],
   options,
   async run(context, [reference = ""], { local }) {
@@ -57,6 +59,7 @@ export const imageRm = verb({
   usage: "image rm <image>",
   summary: "remove an image that no stage uses, by its name, its digest or the beginning of that",
   more: `${MORE}\nLayers that another image has stay.`,
+  examples: ["sudo toroid image rm debian:12"],
   flags: [LOCAL],
   options,
   async run(context, [what = ""], { local }) {
@@ -73,6 +76,7 @@ export const imageGc = verb({
   usage: "image gc",
   summary: "remove layers of no image, and what was not used for the longest until the rest fits",
   more: `${MORE}\nWhat a stage uses stays. Executors do the same whenever they keep a new one.`,
+  examples: ["sudo toroid image gc --to 10GiB --dry-run"],
   flags: [
     { flags: "--dry-run", about: "only say what would go" },
     { flags: "--to <size>", about: "how much may stay, as 10GiB; 0B: nothing (default: TOROID_IMAGE_CACHE_BYTES)" },

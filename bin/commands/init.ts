@@ -34,6 +34,7 @@ export const init = verb({
     "template that Toroid would make of the file. Where there is a .toroid.yml, --packer writes its template alone.",
     "Nothing that is there is overwritten without --force.",
   ].join("\n"),
+  examples: ["toroid init", 'toroid init --yes --kind application --environments "stage, prod"'],
   flags: [
     { flags: "-y, --yes", about: "ask nothing, and take what seems right" },
     { flags: "--kind <kind>", about: "`library` or `application`" },

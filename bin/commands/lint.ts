@@ -11,6 +11,7 @@ export const lint = verb({
   usage: "lint [file]",
   summary: "check a .toroid.yml, and show every mistake in its place",
   more: "Without a file, the .toroid.yml of this directory. Needs no server. Exits with 2 when there are problems.",
+  examples: ["toroid lint", "toroid lint --json .toroid.yml"],
   flags: [],
   options: z.object({}),
   async run({ json, out, err }, [file = ".toroid.yml"]) {

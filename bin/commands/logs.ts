@@ -15,6 +15,7 @@ export const logs = verb({
     "Without a stage: the one that runs, else the one that failed, else the last one that ran.",
     "With -f, waits for more until the stage ended, and exits with 1 when it failed.",
   ].join("\n"),
+  examples: ["toroid logs acme/api#42", "toroid logs -f acme/api#42 prod"],
   flags: [
     { flags: "-f, --follow", about: "go on until the stage ended" },
     { flags: "--round <number>", about: "which round of an environment (the last)" },

@@ -11,6 +11,7 @@ export const notify = verb({
   usage: "notify",
   summary: "put a push on the queue: for the post-receive hook of a plain git server",
   more: "Reads `<before> <after> <ref>` lines, as git gives them to the hook. The queue is TOROID_QUEUE_URL.",
+  examples: ["toroid notify --repository acme/api --remote https://git.acme.example/acme/api.git"],
   flags: [
     { flags: "--repository <owner/name>", about: "what the repository is called" },
     { flags: "--remote <url>", about: "where executors can fetch it" },

@@ -9,12 +9,12 @@ import { verb } from "../verb.ts";
 export const pause = verb({
   usage: "pause <repository> <environment>",
   summary: "hold an environment: what runs there finishes, what comes next waits",
-  more: [
+  examples: [
     'toroid pause acme/api prod --reason "freeze for the holidays" --until 48h',
-    "toroid pause acme/api '*' --reason …    (all of a repository)",
-    "toroid pause '*' prod --reason …        (of this name everywhere)",
-    "toroid pause '*' '*' --reason …         (everything)",
-  ].join("\n"),
+    "toroid pause acme/api '*' --reason \"…\"     (all of a repository)",
+    "toroid pause '*' prod --reason \"…\"         (of this name everywhere)",
+    "toroid pause '*' '*' --reason \"…\"          (everything)",
+  ],
   flags: [
     { flags: "--reason <text>", about: "why; everybody sees it (required)" },
     { flags: "--until <when>", about: "resume by itself: a duration (2h, 30m) or an instant" },

@@ -9,7 +9,7 @@ import { verb } from "../verb.ts";
 export const promote = verb({
   usage: "promote <build> <environment>",
   summary: "put what a build made into an environment, as it is and whatever others it has passed",
-  more: "toroid promote acme/api#42 prod",
+  examples: ["toroid promote acme/api#42 prod"],
   flags: [
     { flags: "--reason <text>", about: "why, for the record" },
     { flags: "-p, --param <NAME=value>", about: "a variable for the script; may be given again", many: true },

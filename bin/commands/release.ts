@@ -9,6 +9,7 @@ import { verb } from "../verb.ts";
 export const release = verb({
   usage: "release <repository> <environment>",
   summary: "after a rollback: let what is newer go again",
+  examples: ["toroid release acme/api prod"],
   flags: [{ flags: "--reason <text>", about: "why, for the record" }],
   options: z.object({ reason: z.string().optional() }),
   async run({ api, json, out }, [repositoryText, environment = ""], body) {

@@ -9,6 +9,7 @@ import { verb } from "../verb.ts";
 export const resume = verb({
   usage: "resume <repository> <environment>",
   summary: "let a paused environment go on, with what waits there",
+  examples: ["toroid resume acme/api prod"],
   flags: [{ flags: "--reason <text>", about: "why, for the record" }],
   options: z.object({ reason: z.string().optional() }),
   async run({ api, json, out }, [repositoryText, environment = ""], body) {

@@ -9,7 +9,7 @@ import { verb } from "../verb.ts";
 export const retry = verb({
   usage: "retry <build> [stage]",
   summary: "try again what ended badly, and go on from there with what comes after",
-  more: "toroid retry acme/api#42          (all of it)\ntoroid retry acme/api#42 build",
+  examples: ["toroid retry acme/api#42                  (all of it)", "toroid retry acme/api#42 build"],
   flags: [{ flags: "--reason <text>", about: "why, for the record" }],
   options: z.object({ reason: z.string().optional() }),
   async run({ api, json, out }, [build, stage], body) {

@@ -9,7 +9,10 @@ import { verb } from "../verb.ts";
 export const rollback = verb({
   usage: "rollback <repository> <environment>",
   summary: "put back what was live before, and hold the environment for everything newer until it is released",
-  more: 'toroid rollback acme/api prod --reason "slow since #42"\ntoroid rollback acme/api prod --to 40 --reason "…"',
+  examples: [
+    'toroid rollback acme/api prod --reason "slow since #42"',
+    'toroid rollback acme/api prod --to 40 --reason "slow since #41"',
+  ],
   flags: [
     { flags: "--reason <text>", about: "why; everybody sees it (required)" },
     { flags: "--to <build>", about: "a build: acme/api#40 or 40 (what was live before)" },

@@ -13,6 +13,7 @@ export const sample = verb({
     "Makes a bare repository with a hook that tells the queue (TOROID_QUEUE_URL), and a working tree beside it; pushes,",
     "and follows the build at --server. Executors must see the directory, and have TOROID_ALLOW_LOCAL_REMOTES=1.",
   ].join("\n"),
+  examples: ["toroid sample /tmp/sample"],
   flags: [],
   options: z.object({}),
   async run(context, [directory]) {

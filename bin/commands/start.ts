@@ -21,6 +21,7 @@ export const start = verb({
     ".toroid/state of the current directory. With --exit: any free ports, data thrown away at the end, and a last line",
     'of JSON: {"ok":true,"stages":[…],"pushToFirstCommandMs":…}; exits with 1 when a stage did not pass.',
   ].join("\n"),
+  examples: ["sudo toroid start", "sudo toroid start --exit --slots 2"],
   flags: [
     { flags: "--exit", about: "stop when the sample went through" },
     { flags: "--port <number>", about: `of the page and the API (${PORTS.http})` },

@@ -11,7 +11,11 @@ import { type Context, verb } from "../verb.ts";
 export const status = verb({
   usage: "status [repository|build]",
   summary: "what runs, what is live, what waits and why; of everything, a repository, or one build",
-  more: "toroid status\ntoroid status acme/api\ntoroid status acme/api#42    (exits with 1 when that build failed)",
+  examples: [
+    "toroid status",
+    "toroid status acme/api",
+    "toroid status acme/api#42                 (exits with 1 when that build failed)",
+  ],
   flags: [{ flags: "--limit <number>", about: "how many builds to list (10)" }],
   options: z.object({ limit: z.string().default("10") }),
   async run(context, [what], options) {

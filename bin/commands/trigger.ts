@@ -9,10 +9,10 @@ import { verb } from "../verb.ts";
 export const trigger = verb({
   usage: "trigger <repository> [ref]",
   summary: "build a branch or tag now; or run an environment of a build again",
-  more: [
+  examples: [
     "toroid trigger acme/api main",
     "toroid trigger acme/api --build 42 --environment prod -p REGION=eu-west-1",
-  ].join("\n"),
+  ],
   flags: [
     { flags: "--build <number>", about: "the build whose environment is wanted" },
     { flags: "--environment <name>", about: "which of its environments" },

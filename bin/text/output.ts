@@ -1,6 +1,16 @@
 import { stripVTControlCharacters, styleText } from "node:util";
 import { printable } from "../../protocol/pipeline/text-rules.ts";
 
+/** FORCE_COLOR and NO_COLOR as everybody understands them, and as Node does: the first wins. */
+export function hasColours(
+  stream: NodeJS.WriteStream,
+  { FORCE_COLOR, NO_COLOR }: Readonly<Record<string, string | undefined>>,
+): boolean {
+  if (FORCE_COLOR !== undefined && FORCE_COLOR !== "") return !["0", "false"].includes(FORCE_COLOR);
+  if (NO_COLOR !== undefined && NO_COLOR !== "") return false;
+  return stream.isTTY && stream.hasColors();
+}
+
 /** Resolves when the stream has room again. */
 export function write(to: NodeJS.WriteStream, data: string | Uint8Array): Promise<void> {
   if (to.write(data)) return Promise.resolve();

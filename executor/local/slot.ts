@@ -6,6 +6,7 @@ import type { Unpacked } from "../images/unpack.ts";
 import { removeTree } from "../trees.ts";
 import { runHelper } from "../workspace/helper.ts";
 import type { OutputPipe } from "../workspace/pipe.ts";
+import type { Verdict } from "../workspace/verdict.ts";
 import type { RunningSandbox, Slot, SlotRun } from "../workspace.ts";
 
 export class LocalSlot implements Slot {
@@ -28,12 +29,27 @@ export class LocalSlot implements Slot {
       binary: this.#binary,
       options: [...o.options, "--scratch", scratch],
       command: o.command,
-      outputFd: writerFd,
+      stdio: ["ignore", writerFd, writerFd],
       taken: giveUp,
       cancelled: o.cancelled,
       abandoned: o.abandoned,
     });
     return { output: reader, verdict };
+  }
+
+  /** Runs a command that has our own standard input, output and error; on a terminal of its own where ours are one. */
+  async attach(o: SlotRun, onTerminal: boolean): Promise<Verdict> {
+    const scratch = scratchOf(o.workspace);
+    await mkdir(scratch, { recursive: true, mode: 0o700 });
+    return await runHelper({
+      binary: this.#binary,
+      options: [...o.options, "--scratch", scratch, ...(onTerminal ? ["--pty"] : [])],
+      command: o.command,
+      stdio: [0, 1, 2],
+      taken: () => undefined,
+      cancelled: o.cancelled,
+      abandoned: o.abandoned,
+    });
   }
 
   saveLayer(workspace: string, root: string): Promise<Unpacked | string> {

@@ -90,10 +90,10 @@ case $first in
     printf 'toroid: the entry point %s is not executable: git update-index --chmod=+x %s\\n' ${shown} ${shown} >&2
     exit 126
   fi
-  exec ${file} ${argument}
+  exec ${file} ${argument} "$@"
   ;;
 esac
-exec sh -eu ${file} ${argument}
+exec sh -eu ${file} ${argument} "$@"
 `;
 }
 

@@ -9,8 +9,8 @@ export interface HelperRun {
   readonly binary: string;
   readonly options: readonly string[];
   readonly command: readonly string[];
-  /** Becomes the command's standard output and error. */
-  readonly outputFd: number;
+  /** What becomes the command's standard input, output and error. */
+  readonly stdio: readonly ["ignore" | number, number, number];
   /** Called once the child has it. */
   readonly taken: () => void;
   /** Ends the command in order: TERM, a time of grace, KILL. */
@@ -27,7 +27,7 @@ export interface HelperRun {
 export async function runHelper(run: HelperRun): Promise<Verdict> {
   const args = ["--json-status-fd", "3", "--args", "4", "--parent-pid", String(process.pid)];
   const child = spawn(run.binary, ["run", ...args, "--", ...run.command], {
-    stdio: ["ignore", run.outputFd, run.outputFd, "pipe", "pipe"],
+    stdio: [...run.stdio, "pipe", "pipe"],
     env: {},
   });
   run.taken();

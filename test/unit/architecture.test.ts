@@ -142,7 +142,7 @@ test("actors stand on protocol alone, and no package but zod", () => {
 });
 
 /** Commands that are a part of the system, or start parts of it; all others speak HTTP. */
-const COMPOSING = /^bin\/(commands\/(start|coordinator|executor|image|run|doctor|notify)\.ts|start\/.*)$/;
+const COMPOSING = /^bin\/(commands\/(start|coordinator|executor|image|run|shell|doctor|notify)\.ts|(start|run)\/.*)$/;
 
 test("commands speak HTTP, and import of the rest only protocol", () => {
   assert.deepEqual(
@@ -174,7 +174,7 @@ const HOMES: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   nats: ["kit/jetstream.ts"],
   fastify: [/^coordinator\/http\//],
   "@fastify/static": [/^coordinator\/http\//],
-  commander: ["bin/main.ts"],
+  commander: ["bin/main.ts", "bin/program.ts"],
   yaml: [/^protocol\/pipeline\//],
   preact: [/^web\//],
   "preact/hooks": [/^web\//],

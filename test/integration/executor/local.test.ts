@@ -44,6 +44,8 @@ async function run(over: Partial<LocalRunOptions> = {}) {
     params: { NOTE: "noted" },
     onBytes: (data) => void told.push(Buffer.from(data).toString()),
     onPhase: (phase) => void told.push(`<${phase}>`),
+    say: (line) => void told.push(`(${line})`),
+    extras: [],
     cancelled: new AbortController().signal,
     ...over,
   });
@@ -106,4 +108,34 @@ test("a person can end it", T, async (t) => {
   });
   assert.ok(local.kind === "run" && local.run.ruling.kind === "ended");
   assert.deepEqual([local.run.ruling.outcome, local.run.ruling.message], ["cancelled", "interrupted"]);
+});
+
+test("words are added to the last line of the script, whatever is in them", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  await writeFile(join(repo.path, ".toroid.yml"), "script: ['echo first', 'printf \"<%s>\"']\n");
+  const { told } = await run({ extras: ["a b", "it's", "$NOTE"] });
+  assert.equal(told, "<script>first\n<a b><it's><$NOTE>");
+});
+
+test("an entry point gets them behind its environment, and what the environment says", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  const file =
+    "script: echo built\nentrypoint: deploy\nkind: application\nenvironments:\n  prod: { env: { REGION: mars } }\n";
+  await writeFile(join(repo.path, ".toroid.yml"), file);
+  await writeFile(join(repo.path, "deploy"), 'echo "$REGION $TOROID_ENVIRONMENT: $*"\n');
+  const { told } = await run({ stage: "prod", extras: ["--dry", "run"] });
+  assert.equal(told, "<script>mars prod: prod --dry run\n");
+});
+
+test("a secret that is not in the environment is named, and the stage goes without", T, async (t) => {
+  if (!needs(t, NEEDS)) return;
+  process.env["GIVEN_KEY"] = "the given one";
+  await writeFile(
+    join(repo.path, ".toroid.yml"),
+    "script: 'echo \"$GIVEN_KEY ${ABSENT_KEY-none}\"'\nsecrets: [GIVEN_KEY, ABSENT_KEY]\n",
+  );
+  const { told } = await run();
+  delete process.env["GIVEN_KEY"];
+  assert.match(told, /^\(without `ABSENT_KEY`: secrets are on executors; set it in your environment/);
+  assert.match(told, /<script>\*\*\* none\n$/);
 });

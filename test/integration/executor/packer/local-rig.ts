@@ -47,6 +47,8 @@ export class PackerRig implements AsyncDisposable {
       params: {},
       onBytes: (data) => hear(Buffer.from(data).toString()),
       onPhase: (phase) => hear(`<${phase}>\n`),
+      say: (line) => hear(`(${line})\n`),
+      extras: [],
       cancelled,
     });
     return { local, log: told.join("") };
