@@ -2,6 +2,7 @@ import { amiGc, amiLs, amiShow } from "./commands/ami.ts";
 import { approve } from "./commands/approve.ts";
 import { cancel } from "./commands/cancel.ts";
 import { coordinator } from "./commands/coordinator.ts";
+import { deadLettersDiscard, deadLettersLs, deadLettersReplay, deadLettersShow } from "./commands/dead-letters.ts";
 import { doctor } from "./commands/doctor.ts";
 import { drain } from "./commands/drain.ts";
 import { executor } from "./commands/executor.ts";
@@ -28,6 +29,7 @@ import type { Verb } from "./verb.ts";
 /** What commands of two words have in common, by the first of them. */
 export const GROUPS: Readonly<Record<string, string>> = {
   image: "images that this executor's host keeps: what is there, fetching, and removing",
+  "dead-letters": "what could not be taken in or run: what is there, why, replaying and discarding it",
   ami: "AMIs that were baked: what is there, why, and removing what is of no use",
 };
 
@@ -58,6 +60,10 @@ export const VERBS: readonly Verb[] = [
   amiLs,
   amiShow,
   amiGc,
+  deadLettersLs,
+  deadLettersShow,
+  deadLettersReplay,
+  deadLettersDiscard,
   executors,
   drain,
   notify,

@@ -1,7 +1,7 @@
 /**
  * Commands that nobody will get any more: delivered too often, or ended by an executor that could not read them. The
  * stage that waits for one ends with that as its reason; one that somebody holds gets a command again, so that it can
- * be taken over. What is stranded in the queue is taken away.
+ * be taken over. What is stranded in the queue is taken away. Each stage that ended so has a dead letter.
  */
 import { crashPoint } from "../kit/crash-points.ts";
 import { deleteSequence, type Jet, readSequence } from "../kit/jetstream.ts";
@@ -15,6 +15,7 @@ import type { Stage } from "../protocol/stage.ts";
 import { COMMAND, poolOfConsumer } from "../protocol/streams.ts";
 import { parseRunSubject, stageRunSubject } from "../protocol/subjects.ts";
 import { commandFor, sendCommand } from "./dispatch/command.ts";
+import { letterOfStage } from "./letters/content.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 
 /** What follows from an advisory of TOROID_DLQ; safe to repeat. */
@@ -44,10 +45,21 @@ async function endOf(jet: Jet, actors: Mailboxes, dead: DeadCommand, said: Advis
   const { queuedSeq, why } = dead;
   const { state, changed } = await actors.stage.tell(id, { kind: "undeliverable", queuedSeq, why });
   if (changed) log.error({ stage: formatStage(id), why }, "no executor could take a stage");
+  if (endedBy(state, queuedSeq, why)) {
+    const { repository, number, stage, round } = id;
+    const content = { kind: "stage", repository, number, stage, round } as const;
+    const letter = letterOfStage(id, queuedSeq);
+    await actors.letter.tell(letter, { kind: "bury", letter, why, content });
+  }
   const again = commandOf(id, state, queuedSeq);
   // To the pool that had it before.
   const pool = poolOfConsumer(said.consumer) ?? state.pool;
   if (again !== null) await sendCommand(jet, pool, again, `command-${queuedSeq}-after-${said.stream_seq}`);
+}
+
+/** It is this command's end that ended the stage; told from the stage, since this may be done again. */
+function endedBy({ queuedSeq: newest, result }: Stage, queuedSeq: number, why: string): boolean {
+  return newest === queuedSeq && result !== null && result.message === why;
 }
 
 /** For a stage that somebody holds by that command; null when nobody does. */

@@ -26,11 +26,14 @@ import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { judgeSync } from "./durability.ts";
 import { makeEffects } from "./effects.ts";
 import { serveHttp } from "./http/server.ts";
+import type { RawMessage } from "./intake/message.ts";
 import { openQueue, receiveFromQueue } from "./intake/sqs.ts";
+import { contentOfMessage, letterOfMessage } from "./letters/content.ts";
 import { makeMailboxes } from "./mailboxes.ts";
 import { followExecutors } from "./projections/executors.ts";
 import { followHistory } from "./projections/history.ts";
 import { followLanes } from "./projections/lanes.ts";
+import { followLetters } from "./projections/letters.ts";
 import { restAfter } from "./projections/summary-writer.ts";
 import { followTimers } from "./projections/timers.ts";
 import { runReactor } from "./reactor.ts";
@@ -68,11 +71,12 @@ export async function runCoordinator(
   const actors = makeMailboxes(jet, log);
   const settings = { pool: config.pool };
   // Streams to people end first, then what is in hand, then the connection.
-  const [lanes, history, timers, executors] = await Promise.all([
+  const [lanes, history, timers, executors, letters] = await Promise.all([
     followLanes(jet, signals.stop, log),
     followHistory(jet, signals.stop, log),
     followTimers(jet, signals.stop, log),
     followExecutors(jet, signals.stop, log),
+    followLetters(jet, signals.stop, log),
   ]);
   const leases = await openBucket(jet, LEASES);
   const drains = await openBucket(jet, DRAINS);
@@ -93,6 +97,7 @@ export async function runCoordinator(
       gate: guard.gate,
       keeper,
       executors,
+      letters,
       drains,
       dispatcher,
       durability,
@@ -115,7 +120,11 @@ export async function runCoordinator(
       const { repository, number, fresh } = await accept(actors, arrival, "queue");
       log.info({ repository, build: number, key: arrival.key, fresh }, "accepted");
     };
-    parts.add(receiveFromQueue(queue, { handle, parallel: MESSAGES_IN_HAND }, signals, log));
+    const keep = async (message: RawMessage, why: string): Promise<void> => {
+      const letter = letterOfMessage(message);
+      await actors.letter.tell(letter, { kind: "bury", letter, why, content: contentOfMessage(message) });
+    };
+    parts.add(receiveFromQueue(queue, { handle, keep, parallel: MESSAGES_IN_HAND }, signals, log));
   }
   log.info({ url: http.url, nats: config.natsUrl }, "coordinator ready");
   onReady(http.url);

@@ -9,15 +9,17 @@ import {
   type ConsumerSpec,
   DEAD_REACTOR,
   LANE_REACTOR,
+  LETTER_REACTOR,
   PUSH_REACTOR,
   REACTOR_IN_HAND,
   RUN_REACTOR,
 } from "../protocol/streams.ts";
-import { parseLaneSubject, parsePushSubject, parseRunSubject } from "../protocol/subjects.ts";
+import { parseLaneSubject, parseLetterSubject, parsePushSubject, parseRunSubject } from "../protocol/subjects.ts";
 import { archivedSeq, buildOfLaneEvent, isLate } from "./archive/late.ts";
 import { bury } from "./dead-commands.ts";
 import type { Dispatcher } from "./dispatch/dispatcher.ts";
 import type { Effects } from "./effects.ts";
+import { replay } from "./letters/replay.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import { tellOfBuild, tellOfLane, tellOfStage } from "./projections/events.ts";
 import { reactToBuild, reactToLane, reactToPush, reactToStage, type Settings } from "./reactions.ts";
@@ -99,6 +101,20 @@ export async function runReactor(
     return effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);
   }
 
+  /** Whoever asked for it waits for what the letter says then, so that it may be anybody who does it. */
+  async function onLetter(message: JsMsg): Promise<Handled> {
+    const event = actors.letter.eventOf(message.seq, message.data);
+    const id = parseLetterSubject(message.subject);
+    actors.letter.observe(id, message.seq, () => null, event, message.data);
+    if (event.type !== "replayAsked") return NOTHING;
+    const { state } = await actors.letter.load(id, message.seq);
+    if (state === null || state.state !== "replaying") return NOTHING;
+    const outcome = await replay(actors, state, log);
+    crashPoint("coordinator-after-replay");
+    await actors.letter.tell(id, { kind: "settle", outcome });
+    return NOTHING;
+  }
+
   async function run(spec: ConsumerSpec, handle: Handle): Promise<void> {
     // The store may be away just now, which is no reason to end.
     const found = retry(() => jet.js.consumers.get(spec.stream, spec.name), { ...PATIENCE, signal: stop });
@@ -114,6 +130,7 @@ export async function runReactor(
     run(PUSH_REACTOR, onPush),
     run(RUN_REACTOR, onRun),
     run(LANE_REACTOR, onLane),
+    run(LETTER_REACTOR, onLetter),
     run(DEAD_REACTOR, async (message) => ({ rest: bury(jet, actors, message.data, log) })),
   ]);
 }

@@ -44,7 +44,18 @@ export const BAKE_CRASH_POINTS = [
   // The AMI is there, and nobody knows.
   "executor-bake-made",
 ] as const;
-export type CrashPoint = (typeof CRASH_POINTS)[number] | (typeof BAKE_CRASH_POINTS)[number];
+
+/** The same of a coordinator that intake gives what nobody can read. */
+export const LETTER_CRASH_POINTS = [
+  // What was refused is a dead letter, and its message in the queue.
+  "coordinator-after-letter",
+  // A replay is done, and its letter does not say so.
+  "coordinator-after-replay",
+] as const;
+export type CrashPoint =
+  | (typeof CRASH_POINTS)[number]
+  | (typeof BAKE_CRASH_POINTS)[number]
+  | (typeof LETTER_CRASH_POINTS)[number];
 
 const [armed, nth = "1"] = process.env["TOROID_CRASH_AT"]?.split(":") ?? [];
 let left = Number(nth);

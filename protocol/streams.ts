@@ -223,7 +223,35 @@ export const AUDIT: StreamSpec = {
   allowDirect: true,
 };
 
-export const STREAMS: readonly StreamSpec[] = [PUSH, RUN, LANE, COMMAND, BUILD, LOG, EVENTS, TIMER, WAIT, DEAD, AUDIT];
+export const LETTER: StreamSpec = {
+  name: "TOROID_LETTER",
+  description: "dead letters: what nobody could take, and what people did about it; every message carries its letter",
+  subjects: ["toroid.letter.*"],
+  retention: "limits",
+  discard: "old",
+  share: 0.005,
+  maxMessages: 5_000,
+  maxMessagesPerSubject: 1,
+  maxAgeMs: 30 * DAY_MS,
+  maxMessageBytes: UNBOUNDED,
+  maxConsumers: 256,
+  allowDirect: true,
+};
+
+export const STREAMS: readonly StreamSpec[] = [
+  PUSH,
+  RUN,
+  LANE,
+  COMMAND,
+  BUILD,
+  LOG,
+  EVENTS,
+  TIMER,
+  WAIT,
+  DEAD,
+  AUDIT,
+  LETTER,
+];
 
 /** Events that one coordinator has in hand at most; hardly any of them for longer than people's view of them lags. */
 export const REACTOR_IN_HAND = 4_000;
@@ -239,7 +267,19 @@ export const DEAD_REACTOR: ConsumerSpec = {
   filter: "$JS.EVENT.ADVISORY.CONSUMER.>",
   ...REACTOR,
 };
-export const REACTORS: readonly ConsumerSpec[] = [PUSH_REACTOR, RUN_REACTOR, LANE_REACTOR, DEAD_REACTOR];
+export const LETTER_REACTOR: ConsumerSpec = {
+  stream: LETTER.name,
+  name: "reactor",
+  filter: "toroid.letter.*",
+  ...REACTOR,
+};
+export const REACTORS: readonly ConsumerSpec[] = [
+  PUSH_REACTOR,
+  RUN_REACTOR,
+  LANE_REACTOR,
+  DEAD_REACTOR,
+  LETTER_REACTOR,
+];
 
 /** How long an executor may be silent before another may take its stages. */
 export const PRESENCE_TTL_MS = 8 * SECOND_MS;

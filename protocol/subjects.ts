@@ -43,6 +43,11 @@ export function timerSubject(id: StageId): string {
   return `toroid.timer.${escapeToken(id.repository)}.${id.number}.${stageToken(id.stage, id.round)}`;
 }
 
+/** `toroid.letter.<id>` */
+export function letterSubject(id: string): string {
+  return `toroid.letter.${escapeToken(id)}`;
+}
+
 /** `toroid.log.<repo>.<build>.<stage>.<attempt>` */
 export function logSubject(id: StageId, attempt: number): string {
   return `toroid.log.${escapeToken(id.repository)}.${id.number}.${stageToken(id.stage, id.round)}.${attempt}`;
@@ -135,6 +140,17 @@ export function parsePushSubject(subject: string): string {
   const [root, stream, repo, ...rest] = subject.split(".");
   if (root !== "toroid" || stream !== "push" || repo === undefined || rest.length > 0) throw unknownSubject(subject);
   return unescapeToken(repo);
+}
+
+/**
+ * Reads a subject of TOROID_LETTER: the letter's id.
+ *
+ * @throws {ToroidError} TOR_DECODE
+ */
+export function parseLetterSubject(subject: string): string {
+  const [root, stream, id, ...rest] = subject.split(".");
+  if (root !== "toroid" || stream !== "letter" || id === undefined || rest.length > 0) throw unknownSubject(subject);
+  return unescapeToken(id);
 }
 
 function parseNumber(token: string | undefined, subject: string): number {

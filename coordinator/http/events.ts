@@ -1,26 +1,31 @@
 import type { FastifyInstance } from "fastify";
 import { EVERY } from "../../protocol/ids.ts";
 import { explainEnvironment } from "../projections/waiting.ts";
+import { repositoryOf } from "./letters.ts";
 import { explainer, type HttpParts } from "./ports.ts";
 import { openSse, type SseStream } from "./sse.ts";
 import { readableTo } from "./user.ts";
 
 /** `GET /api/v1/events`: every change of a build or an environment, as it is after the change. */
 export function eventRoutes(app: FastifyInstance, parts: HttpParts): void {
-  const { history, lanes, stop } = parts;
+  const { history, lanes, letters, stop } = parts;
   const explain = explainer(parts);
   /** With what each may hear of; null: everything. */
   const clients = new Map<SseStream, ((repository: string) => boolean) | null>();
-  const tell = (event: string, data: { readonly repository: string }): void => {
+  /** `repository`: null for what only those hear of who may read all of them. */
+  const tell = (event: string, data: unknown, repository: string | null): void => {
     for (const [client, readable] of clients) {
-      if (readable !== null && !mayHear(readable, data.repository)) continue;
+      if (readable !== null && (repository === null || !mayHear(readable, repository))) continue;
       if (!client.send(event, data)) clients.delete(client);
     }
   };
   history.onChange((read) => {
-    if (clients.size > 0) tell("build", explain(read()));
+    if (clients.size === 0) return;
+    const build = explain(read());
+    tell("build", build, build.repository);
   });
-  lanes.onChange((environment) => tell("environment", explainEnvironment(environment)));
+  lanes.onChange((environment) => tell("environment", explainEnvironment(environment), environment.repository));
+  letters.onChange((letter) => tell("deadLetter", letter, repositoryOf(letter)));
 
   app.get("/api/v1/events", { config: { needs: "read" } }, (request, reply) => {
     const readable = readableTo(request.principal);

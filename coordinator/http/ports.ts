@@ -12,6 +12,7 @@ import type { Mailboxes } from "../mailboxes.ts";
 import type { Executors } from "../projections/executors.ts";
 import type { History } from "../projections/history.ts";
 import type { Lanes } from "../projections/lanes.ts";
+import type { Letters } from "../projections/letters.ts";
 import { explainBuild } from "../projections/waiting.ts";
 
 export interface HttpParts {
@@ -22,6 +23,7 @@ export interface HttpParts {
   readonly gate: Gate;
   readonly keeper: Keeper;
   readonly executors: Executors;
+  readonly letters: Letters;
   /** What executors are asked for from outside. */
   readonly drains: KV;
   /** What a loss of power would lose. */

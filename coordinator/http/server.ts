@@ -15,6 +15,7 @@ import { environmentRoutes } from "./environments.ts";
 import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
 import { executorRoutes } from "./executors.ts";
+import { letterRoutes } from "./letters.ts";
 import { logRoutes } from "./logs.ts";
 import { refuseForeign } from "./origin.ts";
 import type { HttpParts } from "./ports.ts";
@@ -83,6 +84,7 @@ export async function serveHttp(
   executorRoutes(app, parts);
   amiRoutes(app, parts);
   eventRoutes(app, parts);
+  letterRoutes(app, parts);
   logRoutes(app, parts);
   auditRoutes(app, parts);
   if (hasPage) await app.register(servePage);

@@ -9,7 +9,7 @@ import type { Logger } from "../../kit/log.ts";
 import { backoffMs } from "../../kit/retry.ts";
 import type { Signals } from "../../kit/signals.ts";
 import { sentenceOf } from "../../protocol/errors.ts";
-import type { Arrival } from "./message.ts";
+import type { Arrival, RawMessage } from "./message.ts";
 import type { Delivery, Queue } from "./sqs/queue.ts";
 import { queueError } from "./sqs/queue-errors.ts";
 import { type Count, settle } from "./sqs/settle.ts";
@@ -20,10 +20,12 @@ export type { Count } from "./sqs/settle.ts";
 export interface ReceiveOptions {
   /**
    * Resolves once the arrival is recorded for good; the message is deleted then. An error that may pass
-   * (`dispositionOf` says retry) is tried again with the message in hand; TOR_INVALID_INPUT and TOR_NOT_FOUND send it
-   * to the dead-letter queue; after any other it becomes visible again later.
+   * (`dispositionOf` says retry) is tried again with the message in hand; TOR_INVALID_INPUT and TOR_NOT_FOUND make a
+   * dead letter of it; after any other it becomes visible again later.
    */
   readonly handle: (arrival: Arrival) => Promise<void>;
+  /** Resolves once a message that was refused is kept as a dead letter, with its reason. */
+  readonly keep: (message: RawMessage, reason: string) => Promise<void>;
   /** How many messages may be in hand at once. */
   readonly parallel: number;
   /** Hears of everything that became of a message, for `/metrics`. */

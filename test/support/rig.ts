@@ -92,6 +92,11 @@ export class Rig implements AsyncDisposable {
     return new Rig(nats, queue, dir);
   }
 
+  /** All that were started, the dead too. */
+  get daemons(): readonly Daemon[] {
+    return this.#daemons;
+  }
+
   /** Of the coordinator started last. */
   get url(): string {
     return this.#url;

@@ -153,7 +153,7 @@ test("every command and every flag of it is in the manual, and no other command 
   const told = rows(commands).flatMap(([name = ""]) => (name.startsWith("`toroid ") ? [name] : []));
   assert.deepEqual(told.sort(), VERBS.map(({ usage }) => `\`toroid ${usage.replaceAll("|", "\\|")}\``).sort());
   for (const { usage, flags } of VERBS) {
-    const name = /^[a-z ]*[a-z]/.exec(usage)?.[0] ?? "";
+    const name = /^[a-z -]*[a-z]/.exec(usage)?.[0] ?? "";
     const line = commands.split("\n").find((one) => new RegExp(`^\\| \`toroid ${name}[ \`]`).test(one)) ?? "";
     for (const { flags: flag } of flags) {
       const long = /--[a-z-]+/.exec(flag)?.[0] ?? flag;

@@ -14,7 +14,7 @@ import { queueErrorAt } from "./queue-errors.ts";
 export interface QueueConfig {
   /** As SQS returned it: never built from parts. */
   readonly url: string;
-  /** null: what is refused is put back, and the queue's own redrive policy has the last word. */
+  /** null: what is refused is kept as a dead letter of ours only. */
   readonly deadLetterUrl: string | null;
   /** null: AWS's own, by region. */
   readonly endpoint: string | null;
@@ -47,7 +47,7 @@ export interface Queue extends Disposable {
   remove(delivery: Delivery): Promise<void>;
   /** Nobody sees it for so long from now; 0 gives it back. */
   hide(delivery: Delivery, seconds: number): Promise<void>;
-  /** To the dead-letter queue with its reason. */
+  /** Out of the queue; to the dead-letter queue with its reason, if there is one. */
   bury(delivery: Delivery, reason: string): Promise<void>;
 }
 
@@ -98,7 +98,7 @@ function queueOf(client: SQSClient, config: QueueConfig, waitSeconds: number): Q
     remove,
     hide,
     async bury(delivery, reason) {
-      if (deadLetterUrl === null) return hide(delivery, visibilitySeconds);
+      if (deadLetterUrl === null) return remove(delivery);
       const { body, attributes } = deadLetter(delivery.text, delivery.original, reason);
       const fifo = deadLetterUrl.endsWith(".fifo")
         ? { MessageGroupId: "refused", MessageDeduplicationId: delivery.id }

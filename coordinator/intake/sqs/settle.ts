@@ -1,9 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { crashPoint } from "../../../kit/crash-points.ts";
 import type { Logger } from "../../../kit/log.ts";
-import { backoffMs } from "../../../kit/retry.ts";
+import { backoffMs, retry } from "../../../kit/retry.ts";
 import type { Signals } from "../../../kit/signals.ts";
 import { dispositionOf, sentenceOf, ToroidError } from "../../../protocol/errors.ts";
-import { type Arrival, readMessage } from "../message.ts";
+import { type Arrival, type RawMessage, readMessage } from "../message.ts";
 import type { Delivery, Queue } from "./queue.ts";
 
 /** What became of a message. */
@@ -11,6 +12,8 @@ export type Count = "recorded" | "ignored" | "refused" | "putBack";
 
 export interface SettleOptions {
   readonly handle: (arrival: Arrival) => Promise<void>;
+  /** Resolves once a message that was refused is kept with its reason, where people can see and replay it. */
+  readonly keep: (message: RawMessage, reason: string) => Promise<void>;
   readonly count?: (what: Count) => void;
 }
 
@@ -48,6 +51,7 @@ export async function settle(
   );
   try {
     const fate = await unlessAbandoned(fateOf(delivery, o, on, messageLog), on.hard);
+    if (fate.kind === "refused") await keep(delivery, fate.reason, o, on);
     clearInterval(beat); // before it is visible again, or the heartbeat would hide it
     await carryOut(queue, delivery, fate, messageLog);
     o.count?.(fate.kind);
@@ -59,11 +63,7 @@ export async function settle(
 }
 
 async function fateOf(delivery: Delivery, o: SettleOptions, on: Signals, log: Logger): Promise<Fate> {
-  const read = readMessage({
-    body: Buffer.from(delivery.text, "utf8"),
-    attributes: delivery.attributes,
-    id: delivery.id,
-  });
+  const read = readMessage(rawOf(delivery));
   if (read.kind === "ignored" || read.kind === "refused") return read;
   for (let attempt = 1; ; attempt += 1) {
     if (on.stop.aborted) return { kind: "putBack", afterSeconds: 0 };
@@ -80,6 +80,17 @@ async function fateOf(delivery: Delivery, o: SettleOptions, on: Signals, log: Lo
       }).catch(() => undefined);
     }
   }
+}
+
+function rawOf({ text, attributes, id }: Delivery): RawMessage {
+  return { body: Buffer.from(text, "utf8"), attributes, id };
+}
+
+/** Tried again while the store is away, and given up only with the message: it comes again then. */
+async function keep(delivery: Delivery, reason: string, o: SettleOptions, on: Signals): Promise<void> {
+  const again = { attempts: Number.POSITIVE_INFINITY, minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS, signal: on.stop };
+  await retry(() => o.keep(rawOf(delivery), reason), again);
+  crashPoint("coordinator-after-letter");
 }
 
 async function carryOut(queue: Queue, delivery: Delivery, fate: Fate, log: Logger): Promise<void> {

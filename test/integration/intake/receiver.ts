@@ -20,6 +20,8 @@ export class Receiver implements AsyncDisposable {
   /** When each was, by `performance.now()`. */
   readonly handledAt: number[] = [];
   readonly counts: Record<Count, number> = { recorded: 0, ignored: 0, refused: 0, putBack: 0 };
+  /** Why each was that was refused, by the message's id. */
+  readonly kept = new Map<string, string>();
   /** What it logged. */
   readonly lines: Record<string, unknown>[] = [];
   readonly ended: Promise<void>;
@@ -33,6 +35,7 @@ export class Receiver implements AsyncDisposable {
     const options: ReceiveOptions = {
       parallel,
       count: (what) => (this.counts[what] += 1),
+      keep: async ({ id }, reason) => void this.kept.set(id, reason),
       handle: async (arrival) => {
         this.handledAt.push(performance.now());
         this.keys.push(arrival.key);

@@ -17,6 +17,7 @@ import {
   commandSubject,
   eventSubject,
   laneSubject,
+  letterSubject,
   logSubject,
   parseLaneSubject,
   parsePushSubject,
@@ -103,6 +104,7 @@ test("every subject lies in exactly one stream, and in the filter of those who w
     TOROID_CMD: commandSubject("default", "plan", "acme/api"),
     TOROID_BUILD: summarySubject(id),
     TOROID_LOG: logSubject({ ...id, stage: "build", round: 1 }, 1),
+    TOROID_LETTER: letterSubject("0123456789abcdef"),
     TOROID_EVENTS: eventSubject("acme/api", 42, null, "taskrun", "finished"),
   };
   for (const [stream, subject] of Object.entries(all)) {

@@ -4,6 +4,7 @@ import { headers } from "nats";
 import type { Actor, EventHead } from "../../../../coordinator/actors/actor.ts";
 import { buildActor } from "../../../../coordinator/actors/build.ts";
 import { environmentActor } from "../../../../coordinator/actors/environment.ts";
+import { letterActor } from "../../../../coordinator/actors/letter.ts";
 import { repositoryActor } from "../../../../coordinator/actors/repository.ts";
 import { stageActor } from "../../../../coordinator/actors/stage.ts";
 import type { Loaded, Mailbox } from "../../../../coordinator/mailbox.ts";
@@ -110,6 +111,7 @@ export class Store {
       build: box(buildActor),
       stage: box(stageActor),
       environment: box(environmentActor),
+      letter: box(letterActor),
     };
   }
 
