@@ -10,7 +10,8 @@ const apiError = z.looseObject({ code: z.string(), message: z.string() });
 /** The coordinator's HTTP API, for the commands. Every answer is checked against its schema. */
 export interface Api {
   readonly url: string;
-  get<T>(path: string, schema: z.ZodType<T>): Promise<T>;
+  /** @param patienceMs how long it may take; half a minute unless said */
+  get<T>(path: string, schema: z.ZodType<T>, patienceMs?: number): Promise<T>;
   post<T>(path: string, body: unknown, schema: z.ZodType<T>): Promise<T>;
   /** The body of a GET as it comes; `signal` ends it at any time, `heard` is told of the headers before it. */
   stream(
@@ -23,10 +24,12 @@ export interface Api {
 
 /**
  * @param who acts, for the record; null says nothing of it
+ * @param token proves it, where the coordinator wants to know
  * @throws {Failure} when `url` is none; every call throws one for an answer that says no, and for none.
  */
-export function openApi(url: string, who: string | null): Api {
+export function openApi(url: string, who: string | null, token: string | null): Api {
   const base = baseOf(url);
+  const access = token === null ? {} : { authorization: `Bearer ${token}` };
   // Of a header's characters, each of which is a byte to the other side.
   const name = who === null ? {} : { "toroid-user": Buffer.from(who, "utf8").toString("latin1") };
   const call = async (path: string, init: RequestInit): Promise<Response> => {
@@ -39,15 +42,15 @@ export function openApi(url: string, who: string | null): Api {
   };
   return {
     url: base.href,
-    async get(path, schema) {
+    async get(path, schema, patienceMs = ANSWER_MS) {
       const response = await call(path, {
-        headers: { accept: "application/json" },
-        signal: AbortSignal.timeout(ANSWER_MS),
+        headers: { accept: "application/json", ...access },
+        signal: AbortSignal.timeout(patienceMs),
       });
       return decode(response, schema, base);
     },
     async post(path, body, schema) {
-      const headers = { accept: "application/json", "content-type": "application/json", ...name };
+      const headers = { accept: "application/json", "content-type": "application/json", ...access, ...name };
       const response = await call(path, {
         method: "POST",
         headers,
@@ -57,7 +60,7 @@ export function openApi(url: string, who: string | null): Api {
       return decode(response, schema, base);
     },
     async stream(path, headers, signal, heard) {
-      const { body, headers: answered } = await call(path, { headers, signal });
+      const { body, headers: answered } = await call(path, { headers: { ...headers, ...access }, signal });
       heard?.(answered);
       return body ?? (async function* () {})();
     },

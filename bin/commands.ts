@@ -1,10 +1,13 @@
 import { amiGc, amiLs, amiShow } from "./commands/ami.ts";
 import { approve } from "./commands/approve.ts";
+import { builds } from "./commands/builds.ts";
 import { cancel } from "./commands/cancel.ts";
+import { completion } from "./commands/completion.ts";
 import { coordinator } from "./commands/coordinator.ts";
 import { deadLettersDiscard, deadLettersLs, deadLettersReplay, deadLettersShow } from "./commands/dead-letters.ts";
 import { doctor } from "./commands/doctor.ts";
 import { drain } from "./commands/drain.ts";
+import { events } from "./commands/events.ts";
 import { executor } from "./commands/executor.ts";
 import { executors } from "./commands/executors.ts";
 import { imageGc, imageLs, imagePull, imageRm } from "./commands/image.ts";
@@ -24,6 +27,7 @@ import { shell } from "./commands/shell.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
 import { trigger } from "./commands/trigger.ts";
+import { wait } from "./commands/wait.ts";
 import type { Verb } from "./verb.ts";
 
 /** What commands of two words have in common, by the first of them. */
@@ -44,7 +48,10 @@ export const VERBS: readonly Verb[] = [
   lint,
   trigger,
   status,
+  builds,
   logs,
+  wait,
+  events,
   pause,
   resume,
   approve,
@@ -69,4 +76,5 @@ export const VERBS: readonly Verb[] = [
   notify,
   sample,
   doctor,
+  completion,
 ];

@@ -4,26 +4,35 @@ import { printable } from "../protocol/pipeline/text-rules.ts";
 import { openApi } from "./api.ts";
 import { askAt } from "./ask.ts";
 import { EXIT, exitOf, Failure, usageError } from "./exit.ts";
-import { DEFAULT_SERVER, type Globals, programOf, splitExtras } from "./program.ts";
+import { DEFAULT_SERVER, type Globals, globalsIn, programOf, splitExtras } from "./program.ts";
 import { asLines, hasColours, write } from "./text/output.ts";
 import type { Context } from "./verb.ts";
 
 /** Runs one command line; answers the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
   endWithTheReader();
+  // As the scripts of `toroid completion` ask.
+  if (words[0] === "complete") return answerShell(words.slice(words[1] === "--" ? 2 : 1));
   let exit: number = EXIT.ok;
   const [args, extras] = splitExtras(words);
+  const json = args.includes("--json");
   const program = programOf(async (verb, globals, given, flags) => {
     const options = verb.options.safeParse(flags);
     if (!options.success) throw usageError(options.error.issues[0]?.message ?? "an option is wrong");
     exit = await verb.run(contextOf(globals, extras), given, options.data);
-  });
+  }, json);
   try {
     await program.parseAsync(args, { from: "user" });
     return exit;
   } catch (error) {
-    return report(error, args.includes("--json"));
+    return report(error, json);
   }
+}
+
+async function answerShell(words: readonly string[]): Promise<number> {
+  const { suggest } = await import("./completion.ts");
+  await suggest(words, contextOf(globalsIn(words), []));
+  return EXIT.ok;
 }
 
 function contextOf({ json = false, server, as }: Globals, extras: readonly string[]): Context {
@@ -38,7 +47,8 @@ function contextOf({ json = false, server, as }: Globals, extras: readonly strin
     onTerminal: process.stderr.isTTY,
     out: (data) => write(process.stdout, data),
     err: (line) => void process.stderr.write(`${line}\n`),
-    api: () => openApi(server ?? (environment["TOROID_URL"] || DEFAULT_SERVER), who),
+    api: () =>
+      openApi(server ?? (environment["TOROID_URL"] || DEFAULT_SERVER), who, environment["TOROID_TOKEN"] || null),
     ask: () => askAt(process.stdin, process.stderr),
     interrupted: interruption(),
   };
@@ -61,7 +71,13 @@ function interruption(): () => AbortSignal {
 
 /** One sentence and its code, on standard error; with `--json`, the error of the HTTP API. */
 function report(error: unknown, json: boolean): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return EXIT.ok;
+    // For people, it is said already.
+    const message = error.message.replace(/^error: /, "");
+    if (json) console.error(JSON.stringify({ code: "TOR_INVALID_INPUT", message }));
+    return EXIT.usage;
+  }
   const ours = error instanceof Failure || error instanceof ToroidError;
   const code = ours ? error.code : "TOR_INTERNAL";
   const message = sentenceOf(error);

@@ -2,9 +2,15 @@
 import { Command } from "commander";
 import { GROUPS, VERBS } from "./commands.ts";
 import { EXIT_MEANINGS } from "./exit.ts";
-import type { Verb } from "./verb.ts";
+import type { Flag, Verb } from "./verb.ts";
 
 export const DEFAULT_SERVER = "http://127.0.0.1:7433";
+/** Of every command: flags, and what they are about. */
+export const GLOBALS: readonly Flag[] = [
+  { flags: "--json", about: "data for programs on standard output; one object a line when following" },
+  { flags: "--server <url>", about: `the coordinator (default: TOROID_URL, or ${DEFAULT_SERVER})` },
+  { flags: "--as <name>", about: "who acts, for the record (default: TOROID_USER, or your login name)" },
+];
 const DOCUMENTED = Object.entries(EXIT_MEANINGS)
   .map(([code, meaning]) => `${code} ${meaning}`)
   .join(", ");
@@ -24,19 +30,18 @@ export type Act = (
   options: unknown,
 ) => Promise<void>;
 
-export function programOf(act: Act): Command {
+/** @param quiet the caller says what is wrong with the command line */
+export function programOf(act: Act, quiet = false): Command {
   const program = new Command("toroid")
     .description("CI for AWS teams: push, and your script runs at once in a clean machine of its own.")
-    .option("--json", "data for programs on standard output; one object a line when following")
-    .option("--server <url>", `the coordinator (default: TOROID_URL, or ${DEFAULT_SERVER})`)
-    .option("--as <name>", "who acts, for the record (default: TOROID_USER, or your login name)")
     .configureHelp({ showGlobalOptions: true })
-    .configureOutput({ outputError: (text, out) => out(text.replace(/^error: /, "toroid: ")) })
-    .showHelpAfterError("(toroid --help lists the commands)")
+    .configureOutput({ outputError: (text, out) => (quiet ? undefined : out(text.replace(/^error: /, "toroid: "))) })
+    .showHelpAfterError(quiet ? false : "(toroid --help lists the commands)")
     .addHelpText("after", "\nExamples:\n  toroid status\n  toroid logs -f acme/api#42")
     .addHelpText("afterAll", `\nExit codes: ${DOCUMENTED}.`)
     .helpCommand(false)
     .exitOverride();
+  for (const { flags, about } of GLOBALS) program.option(flags, about);
   for (const verb of VERBS) addVerb(program, verb, act);
   return program;
 }
@@ -84,4 +89,11 @@ export function splitExtras(words: readonly string[]): readonly [args: readonly 
   const name = before.find((word, i) => !word.startsWith("-") && !["--server", "--as"].includes(before[i - 1] ?? ""));
   const takes = VERBS.some(({ usage, extras }) => extras !== undefined && usage.split(" ")[0] === name);
   return takes ? [before, words.slice(at + 1)] : [words, []];
+}
+
+/** Of a command line that is not complete yet. */
+export function globalsIn(words: readonly string[]): Globals {
+  const at = words.indexOf("--server");
+  const server = words[at + 1];
+  return at < 0 || server === undefined || server === "" ? {} : { server };
 }

@@ -48,6 +48,8 @@ export interface Flag {
   /** `-p, --param <name=value>` */
   readonly flags: string;
   readonly about: string;
+  /** What it may be, for shells to complete. */
+  readonly choices?: readonly string[];
   /** May be given several times; the option is then a list. */
   readonly many?: boolean;
 }

@@ -37,7 +37,7 @@ export const init = verb({
   examples: ["toroid init", 'toroid init --yes --kind application --environments "stage, prod"'],
   flags: [
     { flags: "-y, --yes", about: "ask nothing, and take what seems right" },
-    { flags: "--kind <kind>", about: "`library` or `application`" },
+    { flags: "--kind <kind>", about: "`library` or `application`", choices: ["library", "application"] },
     { flags: "--test <command>", about: "how it is tested" },
     { flags: "--environments <names>", about: "where an application is deployed to, in order: `stage, prod`" },
     { flags: "--packer", about: "write the .packer that is made of `install`, for a library too" },

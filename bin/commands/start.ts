@@ -86,7 +86,7 @@ async function startIn(context: Context, options: Options): Promise<number> {
   const left = new AbortController();
   undo.defer(() => left.abort(new Failure(EXIT.server, "TOR_INTERNAL", "not watched any more")));
   const watching = AbortSignal.any([ending, left.signal]);
-  const here: Context = { ...context, api: () => openApi(system.url, null), interrupted: () => watching };
+  const here: Context = { ...context, api: () => openApi(system.url, null, null), interrupted: () => watching };
   const through = async (): Promise<{ build: BuildSummary; pushToFirstCommandMs: number | null }> => {
     const { commit, toldAtMs } = await pushSample(sample);
     const found = await buildOfCommit(here, SAMPLE_REPOSITORY, commit);

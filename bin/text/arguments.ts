@@ -52,6 +52,13 @@ export function paramsOf(given: readonly string[]): Record<string, string> {
   return params;
 }
 
+/** `2h`, in milliseconds. */
+export function durationOf(what: string, text: string): number {
+  const duration = parseDuration(text);
+  if ("problem" in duration) throw usageError(`${what}: ${duration.problem}`);
+  return duration.ms;
+}
+
 /** `2h` from now, or an instant such as `2026-12-24T18:00Z`; as ISO 8601. */
 export function untilOf(text: string, nowMs: number): string {
   const duration = parseDuration(text);

@@ -18,9 +18,16 @@ export function buildTable(builds: readonly BuildSummary[], nowMs: number, colou
     b.commit?.slice(0, 7) ?? "",
     age(b.createdAtMs, nowMs),
     oneLine(b.author, 20),
-    oneLine(b.commitMessage),
+    b.waiting === "" ? oneLine(b.commitMessage) : `${oneLine(b.commitMessage, 30)}  waits: ${oneLine(b.waiting, 200)}`,
   ]);
   return table([["BUILD", "STATE", "REF", "COMMIT", "AGE", "AUTHOR", "MESSAGE"], ...rows]);
+}
+
+/** `acme/api#42 passed main 199eddf`, for a list that grows. */
+export function buildLine(b: BuildSummary, colours: boolean): string {
+  const why = b.waiting === "" ? "" : `  waits: ${oneLine(b.waiting, 200)}`;
+  const facts = [oneLine(b.branch ?? b.tag ?? b.ref, 30), b.commit?.slice(0, 7) ?? "", oneLine(b.commitMessage)];
+  return `${formatBuild(b)} ${coloured(stateOf(b), colours)} ${facts.filter((fact) => fact !== "").join(" ")}${why}\n`;
 }
 
 export function environmentTable(environments: readonly EnvironmentSummary[], colours: boolean): string {
