@@ -26,6 +26,7 @@ import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { judgeSync } from "./durability.ts";
 import { makeEffects } from "./effects.ts";
 import { serveHttp } from "./http/server.ts";
+import { shownOf } from "./http/settings.ts";
 import type { RawMessage } from "./intake/message.ts";
 import { openQueue, receiveFromQueue } from "./intake/sqs.ts";
 import { contentOfMessage, letterOfMessage } from "./letters/content.ts";
@@ -101,6 +102,7 @@ export async function runCoordinator(
       drains,
       dispatcher,
       durability,
+      settings: shownOf(config, packageVersion(), durability),
       audit: openAudit(jet),
       log,
       stop: signals.stop,

@@ -4,19 +4,14 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { ToroidError } from "../../protocol/errors.ts";
 import { type BuildId, formatBuild } from "../../protocol/ids.ts";
-import { type BuildSummary, buildSummary, environmentSummary } from "../../protocol/summary.ts";
+import { type BuildSummary, buildSummary } from "../../protocol/summary.ts";
 import { repositoryName } from "../../protocol/work.ts";
 import { accept } from "../accept.ts";
-import type { Principal } from "../access/principal.ts";
 import { readRequest } from "../intake/message/request.ts";
 import type { Arrival } from "../intake/message.ts";
-import { pageOfAll, placeFrom, placeText } from "../projections/pages.ts";
-import { explainEnvironment } from "../projections/waiting.ts";
 import { notFound } from "./errors.ts";
 import { explainer, type HttpParts } from "./ports.ts";
-import { readableTo, userOf } from "./user.ts";
-
-const MAX_PAGE = 100;
+import { userOf } from "./user.ts";
 
 export const repositoryParams = z.object({ owner: z.string().min(1), repo: z.string().min(1) });
 export const buildParams = repositoryParams.extend({ number: z.coerce.number().int().positive() });
@@ -41,88 +36,17 @@ export function buildOf(params: z.infer<typeof buildParams>): BuildId {
   return { repository: `${params.owner}/${params.repo}`, number: params.number };
 }
 
-function numberFrom(before: string | undefined): number {
-  if (before === undefined) return Number.MAX_SAFE_INTEGER;
-  if (!/^[1-9][0-9]{0,14}$/.test(before)) throw badPlace(before, "the number of a build");
-  return Number(before);
-}
-
-function badPlace(before: string, wanted: string): ToroidError {
-  return new ToroidError("TOR_INVALID_INPUT", `before: ${JSON.stringify(before.slice(0, 100))} is not ${wanted}`);
-}
-
-/** Listing, reading, triggering, cancelling and retrying builds. */
+/** Reading, triggering, cancelling and retrying builds. */
 export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
-  const { actors, history, lanes } = parts;
+  const { actors, history } = parts;
   const explain = explainer(parts);
   const app = plain.withTypeProvider<ZodTypeProvider>();
-
-  /** Whoever wants to read what was made for a build looks at the build. */
-  const listed = (summary: BuildSummary): BuildSummary => ({ ...explain(summary), template: null });
-
-  function readableOnes(principal: Principal | null): ReturnType<typeof history.repositories> {
-    const readable = readableTo(principal);
-    const all = history.repositories();
-    return readable === null ? all : all.filter((one) => readable(one.repository));
-  }
 
   async function found(id: BuildId): Promise<BuildSummary> {
     const summary = await history.build(id);
     if (summary === null) throw notFound(`build ${formatBuild(id)}`);
     return explain(summary);
   }
-
-  app.get(
-    "/api/v1/repositories",
-    {
-      config: { needs: "read" },
-      schema: {
-        response: {
-          200: z.object({
-            repositories: z.array(
-              z.object({ repository: z.string(), builds: z.number(), environments: z.array(environmentSummary) }),
-            ),
-          }),
-        },
-      },
-    },
-    ({ principal }) => ({
-      repositories: readableOnes(principal).map((one) => ({
-        ...one,
-        environments: lanes.list(one.repository).map(explainEnvironment),
-      })),
-    }),
-  );
-
-  app.get(
-    "/api/v1/builds",
-    {
-      config: { needs: "read" },
-      schema: {
-        querystring: z.object({
-          repository: repositoryName.optional(),
-          limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(30),
-          /** Of one repository, a build's number; of all, the `next` of the page before. */
-          before: z.string().min(1).optional(),
-        }),
-        response: { 200: z.object({ builds: z.array(buildSummary), next: z.string().nullable() }) },
-      },
-    },
-    async ({ query, principal }) => {
-      const { repository, limit, before } = query;
-      if (repository !== undefined) {
-        if (readableTo(principal)?.(repository) === false) return { builds: [], next: null };
-        const builds = [...(await history.page(repository, numberFrom(before), limit))];
-        const last = builds.at(-1);
-        const next = last === undefined || last.number === 1 ? null : String(last.number);
-        return { builds: builds.map(listed), next };
-      }
-      const place = before === undefined ? null : placeFrom(before);
-      if (before !== undefined && place === null) throw badPlace(before, "the `next` of the page before");
-      const page = await pageOfAll(readableOnes(principal), (id) => history.build(id), place, limit);
-      return { builds: page.builds.map(listed), next: page.next === null ? null : placeText(page.next) };
-    },
-  );
 
   app.get(
     "/api/v1/builds/:owner/:repo/:number",

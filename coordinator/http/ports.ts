@@ -14,6 +14,7 @@ import type { History } from "../projections/history.ts";
 import type { Lanes } from "../projections/lanes.ts";
 import type { Letters } from "../projections/letters.ts";
 import { explainBuild } from "../projections/waiting.ts";
+import type { SettingsShown } from "./settings.ts";
 
 export interface HttpParts {
   readonly jet: Jet;
@@ -31,6 +32,8 @@ export interface HttpParts {
   readonly dispatcher: Pick<Dispatcher, "before">;
   /** The record of changes. */
   readonly audit: AuditLog;
+  /** What of the configuration people may see. */
+  readonly settings: SettingsShown;
   readonly log: Logger;
   /** Streams to clients end when this aborts. */
   readonly stop: AbortSignal;

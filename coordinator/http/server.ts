@@ -9,6 +9,8 @@ import { ToroidError } from "../../protocol/errors.ts";
 import { guardRoutes, identifyLocal, openToAll } from "./access.ts";
 import { amiRoutes } from "./amis.ts";
 import { auditRoutes, recordChanges } from "./audit.ts";
+import { buildListRoutes } from "./build-list.ts";
+import { buildPartRoutes } from "./build-parts.ts";
 import { buildRoutes } from "./builds.ts";
 import { deploymentRoutes } from "./deployments.ts";
 import { environmentRoutes } from "./environments.ts";
@@ -20,6 +22,7 @@ import { logRoutes } from "./logs.ts";
 import { refuseForeign } from "./origin.ts";
 import type { HttpParts } from "./ports.ts";
 import { requestIdOf } from "./request-id.ts";
+import { settingsRoutes } from "./settings.ts";
 
 const BODY_LIMIT_BYTES = 256 * 1024;
 const WEB = join(import.meta.dirname, "..", "..", "web", "dist");
@@ -78,7 +81,9 @@ export async function serveHttp(
     const ready = await answers(parts.jet);
     return reply.status(ready ? 200 : 503).send({ status: ready ? "ok" : "NATS is away", store: parts.durability });
   });
+  buildListRoutes(app, parts);
   buildRoutes(app, parts);
+  buildPartRoutes(app, parts);
   environmentRoutes(app, parts);
   deploymentRoutes(app, parts);
   executorRoutes(app, parts);
@@ -87,6 +92,7 @@ export async function serveHttp(
   letterRoutes(app, parts);
   logRoutes(app, parts);
   auditRoutes(app, parts);
+  settingsRoutes(app, parts);
   if (hasPage) await app.register(servePage);
   else parts.log.warn({ path: "web/dist" }, "the web page is not built; only the API is served");
 

@@ -9,6 +9,7 @@ import type { BuildId } from "../../protocol/ids.ts";
 import { BUILD, PUSH } from "../../protocol/streams.ts";
 import { parsePushSubject, summarySubject } from "../../protocol/subjects.ts";
 import { type BuildSummary, buildSummary } from "../../protocol/summary.ts";
+import { BuildIndex, indexed } from "./build-index.ts";
 
 export interface History {
   /** Repositories with the number of their newest build, by name. */
@@ -16,6 +17,9 @@ export interface History {
   build(id: BuildId): Promise<BuildSummary | null>;
   /** Up to `limit` builds of one repository, newest first, from below number `before`. */
   page(repository: string, before: number, limit: number): Promise<readonly BuildSummary[]>;
+  readonly index: BuildIndex;
+  /** Is every build in the index? It is read in beside all else, after the start. */
+  isIndexed(): boolean;
   /** Hears of every change from now on; `read` answers the build as it is then, for who wants to know. */
   onChange(listener: (read: () => BuildSummary) => void): void;
 }
@@ -32,6 +36,14 @@ export async function followHistory(jet: Jet, stop: AbortSignal, log: Logger): P
     for (const listener of listeners) listener(() => decode(buildSummary, data));
   });
 
+  const index = new BuildIndex();
+  let isIndexed = false;
+  // Nobody waits for it: until it is whole, what is looked for is looked for without.
+  follow(jet, BUILD.name, DeliverPolicy.All, stop, log, (_subject, data) => index.put(decode(indexed, data))).then(
+    () => (isIndexed = true),
+    (error: unknown) => log.error({ err: error }, "the index of builds is not kept any more"),
+  );
+
   async function build(id: BuildId): Promise<BuildSummary | null> {
     const last = await readLast(jet, BUILD.name, summarySubject(id));
     return last === null ? null : decode(buildSummary, last.data);
@@ -43,6 +55,8 @@ export async function followHistory(jet: Jet, stop: AbortSignal, log: Logger): P
         .map(([repository, builds]) => ({ repository, builds }))
         .sort((a, b) => a.repository.localeCompare(b.repository)),
     build,
+    index,
+    isIndexed: () => isIndexed,
     async page(repository, before, limit) {
       const top = Math.min(before - 1, newest.get(repository) ?? 0);
       const numbers = Array.from({ length: Math.max(0, Math.min(limit, top)) }, (_, at) => top - at);
