@@ -13,6 +13,7 @@ export interface Api {
   /** @param patienceMs how long it may take; half a minute unless said */
   get<T>(path: string, schema: z.ZodType<T>, patienceMs?: number): Promise<T>;
   post<T>(path: string, body: unknown, schema: z.ZodType<T>): Promise<T>;
+  delete(path: string): Promise<void>;
   /** The body of a GET as it comes; `signal` ends it at any time, `heard` is told of the headers before it. */
   stream(
     path: string,
@@ -58,6 +59,10 @@ export function openApi(url: string, who: string | null, token: string | null): 
         signal: AbortSignal.timeout(ANSWER_MS),
       });
       return decode(response, schema, base);
+    },
+    async delete(path) {
+      const headers = { ...access, ...name };
+      await call(path, { method: "DELETE", headers, signal: AbortSignal.timeout(ANSWER_MS) });
     },
     async stream(path, headers, signal, heard) {
       const { body, headers: answered } = await call(path, { headers: { ...headers, ...access }, signal });

@@ -26,6 +26,7 @@ import { sample } from "./commands/sample.ts";
 import { shell } from "./commands/shell.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
+import { tokenCreate, tokenLs, tokenRm } from "./commands/token.ts";
 import { trigger } from "./commands/trigger.ts";
 import { wait } from "./commands/wait.ts";
 import type { Verb } from "./verb.ts";
@@ -34,6 +35,7 @@ import type { Verb } from "./verb.ts";
 export const GROUPS: Readonly<Record<string, string>> = {
   image: "images that this executor's host keeps: what is there, fetching, and removing",
   "dead-letters": "what could not be taken in or run: what is there, why, replaying and discarding it",
+  token: "tokens for the API: making, listing, removing",
   ami: "AMIs that were baked: what is there, why, and removing what is of no use",
 };
 
@@ -73,6 +75,9 @@ export const VERBS: readonly Verb[] = [
   deadLettersDiscard,
   executors,
   drain,
+  tokenCreate,
+  tokenLs,
+  tokenRm,
   notify,
   sample,
   doctor,

@@ -45,6 +45,7 @@ function contextOf({ json = false, server, as }: Globals, extras: readonly strin
     environment,
     colours: hasColours(process.stdout, environment),
     onTerminal: process.stderr.isTTY,
+    who,
     out: (data) => write(process.stdout, data),
     err: (line) => void process.stderr.write(`${line}\n`),
     api: () =>

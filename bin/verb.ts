@@ -17,6 +17,8 @@ export interface Context {
   /** The words behind `--`, of a command that has a use for them. */
   readonly extras: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Who acts, as far as that is known here: `--as`, TOROID_USER, or a login name. */
+  readonly who: string | null;
   /** The coordinator at `--server`. */
   readonly api: () => Api;
   /** Of the person at the terminal; null when nobody is there who could answer. */

@@ -22,8 +22,17 @@ export interface Config {
   readonly pool: string;
   /** null: builds come by the API only. */
   readonly queue: QueueConfig | null;
-  readonly http: { readonly host: string; readonly port: number };
+  readonly http: HttpConfig;
   readonly amis: AmiConfig;
+}
+
+export interface HttpConfig {
+  readonly host: string;
+  readonly port: number;
+  /** `none`: everybody who reaches it may do everything. */
+  readonly auth: "none" | "token";
+  /** Where people and programs find it, when that is not its loopback address; null: there. */
+  readonly publicUrl: string | null;
 }
 
 export interface AmiConfig {
@@ -82,6 +91,11 @@ const environment = z.object({
   TOROID_QUEUE_ENDPOINT: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
   AWS_REGION: text.optional(),
   TOROID_HTTP_HOST: text.default("127.0.0.1"),
+  TOROID_AUTH: z.enum(["none", "token"], { error: "must be none or token" }).default("none"),
+  TOROID_PUBLIC_URL: z
+    .url({ protocol: /^https?$/, error: "must be the http or https URL by which people reach this coordinator" })
+    .refine((url) => URL.parse(url)?.pathname === "/", "must have no path: the page and the API are at its root")
+    .optional(),
   TOROID_HTTP_TRUST_NETWORK: z.enum(["0", "1"], { error: "must be 0 or 1" }).default("0"),
   TOROID_HTTP_PORT: wholeNumber(65_535).default(7433),
   TOROID_SYSTEM: z
@@ -105,15 +119,29 @@ const environment = z.object({
   TOROID_AMI_KEEP_DAYS: wholeNumber(MOST_DAYS).optional(),
 });
 
-const openEnvironment = environment.refine(
-  (e) => e.TOROID_HTTP_TRUST_NETWORK === "1" || LOOPBACK.test(e.TOROID_HTTP_HOST),
-  {
+/** What settings mean together. Each is said by itself first. */
+const openEnvironment = environment
+  .refine((e) => e.TOROID_AUTH !== "none" || e.TOROID_HTTP_TRUST_NETWORK === "1" || LOOPBACK.test(e.TOROID_HTTP_HOST), {
     path: ["TOROID_HTTP_HOST"],
     error:
-      "must be a loopback address (127.0.0.1, ::1, localhost): this version knows no sign-in, so put a proxy that does in front of it; in a network where everybody may do everything, as in a container whose port is published on loopback, TOROID_HTTP_TRUST_NETWORK=1 allows any address",
+      "must be a loopback address (127.0.0.1, ::1, localhost) while nobody has to sign in: set TOROID_AUTH; in a network where everybody may do everything, as in a container whose port is published on loopback, TOROID_HTTP_TRUST_NETWORK=1 allows any address",
     when: () => true,
-  },
-);
+  })
+  .refine((e) => e.TOROID_AUTH === "none" || e.TOROID_PUBLIC_URL !== undefined || LOOPBACK.test(e.TOROID_HTTP_HOST), {
+    path: ["TOROID_PUBLIC_URL"],
+    error: "must say how people reach a coordinator that listens on more than loopback: https://ci.example.com",
+  })
+  .refine((e) => e.TOROID_HTTP_TRUST_NETWORK === "1" || isPrivateUrl(e.TOROID_PUBLIC_URL), {
+    path: ["TOROID_PUBLIC_URL"],
+    error:
+      "must be https, or of a loopback address: tokens and sessions would be read on the way; TOROID_HTTP_TRUST_NETWORK=1 allows http where nobody else listens",
+  });
+
+/** Does nobody on the way read what is sent there? */
+function isPrivateUrl(given: string | undefined): boolean {
+  const url = given === undefined ? null : URL.parse(given);
+  return url === null || url.protocol === "https:" || LOOPBACK.test(url.hostname);
+}
 
 /**
  * Reads the configuration from environment variables. A variable that is set to nothing counts as not set.
@@ -149,7 +177,12 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
             region: e.AWS_REGION ?? null,
             credentials: null,
           },
-    http: { host: e.TOROID_HTTP_HOST, port: e.TOROID_HTTP_PORT },
+    http: {
+      host: e.TOROID_HTTP_HOST,
+      port: e.TOROID_HTTP_PORT,
+      auth: e.TOROID_AUTH,
+      publicUrl: e.TOROID_PUBLIC_URL === undefined ? null : new URL(e.TOROID_PUBLIC_URL).origin,
+    },
     amis: {
       system: e.TOROID_SYSTEM ?? DEFAULT_SYSTEM,
       endpoint: e.TOROID_EC2_ENDPOINT ?? null,

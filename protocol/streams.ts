@@ -339,7 +339,16 @@ export const ARCHIVE: BucketSpec = {
   share: 0.001,
 };
 
-export const BUCKETS: readonly BucketSpec[] = [EXECUTORS, DRAINS, LEASES, ARCHIVE];
+/** Tokens for the API, of which only hashes are kept, and when each was used last. */
+export const TOKENS: BucketSpec = {
+  name: "toroid_token",
+  description: "tokens for the API: hashes, roles, expiry",
+  history: 1,
+  ttlMs: 0,
+  share: 0.002,
+};
+
+export const BUCKETS: readonly BucketSpec[] = [EXECUTORS, DRAINS, LEASES, ARCHIVE, TOKENS];
 
 /** The store that the shares are taken from unless the operator names another size. */
 export const DEFAULT_STORE_BYTES = 8 * 1024 * MIB;

@@ -1,4 +1,5 @@
 /** Who asks, and what they may do; pure. */
+import type { Account } from "../../protocol/access.ts";
 import { matches } from "../../protocol/pipeline/glob.ts";
 
 const RANKS = { none: 0, read: 1, operate: 2, admin: 3 } as const;
@@ -20,6 +21,8 @@ export interface Principal {
   /** How that is known, for the record. */
   readonly via: string;
   readonly kind: "local" | "nobody" | "token" | "session";
+  /** Of GitHub, where they come from there: what they make for themselves goes by it. */
+  readonly account: Account | null;
   /** Of each list the widest grant counts, and of those the narrowest: a token is held to itself and to its owner. */
   readonly limits: readonly (readonly Grant[])[];
 }
@@ -28,10 +31,10 @@ const EVERYTHING: Principal["limits"] = [[{ scope: "admin", repositories: null }
 
 /** Somebody at a coordinator without sign-in, who may do everything. */
 export function localPrincipal(name: string): Principal {
-  return { name, via: "local", kind: "local", limits: EVERYTHING };
+  return { name, via: "local", kind: "local", account: null, limits: EVERYTHING };
 }
 
-export const NOBODY: Principal = { name: "anonymous", via: "nobody", kind: "nobody", limits: [[]] };
+export const NOBODY: Principal = { name: "anonymous", via: "nobody", kind: "nobody", account: null, limits: [[]] };
 
 /** What they may do with a repository; null: with what belongs to none, or to all. */
 export function scopeOn({ limits }: Principal, repository: string | null): Scope {
@@ -54,6 +57,11 @@ export function reaches(scope: Scope, need: Need): boolean {
 export function readableBy(principal: Principal): ((repository: string) => boolean) | null {
   if (reaches(scopeOn(principal, null), "read")) return null;
   return (repository) => reaches(scopeOn(principal, repository), "read");
+}
+
+/** For people to read: what they have, as it was given. */
+export function grantsOf({ limits }: Principal): readonly Grant[] {
+  return limits[0] ?? [];
 }
 
 function narrowest(limits: Principal["limits"], counts: (grant: Grant) => boolean): Scope {

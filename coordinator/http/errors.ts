@@ -59,7 +59,9 @@ export function sendError(error: FastifyError | Error, request: FastifyRequest, 
     docs: `MANUAL.md#${code.toLowerCase().replaceAll("_", "-")}`,
     requestId: request.id,
   };
-  void reply.status(STATUS[code] ?? 500).send(body);
+  const status = STATUS[code] ?? 500;
+  if (status === 401) void reply.header("www-authenticate", "Bearer");
+  void reply.status(status).send(body);
 }
 
 function asToroidError(error: FastifyError | Error): ToroidError | null {

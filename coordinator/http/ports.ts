@@ -4,6 +4,7 @@ import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
 import type { AuditLog } from "../access/audit.ts";
+import type { Tokens } from "../access/tokens.ts";
 import type { Gate } from "../artifacts/gate.ts";
 import type { Keeper } from "../artifacts/keeper.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
@@ -34,6 +35,7 @@ export interface HttpParts {
   readonly audit: AuditLog;
   /** What of the configuration people may see. */
   readonly settings: SettingsShown;
+  readonly tokens: Tokens;
   readonly log: Logger;
   /** Streams to clients end when this aborts. */
   readonly stop: AbortSignal;

@@ -6,6 +6,7 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import type { Jet } from "../../kit/jetstream.ts";
 import { ToroidError } from "../../protocol/errors.ts";
+import type { HttpConfig } from "../config.ts";
 import { guardRoutes, identifyLocal, openToAll } from "./access.ts";
 import { amiRoutes } from "./amis.ts";
 import { auditRoutes, recordChanges } from "./audit.ts";
@@ -17,12 +18,15 @@ import { environmentRoutes } from "./environments.ts";
 import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
 import { executorRoutes } from "./executors.ts";
+import { identifyBy } from "./identify.ts";
 import { letterRoutes } from "./letters.ts";
 import { logRoutes } from "./logs.ts";
+import { meRoutes } from "./me.ts";
 import { refuseForeign } from "./origin.ts";
 import type { HttpParts } from "./ports.ts";
 import { requestIdOf } from "./request-id.ts";
 import { settingsRoutes } from "./settings.ts";
+import { tokenRoutes } from "./tokens.ts";
 
 const BODY_LIMIT_BYTES = 256 * 1024;
 const WEB = join(import.meta.dirname, "..", "..", "web", "dist");
@@ -40,10 +44,7 @@ export interface HttpServer extends AsyncDisposable {
  *
  * @throws {ToroidError} TOR_ADDRESS_IN_USE
  */
-export async function serveHttp(
-  parts: HttpParts,
-  at: { readonly host: string; readonly port: number },
-): Promise<HttpServer> {
+export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpServer> {
   const logger: FastifyBaseLogger = parts.log.child({ room: "http" }, { level: "warn" });
   const hasPage = existsSync(WEB);
   const app = fastify({
@@ -74,8 +75,8 @@ export async function serveHttp(
     });
     done(null, payload);
   });
-  refuseForeign(app);
-  guardRoutes(app, identifyLocal);
+  refuseForeign(app, at);
+  guardRoutes(app, at.auth === "none" ? identifyLocal : identifyBy(parts.tokens));
   app.get("/healthz", { config: { needs: "nothing" } }, () => ({ status: "ok" }));
   app.get("/readyz", { config: { needs: "nothing" } }, async (_request, reply) => {
     const ready = await answers(parts.jet);
@@ -93,6 +94,8 @@ export async function serveHttp(
   logRoutes(app, parts);
   auditRoutes(app, parts);
   settingsRoutes(app, parts);
+  tokenRoutes(app, parts);
+  meRoutes(app, at);
   if (hasPage) await app.register(servePage);
   else parts.log.warn({ path: "web/dist" }, "the web page is not built; only the API is served");
 

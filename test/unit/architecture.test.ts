@@ -142,7 +142,7 @@ test("actors stand on protocol alone, and no package but zod", () => {
 });
 
 /** Commands that are a part of the system, or start parts of it; all others speak HTTP. */
-const COMPOSING = /^bin\/(commands\/(start|coordinator|executor|image|run|shell|doctor|notify)\.ts|(start|run)\/.*)$/;
+const COMPOSING = /^bin\/(commands\/(start|coordinator|executor|image|run|shell|doctor|notify|token)\.ts|(start|run)\/.*)$/;
 
 test("commands speak HTTP, and import of the rest only protocol", () => {
   assert.deepEqual(

@@ -169,11 +169,11 @@ test("every exit code is in the manual", () => {
 
 test("every route of the API is in the manual, and no other is", () => {
   const code = sources("coordinator/http");
-  const routes = [...code.matchAll(/app\.(get|post)\(\s*"(\/[^"]+)"/g)].map(
+  const routes = [...code.matchAll(/app\.(get|post|delete)\(\s*"(\/[^"]+)"/g)].map(
     ([, method = "", path = ""]) => `${method.toUpperCase()} \`${path}\``,
   );
   const told = rows(section(MANUAL, "## HTTP API")).flatMap(([route = ""]) =>
-    /^(GET|POST) /.test(route) ? [route] : [],
+    /^(GET|POST|DELETE) /.test(route) ? [route] : [],
   );
   assert.deepEqual(told.sort(), routes.sort());
 });

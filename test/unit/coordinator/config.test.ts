@@ -15,7 +15,7 @@ test("nothing has to be set", () => {
     keepLogsMs: 30 * 86_400_000,
     pool: "default",
     queue: null,
-    http: { host: "127.0.0.1", port: 7433 },
+    http: { host: "127.0.0.1", port: 7433, auth: "none", publicUrl: null },
     amis: {
       system: "toroid",
       endpoint: null,
@@ -49,7 +49,7 @@ test("what is set is used", () => {
     region: "eu-west-1",
     credentials: null,
   });
-  assert.deepEqual(config.http, { host: "::1", port: 0 });
+  assert.deepEqual(config.http, { host: "::1", port: 0, auth: "none", publicUrl: null });
   assert.deepEqual([config.storeBytes, config.replicas, config.pool], [1_000_000, 3, "arm"]);
 });
 
@@ -60,8 +60,19 @@ test("monitoring ports are one or several", () => {
 
 test("any address is listened on where the network is said to be trusted", () => {
   const config = configFrom({ TOROID_HTTP_HOST: "0.0.0.0", TOROID_HTTP_TRUST_NETWORK: "1" });
-  assert.deepEqual(config.http, { host: "0.0.0.0", port: 7433 });
+  assert.deepEqual(config.http, { host: "0.0.0.0", port: 7433, auth: "none", publicUrl: null });
   assert.equal(configFrom({ TOROID_HTTP_TRUST_NETWORK: "1" }).http.host, "127.0.0.1");
+});
+
+test("with sign-in any address is listened on, by a name that people know it by and nobody reads along", () => {
+  const open = { TOROID_HTTP_HOST: "0.0.0.0", TOROID_AUTH: "token" };
+  const { http } = configFrom({ ...open, TOROID_PUBLIC_URL: "https://ci.example.com/" });
+  assert.deepEqual([http.auth, http.publicUrl], ["token", "https://ci.example.com"]);
+  assert.throws(() => configFrom(open), /^ToroidError: TOROID_PUBLIC_URL must say how people reach a coordinator/);
+  const plain = { ...open, TOROID_PUBLIC_URL: "http://ci.lan:7433" };
+  assert.throws(() => configFrom(plain), /TOROID_PUBLIC_URL must be https/);
+  assert.equal(configFrom({ ...plain, TOROID_HTTP_TRUST_NETWORK: "1" }).http.publicUrl, "http://ci.lan:7433");
+  assert.equal(configFrom({ TOROID_AUTH: "token" }).http.publicUrl, null);
 });
 
 test("builds are kept for some days, or for ever", () => {
@@ -73,12 +84,20 @@ const WRONG: readonly (readonly [string, string, RegExp])[] = [
   ["TOROID_HTTP_PORT", "70000", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
   ["TOROID_HTTP_PORT", "-1", /^TOROID_HTTP_PORT must be a whole number from 0 to 65535$/],
   ["TOROID_HTTP_PORT", "http", /^TOROID_HTTP_PORT must be a whole number/],
-  ["TOROID_HTTP_HOST", "0.0.0.0", /^TOROID_HTTP_HOST must be a loopback address .*: this version knows no sign-in/],
+  [
+    "TOROID_HTTP_HOST",
+    "0.0.0.0",
+    /^TOROID_HTTP_HOST must be a loopback address .* while nobody has to sign in: set TOROID_AUTH/,
+  ],
   ["TOROID_NATS_MONITOR_URL", "http://a:8222,b", /^TOROID_NATS_MONITOR_URL must be an http or https URL/],
   ["TOROID_KEEP_LOGS_DAYS", "0", /^TOROID_KEEP_LOGS_DAYS must be 1 day at least$/],
   ["TOROID_KEEP_BUILDS_DAYS", "1.5", /^TOROID_KEEP_BUILDS_DAYS must be a whole number from 0 to 36500$/],
   ["TOROID_ALLOW_LAZY_SYNC", "yes", /^TOROID_ALLOW_LAZY_SYNC must be 0 or 1$/],
   ["TOROID_HTTP_TRUST_NETWORK", "yes", /^TOROID_HTTP_TRUST_NETWORK must be 0 or 1$/],
+  ["TOROID_AUTH", "yes", /^TOROID_AUTH must be none/],
+  ["TOROID_PUBLIC_URL", "ci.example.com", /^TOROID_PUBLIC_URL must be the http or https URL/],
+  ["TOROID_PUBLIC_URL", "https://example.com/ci", /^TOROID_PUBLIC_URL must have no path/],
+  ["TOROID_PUBLIC_URL", "http://ci.example.com", /^TOROID_PUBLIC_URL must be https, or of a loopback address/],
   ["TOROID_REPLICAS", "2", /^TOROID_REPLICAS must be 1, 3 or 5$/],
   ["TOROID_QUEUE_URL", "pushes", /^TOROID_QUEUE_URL must be the http or https URL that SQS returned$/],
   ["TOROID_QUEUE_URL", "file:///etc/passwd", /^TOROID_QUEUE_URL must be the http or https URL/],

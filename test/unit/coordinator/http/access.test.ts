@@ -10,6 +10,7 @@ const READER: Principal = {
   name: "ada",
   via: "token x",
   kind: "token",
+  account: null,
   limits: [[{ scope: "operate", repositories: ["acme/api"] }]],
 };
 
