@@ -112,21 +112,21 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop, log }: H
   ): Promise<void> {
     const client = openSse(response, stop);
     let at = offset + (removed?.bytes ?? 0);
-    let droppedBytes = 0;
+    let last: { readonly droppedBytes: number; readonly atMs: number | null } = { droppedBytes: 0, atMs: null };
     if (removed !== null) client.send("removed", { offset, ...removed }, String(at));
     for await (const chunk of chunks) {
       if (chunk.kind === "bytes") {
         at = chunk.offset + chunk.data.byteLength;
         const text = Buffer.from(chunk.data).toString("base64");
-        if (!client.send("bytes", { offset: chunk.offset, text }, String(at))) return;
+        if (!client.send("bytes", { offset: chunk.offset, atMs: chunk.atMs, text }, String(at))) return;
         await client.drained();
       } else if (chunk.kind === "phase") {
         client.send("phase", { offset: chunk.offset, phase: chunk.phase, atMs: chunk.atMs });
-      } else droppedBytes = chunk.droppedBytes;
+      } else last = { droppedBytes: chunk.droppedBytes, atMs: chunk.atMs };
     }
     if (!signal.aborted) {
       const outcome = await outcomeOf(id, follow, signal);
-      client.send("end", { offset: at, droppedBytes, outcome, stage: formatStage(id) }, String(at));
+      client.send("end", { offset: at, ...last, outcome, stage: formatStage(id) }, String(at));
     }
     client.close();
   }

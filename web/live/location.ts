@@ -56,3 +56,9 @@ export function navigate(href: string): void {
   history.pushState(null, "", href);
   current.set(new URL(location.href));
 }
+
+/** The same page with another address: what was chosen on it can be shared, and is no step back. */
+export function amend(href: string): void {
+  history.replaceState(null, "", href);
+  current.set(new URL(location.href));
+}

@@ -28,8 +28,8 @@ export function followLog(
       changed("lost");
     });
     source.addEventListener("bytes", (event) => {
-      const { offset, text } = JSON.parse(event.data) as { offset: number; text: string };
-      buffer.addBytes(offset, Uint8Array.fromBase64(text));
+      const { offset, text, atMs } = JSON.parse(event.data) as { offset: number; text: string; atMs?: number };
+      buffer.addBytes(offset, Uint8Array.fromBase64(text), atMs);
       changed("open");
     });
     source.addEventListener("removed", (event) => {
@@ -47,8 +47,8 @@ export function followLog(
       changed("open");
     });
     source.addEventListener("end", (event) => {
-      const { droppedBytes } = JSON.parse(event.data) as { droppedBytes: number };
-      buffer.addEnd(droppedBytes);
+      const { droppedBytes, atMs } = JSON.parse(event.data) as { droppedBytes: number; atMs?: number | null };
+      buffer.addEnd(droppedBytes, atMs);
       ended = true;
       close();
       changed("ended");

@@ -1,34 +1,60 @@
 /**
- * The colours of a terminal: only what sets a style is acted on, everything else that a terminal would do is dropped.
- * A style goes on over the end of a line, so each line starts with what the one before left.
+ * One line as a terminal would leave it: colours, and what a carriage return, a backspace or a sequence that moves
+ * within the line wrote over. All else that a terminal would do is dropped. A style goes on over the end of a line, so
+ * each line starts with what the one before left. Pure.
  */
-export interface Style {
-  /** 0 to 15, or null: the page's own. */
-  readonly front: number | null;
-  readonly back: number | null;
-  readonly bold: boolean;
-  readonly dim: boolean;
-  readonly italic: boolean;
-  readonly underline: boolean;
-}
-
-export const PLAIN: Style = { front: null, back: null, bold: false, dim: false, italic: false, underline: false };
+import { applyCodes, PLAIN, type Style } from "./ansi-style.ts";
 
 export interface Span {
   readonly text: string;
   readonly style: Style;
 }
 
+/** As far as a sequence may move: beyond it nothing is shown in one piece anyway. */
+const COLUMNS = 2_000;
+
 const ESC = String.fromCharCode(0x1b);
 const BEL = String.fromCharCode(0x07);
-/** CSI; OSC and its kin up to their end, or the line's; other two-character sequences; lone control characters. */
 const SEQUENCE = new RegExp(
-  `${ESC}\\[([0-9;:?<=>]*)[ -/]*([@-~])|${ESC}[\\]PX^_].*?(?:${BEL}|${ESC}\\\\|$)|${ESC}[ -/]*[0-~]?|(?!\\t)\\p{Cc}`,
+  [
+    `${ESC}\\[([0-9;:?<=>]*)[ -/]*([@-~]?)`, // CSI
+    `${ESC}[\\]PX^_][^${BEL}${ESC}]*(?:${BEL}|${ESC}\\\\)?`, // OSC and its kin, up to their end or what cuts them off
+    `${ESC}[ -/]*[0-~]?`, // other short ones
+    "(?!\\t)\\p{Cc}", // lone control characters
+  ].join("|"),
   "gu",
 );
+const CONTROL = /(?!\t)\p{Cc}/u;
+/** What writes anywhere but at the end of the line. */
+const MOVES = new RegExp(`[\\r\\b]|${ESC}\\[[0-9;]*[CDG]|${ESC}\\[[12]K`);
 
-/** Takes one line apart. What a carriage return overwrote is not shown. */
+/** What a line shows, and the style that the next one starts with. */
 export function parseAnsi(line: string, start: Style): { readonly spans: readonly Span[]; readonly end: Style } {
+  return MOVES.test(line) ? parseCells(line, start) : parseEnd(line, start);
+}
+
+/** What a line shows, without its colours. */
+export function textOf(line: string): string {
+  if (!CONTROL.test(line)) return line;
+  if (!MOVES.test(line)) return line.replace(SEQUENCE, "");
+  return parseCells(line, PLAIN)
+    .spans.map(({ text }) => text)
+    .join("");
+}
+
+/** The style that the line after this one starts with. */
+export function styleAfter(line: string, start: Style): Style {
+  const last = line.lastIndexOf(`${ESC}[`);
+  if (last === -1) return start;
+  // Most lines end what they began.
+  if (line.startsWith("0m", last + 2) || line[last + 2] === "m") return PLAIN;
+  let style = start;
+  for (const [, codes = "", final] of line.matchAll(SEQUENCE)) if (final === "m") style = applyCodes(style, codes);
+  return style;
+}
+
+/** A line that only grows at its end. */
+function parseEnd(line: string, start: Style): { readonly spans: readonly Span[]; readonly end: Style } {
   const spans: Span[] = [];
   let style = start;
   let at = 0;
@@ -38,88 +64,61 @@ export function parseAnsi(line: string, start: Style): { readonly spans: readonl
   for (const match of line.matchAll(SEQUENCE)) {
     push(line.slice(at, match.index));
     at = match.index + match[0].length;
-    if (match[0] === "\r" && at < line.length) spans.length = 0;
     if (match[2] === "m") style = applyCodes(style, match[1] ?? "");
   }
   push(line.slice(at));
   return { spans, end: style };
 }
 
-/** Class names, for the style sheet. */
-export function classesOf(style: Style): string {
-  const names: string[] = [];
-  if (style.front !== null) names.push(`f${style.front}`);
-  if (style.back !== null) names.push(`b${style.back}`);
-  for (const name of ["bold", "dim", "italic", "underline"] as const) if (style[name]) names.push(name);
-  return names.join(" ");
-}
-
-function applyCodes(before: Style, text: string): Style {
-  const codes = text.split(/[;:]/).map(Number);
-  let style = before;
-  for (let i = 0; i < codes.length; i += 1) {
-    const code = codes[i] ?? 0;
-    if (code === 38 || code === 48) {
-      const [colour, used] = longColour(codes.slice(i + 1));
-      style = code === 38 ? { ...style, front: colour } : { ...style, back: colour };
-      i += used;
-    } else {
-      style = applyCode(style, code);
+/** A line that is written over. */
+function parseCells(line: string, start: Style): { readonly spans: readonly Span[]; readonly end: Style } {
+  const cells: { text: string; style: Style }[] = [];
+  let style = start;
+  let column = 0;
+  let at = 0;
+  const write = (text: string): void => {
+    for (const character of text) {
+      while (cells.length < column) cells.push({ text: " ", style: PLAIN });
+      cells[column] = { text: character, style };
+      column += 1;
     }
+  };
+  for (const match of line.matchAll(SEQUENCE)) {
+    write(line.slice(at, match.index));
+    at = match.index + match[0].length;
+    const [whole, codes = "", final] = match;
+    if (whole === "\r") column = 0;
+    else if (whole === "\b") column = Math.max(0, column - 1);
+    else if (final === "m") style = applyCodes(style, codes);
+    else if (final === "K") erase(cells, column, codes);
+    else if (final !== undefined) column = moved(column, final, codes);
   }
-  return style;
+  write(line.slice(at));
+  return { spans: joined(cells), end: style };
 }
 
-function applyCode(style: Style, code: number): Style {
-  switch (code) {
-    case 0:
-      return PLAIN;
-    case 1:
-      return { ...style, bold: true };
-    case 2:
-      return { ...style, dim: true };
-    case 3:
-      return { ...style, italic: true };
-    case 4:
-      return { ...style, underline: true };
-    case 22:
-      return { ...style, bold: false, dim: false };
-    case 23:
-      return { ...style, italic: false };
-    case 24:
-      return { ...style, underline: false };
-    case 39:
-      return { ...style, front: null };
-    case 49:
-      return { ...style, back: null };
+function erase(cells: { text: string; style: Style }[], column: number, codes: string): void {
+  if (codes === "" || codes === "0") cells.length = Math.min(cells.length, column);
+  else if (codes === "1") {
+    const until = Math.min(cells.length, column + 1);
+    for (let at = 0; at < until; at += 1) cells[at] = { text: " ", style: PLAIN };
+  } else if (codes === "2") cells.length = 0;
+}
+
+function moved(column: number, final: string, codes: string): number {
+  const given = Number(codes.split(";")[0]);
+  const by = Number.isInteger(given) && given > 0 ? given : 1;
+  if (final === "C") return Math.min(COLUMNS, column + by);
+  if (final === "D") return Math.max(0, column - by);
+  return final === "G" ? Math.min(COLUMNS, by - 1) : column;
+}
+
+function joined(cells: readonly Span[]): readonly Span[] {
+  const spans: { text: string; style: Style }[] = [];
+  for (const { text, style } of cells) {
+    const last = spans.at(-1);
+    if (last?.style === style) last.text += text;
+    else spans.push({ text, style });
   }
-  if (code >= 30 && code <= 37) return { ...style, front: code - 30 };
-  if (code >= 40 && code <= 47) return { ...style, back: code - 40 };
-  if (code >= 90 && code <= 97) return { ...style, front: code - 82 };
-  if (code >= 100 && code <= 107) return { ...style, back: code - 92 };
-  return style;
-}
-
-/** `5;n` and `2;r;g;b`, as the nearest of the sixteen; and how many codes that took. */
-function longColour(codes: readonly number[]): readonly [number | null, number] {
-  const [kind, a = 0, b = 0, c = 0] = codes;
-  if (kind === 2) return [nearest(a, b, c), 4];
-  if (kind !== 5) return [null, 0];
-  if (a < 16) return [a, 2];
-  if (a >= 232) return [nearest(...grey((a - 232) * 10 + 8)), 2];
-  const level = (n: number): number => (n === 0 ? 0 : n * 40 + 55);
-  const cube = a - 16;
-  return [nearest(level(Math.floor(cube / 36)), level(Math.floor(cube / 6) % 6), level(cube % 6)), 2];
-}
-
-function grey(level: number): readonly [number, number, number] {
-  return [level, level, level];
-}
-
-function nearest(red: number, green: number, blue: number): number {
-  const most = Math.max(red, green, blue);
-  if (most - Math.min(red, green, blue) < 40) return most < 64 ? 0 : most < 140 ? 8 : most < 220 ? 7 : 15;
-  const half = most / 2;
-  const bits = (red > half ? 1 : 0) + (green > half ? 2 : 0) + (blue > half ? 4 : 0);
-  return most > 180 ? bits + 8 : bits;
+  return spans;
 }

@@ -161,7 +161,7 @@ test("whoever follows hears from before the first byte to after the last", LIMIT
     ["phase", "bytes", "bytes", "end"],
   );
   const end = JSON.parse(heard.at(-1)?.data ?? "{}") as object;
-  assert.deepEqual(end, { offset: 8, droppedBytes: 7, outcome: "passed", stage: "acme/api#1 build" });
+  assert.deepEqual(end, { offset: 8, droppedBytes: 7, atMs: 1, outcome: "passed", stage: "acme/api#1 build" });
 });
 
 test("whoever lost the link goes on where it was, with neither a gap nor a repeat", LIMIT, async () => {

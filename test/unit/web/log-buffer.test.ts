@@ -5,12 +5,23 @@ import { LogBuffer } from "../../../web/live/log-buffer.ts";
 
 const encoder = new TextEncoder();
 
-/** `1 text`, `# phase`, `! note` for each row. */
+/** `1 text`, `+1 more of it`, `# phase`, `! note`. */
 function outline(buffer: LogBuffer): readonly string[] {
-  return buffer.rows.map((row) => {
-    if (row.kind === "text") return `${row.number} ${row.text}`;
-    return row.kind === "phase" ? `# ${row.phase}` : `! ${row.text}`;
-  });
+  const lines: string[] = [];
+  for (let i = 0; i <= buffer.length; i += 1) {
+    for (const { phase, from } of buffer.sections) if (from === i && phase !== null) lines.push(`# ${phase}`);
+    if (i === buffer.length) break;
+    const entry = buffer.at(i);
+    if (entry.kind === "note") lines.push(`! ${entry.text}`);
+    else lines.push(`${entry.isRest ? "+" : ""}${entry.number} ${entry.text}`);
+  }
+  return lines;
+}
+
+function filled(...pieces: readonly string[]): LogBuffer {
+  const buffer = new LogBuffer();
+  for (const piece of pieces) buffer.addBytes(buffer.end, encoder.encode(piece));
+  return buffer;
 }
 
 describe("a log on a page", () => {
@@ -80,18 +91,84 @@ describe("a log on a page", () => {
     assert.deepEqual(outline(buffer), ["# install", "1 x", "# script"]);
   });
 
-  test("breaks a line without end into rows", () => {
+  test("has a heading for each phase once, also when two had no output", () => {
     const buffer = new LogBuffer();
-    for (let at = 0; at < 100_000; at += 1_000) buffer.addBytes(at, new Uint8Array(1_000).fill(0x78));
-    assert.equal(buffer.rows.length, 50);
+    for (let turn = 0; turn < 2; turn += 1) {
+      buffer.addPhase(0, "install", 1);
+      buffer.addPhase(0, "script", 2);
+    }
+    assert.deepEqual(outline(buffer), ["# install", "# script"]);
+  });
+
+  test("breaks a line without end into parts of one line, and counts on behind it", () => {
+    const buffer = filled("x".repeat(1_500), "x".repeat(3_500), "\nnext\n");
+    const seen = outline(buffer).map((line) => line.slice(0, 6));
+    assert.deepEqual(seen, ["1 xxxx", "+1 xxx", "+1 xxx", "2 next"]);
+    assert.equal(buffer.lines, 2);
+    assert.deepEqual(
+      [1, 2, 3].map((number) => buffer.indexOf(number)),
+      [0, 3, null],
+    );
+  });
+
+  test("breaks no character and no colour", () => {
+    const line = `${"x".repeat(1_999)}😀${"y".repeat(1_990)}\u001b[31mred`;
+    const buffer = filled(`${line}\n`);
+    const parts = Array.from({ length: buffer.length }, (_, i) => buffer.textAt(i));
+    assert.equal(parts.join(""), line.replace("\u001b[31m", ""));
+    for (const part of parts) assert.ok(part.isWellFormed());
+  });
+
+  test("keeps of a line that is written over only what is seen", () => {
+    const buffer = filled(
+      ...Array.from({ length: 3_000 }, (_, i) => `${i} of 3000 files fetched\r`),
+      "all there\n",
+      "next",
+    );
+    assert.equal(buffer.length, 2);
+    assert.match(buffer.textAt(0), /^all there/);
+    const [first] = [buffer.at(0)];
+    assert.ok(first.kind === "text" && first.text.length < 20_000);
+  });
+
+  test("finds a line by its number between notes", () => {
+    const buffer = new LogBuffer();
+    buffer.addRemoved(0, 10, null);
+    buffer.addBytes(10, encoder.encode("a\nb\n"));
+    buffer.addBytes(20, encoder.encode("c\nd"));
+    assert.deepEqual(outline(buffer).slice(1), ["1 a", "2 b", "! 6 bytes are missing here", "3 c", "4 d"]);
+    assert.deepEqual(
+      [1, 2, 3, 4, 5].map((number) => buffer.indexOf(number)),
+      [1, 2, 4, 5, null],
+    );
+  });
+
+  test("knows when each line came, and when all began and ended", () => {
+    const buffer = new LogBuffer();
+    buffer.addPhase(0, "script", 1_000);
+    buffer.addBytes(0, encoder.encode("one\ntw"), 2_000);
+    buffer.addBytes(6, encoder.encode("o\nthree\n"), 3_000);
+    buffer.addEnd(0, 4_000);
+    const times = Array.from({ length: buffer.length }, (_, i) => buffer.at(i)).map(
+      (one) => one.kind === "text" && one.atMs,
+    );
+    assert.deepEqual([buffer.beganAtMs, ...times, buffer.endAtMs], [1_000, 2_000, 2_000, 3_000, 4_000]);
+    assert.equal(filled("no time\n").beganAtMs, null);
+  });
+
+  test("says when a page shows no more of it, and still counts", () => {
+    const buffer = new LogBuffer(3);
+    buffer.addBytes(0, encoder.encode("a\nb\nc\nd\ne\n"));
+    assert.deepEqual(outline(buffer).slice(0, 3), ["1 a", "2 b", "3 c"]);
+    assert.match(outline(buffer)[3] ?? "", /^! a page shows no more lines/);
+    assert.deepEqual([buffer.length, buffer.lines, buffer.end], [4, 5, 10]);
   });
 
   test("goes on in the colour of the line before", () => {
-    const buffer = new LogBuffer();
-    buffer.addBytes(0, encoder.encode("\u001b[31mred\nstill\n"));
-    assert.deepEqual(
-      buffer.rows.map((row) => row.kind === "text" && row.start.front),
-      [null, 1],
+    const buffer = filled("\u001b[31mred\nstill\n\u001b[0m\nnot\n");
+    const fronts = Array.from({ length: buffer.length }, (_, i) => buffer.at(i)).map(
+      (one) => one.kind === "text" && one.start.front,
     );
+    assert.deepEqual(fronts, [null, 1, 1, null]);
   });
 });
