@@ -5,6 +5,7 @@ import { cancel } from "./commands/cancel.ts";
 import { completion } from "./commands/completion.ts";
 import { coordinator } from "./commands/coordinator.ts";
 import { deadLettersDiscard, deadLettersLs, deadLettersReplay, deadLettersShow } from "./commands/dead-letters.ts";
+import { deliveriesLs, deliveriesRetry, deliveriesTargets, deliveriesTest } from "./commands/deliveries.ts";
 import { doctor } from "./commands/doctor.ts";
 import { drain } from "./commands/drain.ts";
 import { events } from "./commands/events.ts";
@@ -36,6 +37,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   image: "images that this executor's host keeps: what is there, fetching, and removing",
   "dead-letters": "what could not be taken in or run: what is there, why, replaying and discarding it",
   token: "tokens for the API: making, listing, removing",
+  deliveries: "notifications: what was delivered to whom and what was not, trying again, and testing",
   ami: "AMIs that were baked: what is there, why, and removing what is of no use",
 };
 
@@ -78,6 +80,10 @@ export const VERBS: readonly Verb[] = [
   tokenCreate,
   tokenLs,
   tokenRm,
+  deliveriesLs,
+  deliveriesRetry,
+  deliveriesTargets,
+  deliveriesTest,
   notify,
   sample,
   doctor,

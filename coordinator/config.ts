@@ -24,6 +24,8 @@ export interface Config {
   readonly queue: QueueConfig | null;
   readonly http: HttpConfig;
   readonly amis: AmiConfig;
+  /** File that says whom to notify; null: nobody. */
+  readonly notify: string | null;
 }
 
 export interface HttpConfig {
@@ -117,6 +119,7 @@ const environment = z.object({
     .refine((count) => count > 0, "must be 1 at least; leave it out to keep all")
     .optional(),
   TOROID_AMI_KEEP_DAYS: wholeNumber(MOST_DAYS).optional(),
+  TOROID_NOTIFY: text.optional(),
 });
 
 /** What settings mean together. Each is said by itself first. */
@@ -183,6 +186,7 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
       auth: e.TOROID_AUTH,
       publicUrl: e.TOROID_PUBLIC_URL === undefined ? null : new URL(e.TOROID_PUBLIC_URL).origin,
     },
+    notify: e.TOROID_NOTIFY ?? null,
     amis: {
       system: e.TOROID_SYSTEM ?? DEFAULT_SYSTEM,
       endpoint: e.TOROID_EC2_ENDPOINT ?? null,

@@ -32,6 +32,13 @@ import type { RawMessage } from "./intake/message.ts";
 import { openQueue, receiveFromQueue } from "./intake/sqs.ts";
 import { contentOfMessage, letterOfMessage } from "./letters/content.ts";
 import { makeMailboxes } from "./mailboxes.ts";
+import { makeChannels } from "./notify/channels.ts";
+import { runCourier } from "./notify/courier.ts";
+import { makeDeliveries } from "./notify/deliveries.ts";
+import { loadNotifySettings } from "./notify/load.ts";
+import { followOpen } from "./notify/open.ts";
+import { makeOutbox } from "./notify/outbox.ts";
+import { secretsIn } from "./notify/settings.ts";
 import { followExecutors } from "./projections/executors.ts";
 import { followHistory } from "./projections/history.ts";
 import { followLanes } from "./projections/lanes.ts";
@@ -60,6 +67,9 @@ export async function runCoordinator(
     log.fatal({ err: error, why: sentenceOf(error) }, "coordinator cannot go on");
   });
   const { signals } = parts;
+  const { publicUrl } = config.http;
+  const notify = loadNotifySettings(config.notify);
+  const channels = makeChannels(notify, { publicUrl, version: packageVersion() });
   await using jet = await connectJet({ url: config.natsUrl, name: "toroid-coordinator" });
   // It comes again after any break, but not when it is turned away.
   void jet.nc.closed().then((error) => (error instanceof Error ? parts.fail(error) : undefined));
@@ -91,6 +101,8 @@ export async function runCoordinator(
   const keeper = new Keeper({ clients, actors, history, lanes, config: config.amis, clock: jet.clock.nowMs, log });
   const guard: Guard = { gate: makeGate(clients, log), lanes };
   const effects = makeEffects(jet, actors, dispatcher.offer, settings, log, restAfter, guard);
+  const outbox = makeOutbox(jet, actors, notify);
+  const open = followOpen(jet, signals.stop, log);
   using queue = config.queue === null ? null : await openQueue(config.queue);
   await using http = await serveHttp(
     {
@@ -100,6 +112,7 @@ export async function runCoordinator(
       lanes,
       gate: guard.gate,
       keeper,
+      deliveries: makeDeliveries(jet, open, notify, publicUrl),
       executors,
       letters,
       drains,
@@ -115,10 +128,11 @@ export async function runCoordinator(
   );
 
   parts.add(watchStore(jet, signals.stop, log));
-  parts.add(runReactor({ jet, actors, effects, dispatcher, settings, log }, signals.stop));
+  parts.add(runReactor({ jet, actors, effects, dispatcher, settings, outbox, log }, signals.stop));
   parts.add(dispatcher.run(signals.stop));
   parts.add(runTimers({ actors, lanes, guard, timers, lease, clock: jet.clock.nowMs, log }, signals.stop));
   parts.add(runArchiver({ jet, actors, history, lanes, lease, cursors, keepBuildsMs, log }, signals.stop));
+  parts.add(runCourier({ jet, lease, open, channels, secrets: secretsIn(notify), log }, signals.stop));
   parts.add(watchAmis({ keeper, everyMs: config.amis.everyMs, lease, log }, signals.stop));
   if (queue === null) log.warn("no queue is configured (TOROID_QUEUE_URL): builds come by the API only");
   else {

@@ -21,6 +21,7 @@ import type { Dispatcher } from "./dispatch/dispatcher.ts";
 import type { Effects } from "./effects.ts";
 import { replay } from "./letters/replay.ts";
 import type { Mailboxes } from "./mailboxes.ts";
+import type { Outbox } from "./notify/outbox.ts";
 import { tellOfBuild, tellOfLane, tellOfStage } from "./projections/events.ts";
 import { reactToBuild, reactToLane, reactToPush, reactToStage, type Settings } from "./reactions.ts";
 
@@ -42,6 +43,8 @@ export interface ReactorParts {
   readonly effects: Effects;
   readonly dispatcher: Pick<Dispatcher, "taken">;
   readonly settings: Settings;
+  /** Who is to be notified; without it nobody is. */
+  readonly outbox?: Outbox;
   readonly log: Logger;
   /** What is late is told by it. */
   readonly clock?: () => number;
@@ -49,7 +52,7 @@ export interface ReactorParts {
 
 /** Runs until `stop`, then resolves when nothing is in hand. */
 export async function runReactor(
-  { jet, actors, effects, dispatcher, settings, log, clock = jet.clock.nowMs }: ReactorParts,
+  { jet, actors, effects, dispatcher, settings, outbox, log, clock = jet.clock.nowMs }: ReactorParts,
   stop: AbortSignal,
 ): Promise<void> {
   async function onPush(message: JsMsg): Promise<Handled> {
@@ -76,18 +79,17 @@ export async function runReactor(
       const event = actors.build.eventOf(message.seq, message.data);
       actors.build.observe(subject.id, message.seq, () => previousSeq(message), event, message.data);
       const { state } = await actors.build.load(subject.id, message.seq);
-      return effects.perform(
-        reactToBuild(subject.id, state, event, settings),
-        tellOfBuild(subject.id, event),
-        event.id,
-      );
+      const reactions = reactToBuild(subject.id, state, event, settings);
+      const done = effects.perform(reactions, tellOfBuild(subject.id, event), event.id);
+      return noted(done, outbox?.build(subject.id, state, event));
     }
     const event = actors.stage.eventOf(message.seq, message.data);
     actors.stage.observe(subject.id, message.seq, () => previousSeq(message), event, message.data);
     const { state } = await actors.stage.load(subject.id, message.seq);
     if (event.type === "claimed" || event.type === "finished") dispatcher.taken(state.queuedSeq);
     const told = tellOfStage(subject.id, state, event);
-    return effects.perform(reactToStage(subject.id, state, event, message.seq), told, event.id);
+    const done = effects.perform(reactToStage(subject.id, state, event, message.seq), told, event.id);
+    return noted(done, outbox?.stage(subject.id, state, event));
   }
 
   async function onLane(message: JsMsg): Promise<Handled> {
@@ -98,7 +100,8 @@ export async function runReactor(
     if (build !== null && (await archivedSeq(jet, build)) !== null) return NOTHING;
     actors.environment.observe(id, message.seq, () => null, event, message.data);
     const { state } = await actors.environment.load(id, message.seq);
-    return effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);
+    const done = effects.perform(reactToLane(id, state, event, message.seq), tellOfLane(id, event), event.id);
+    return noted(done, outbox?.lane(id, state, event, message.seq));
   }
 
   /** Whoever asked for it waits for what the letter says then, so that it may be anybody who does it. */
@@ -133,6 +136,16 @@ export async function runReactor(
     run(LETTER_REACTOR, onLetter),
     run(DEAD_REACTOR, async (message) => ({ rest: bury(jet, actors, message.data, log) })),
   ]);
+}
+
+/** Whom to notify is written down beside the rest: its acknowledgement waits for it, and the next event does not. */
+async function noted(done: Promise<Handled>, writing: Promise<void> | undefined): Promise<Handled> {
+  if (writing === undefined) return done;
+  writing.catch(() => undefined); // whoever acknowledges hears of it
+  const { rest } = await done;
+  const both = Promise.all([rest, writing]);
+  both.catch(() => undefined);
+  return { rest: both };
 }
 
 /** What the writer expected to be the last sequence before this message; it is kept as a header. */

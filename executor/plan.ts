@@ -63,7 +63,7 @@ export async function planPush(checkouts: Checkouts, push: Push, signal: AbortSi
         plan: structuredClone(planned.plan) as Extract<PlannedPush, { kind: "plan" }>["plan"],
       };
     case "skip":
-      return { kind: "skip", source, reason: planned.reason };
+      return { kind: "skip", source, reason: planned.reason, stages: [...planned.stages] };
     case "invalid":
       return invalid(
         source,

@@ -52,10 +52,25 @@ export const LETTER_CRASH_POINTS = [
   // A replay is done, and its letter does not say so.
   "coordinator-after-replay",
 ] as const;
+
+/** The same of a coordinator that notifies, for which there has to be somebody to tell. */
+export const NOTIFY_CRASH_POINTS = [
+  // It is known what is to be said, and nothing written down.
+  "coordinator-before-noted",
+  // It is ruled whether it is a change, and nothing else written down.
+  "coordinator-after-ruled",
+  // All is written down; the event comes again.
+  "coordinator-after-noted",
+  // It is about to be sent.
+  "coordinator-after-notice-claimed",
+  // The other side has it, and nobody knows.
+  "coordinator-after-notice-sent",
+] as const;
 export type CrashPoint =
   | (typeof CRASH_POINTS)[number]
   | (typeof BAKE_CRASH_POINTS)[number]
-  | (typeof LETTER_CRASH_POINTS)[number];
+  | (typeof LETTER_CRASH_POINTS)[number]
+  | (typeof NOTIFY_CRASH_POINTS)[number];
 
 const [armed, nth = "1"] = process.env["TOROID_CRASH_AT"]?.split(":") ?? [];
 let left = Number(nth);

@@ -64,7 +64,13 @@ export const stageResult = z.looseObject({
         /** Left out by executors of before there was one. */
         history: history.optional(),
       }),
-      z.looseObject({ kind: z.literal("skip"), source: source.nullable(), reason: z.string() }),
+      z.looseObject({
+        kind: z.literal("skip"),
+        source: source.nullable(),
+        reason: z.string(),
+        /** Build stages that are passed over; left out by earlier versions. */
+        stages: z.array(z.string()).optional(),
+      }),
       z.looseObject({
         kind: z.literal("invalid"),
         source: source.nullable(),

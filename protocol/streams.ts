@@ -238,6 +238,22 @@ export const LETTER: StreamSpec = {
   allowDirect: true,
 };
 
+/** Kept as long as builds usually are, so that what was said of them can be looked up. */
+export const NOTIFY: StreamSpec = {
+  name: "TOROID_NOTIFY",
+  description: "notifications, until they are delivered or given up, and what became of them",
+  subjects: ["toroid.notify.>", "toroid.told.>"],
+  retention: "limits",
+  discard: "old",
+  share: 0.015,
+  maxMessages: UNBOUNDED,
+  maxMessagesPerSubject: 1,
+  maxAgeMs: 90 * DAY_MS,
+  maxMessageBytes: 64 * 1024,
+  maxConsumers: 256,
+  allowDirect: true,
+};
+
 export const STREAMS: readonly StreamSpec[] = [
   PUSH,
   RUN,
@@ -251,6 +267,7 @@ export const STREAMS: readonly StreamSpec[] = [
   DEAD,
   AUDIT,
   LETTER,
+  NOTIFY,
 ];
 
 /** Events that one coordinator has in hand at most; hardly any of them for longer than people's view of them lags. */

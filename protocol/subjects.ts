@@ -99,6 +99,16 @@ export function auditSubject(done: boolean): string {
   return `toroid.audit.${done ? "done" : "refused"}`;
 }
 
+/** `toroid.notify.<target>.<lane>.<place>`: what one target is to be told. `place` of `*`: all of a lane. */
+export function deliverySubject(id: string): string {
+  return `toroid.notify.${id}`;
+}
+
+/** `toroid.told.<repo>.<ref|environment>.<name>`: how it stood when it was last looked at. */
+export function toldSubject(repository: string, what: "ref" | "environment", name: string): string {
+  return `toroid.told.${escapeToken(repository)}.${what}.${escapeToken(name)}`;
+}
+
 export type RunSubject =
   | { readonly kind: "build"; readonly id: BuildId }
   | { readonly kind: "stage"; readonly id: StageId };

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { amis, KEY } from "./ami.ts";
 import { isRepositoryName } from "./ids.ts";
-import type { AmiPlan, Approval, Image, Limits, Phases, Plan, RunsOn, StagePlan } from "./pipeline/plan.ts";
+import type { AmiPlan, Approval, Image, Limits, Phases, Plan, RunsOn, StagePlan, Wish } from "./pipeline/plan.ts";
 
 /** A commit's or tag's object name: SHA-1 or SHA-256, lower case. */
 export const commitName = z.string().regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/);
@@ -174,10 +174,17 @@ export const stagePlan = z.object({
   priority: priority.default("normal"),
 }) satisfies z.ZodType<StagePlan>;
 
+const wish = z.object({
+  to: z.string(),
+  on: z.enum(["change", "always", "never"]).nullable(),
+  branches: z.array(z.string()).readonly().nullable(),
+}) satisfies z.ZodType<Wish>;
+
 export const plan = z.object({
   kind: z.enum(["library", "application"]),
   cancelSuperseded: z.boolean().default(false),
   stages: z.array(stagePlan).readonly(),
+  notify: z.array(wish).readonly().default([]),
 }) satisfies z.ZodType<Plan>;
 
 /** Files packed by an executor, found again by `digest`. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { targetList } from "../../protocol/delivery.ts";
 import { sentenceOf } from "../../protocol/errors.ts";
 import { EXIT, exitOf } from "../exit.ts";
 import { health } from "../shapes.ts";
@@ -46,8 +47,8 @@ async function host({ environment }: Context): Promise<readonly Finding[]> {
   return (await examineHost(configFrom(environment))).map((finding) => ({ ...finding, exit: EXIT.usage }));
 }
 
-async function server({ api }: Context): Promise<readonly Finding[]> {
-  const coordinator = api();
+async function server(context: Context): Promise<readonly Finding[]> {
+  const coordinator = context.api();
   const ask = async (path: string): Promise<string> => (await coordinator.get(path, health)).status;
   const alive = await probe("coordinator", async () => `${await ask("healthz")} at ${coordinator.url}`);
   if (!alive.ok) return [alive];
@@ -57,7 +58,27 @@ async function server({ api }: Context): Promise<readonly Finding[]> {
     if (store !== undefined) stored.push({ what: "its store", ok: store.ok, says: store.says, exit: EXIT.server });
     return status;
   });
-  return [alive, parts, ...stored];
+  return [alive, parts, ...stored, ...(await whoIsNotified(context))];
+}
+
+/** Each target that the operator named, and what its notifications lack. */
+async function whoIsNotified({ api }: Context): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  const asked = await probe("notifications", async () => {
+    const { targets } = await api().get("api/v1/targets", targetList);
+    for (const { name, channel, where, says, waiting } of targets) {
+      const queue = waiting === 0 ? "" : `; ${waiting} wait`;
+      const missing = says === "" ? "" : `; ${says}`;
+      findings.push({
+        what: `target ${name}`,
+        ok: true,
+        says: `${channel}, ${where}${queue}${missing}`,
+        exit: EXIT.ok,
+      });
+    }
+    return targets.length === 0 ? "nobody is notified (TOROID_NOTIFY)" : `${targets.length} targets`;
+  });
+  return [asked, ...findings];
 }
 
 async function probe(what: string, ask: () => Promise<string>): Promise<Finding> {

@@ -10,6 +10,7 @@ import type { Keeper } from "../artifacts/keeper.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
 import type { Durability } from "../durability.ts";
 import type { Mailboxes } from "../mailboxes.ts";
+import type { Deliveries } from "../notify/deliveries.ts";
 import type { Executors } from "../projections/executors.ts";
 import type { History } from "../projections/history.ts";
 import type { Lanes } from "../projections/lanes.ts";
@@ -24,6 +25,7 @@ export interface HttpParts {
   readonly lanes: Lanes;
   readonly gate: Gate;
   readonly keeper: Keeper;
+  readonly deliveries: Deliveries;
   readonly executors: Executors;
   readonly letters: Letters;
   /** What executors are asked for from outside. */

@@ -13,6 +13,7 @@ import { auditRoutes, recordChanges } from "./audit.ts";
 import { buildListRoutes } from "./build-list.ts";
 import { buildPartRoutes } from "./build-parts.ts";
 import { buildRoutes } from "./builds.ts";
+import { deliveryRoutes } from "./deliveries.ts";
 import { deploymentRoutes } from "./deployments.ts";
 import { environmentRoutes } from "./environments.ts";
 import { sendError } from "./errors.ts";
@@ -89,6 +90,7 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
   deploymentRoutes(app, parts);
   executorRoutes(app, parts);
   amiRoutes(app, parts);
+  deliveryRoutes(app, parts);
   eventRoutes(app, parts);
   letterRoutes(app, parts);
   logRoutes(app, parts);

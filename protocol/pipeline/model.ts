@@ -177,12 +177,23 @@ export type AmiSource =
   | { readonly kind: "id"; readonly id: string }
   | { readonly kind: "newest"; readonly name: string; readonly owner: string };
 
+/** Whom the file wants told. */
+export interface Wish {
+  /** A target of the operator's. */
+  readonly to: string;
+  /** null: as the operator says of the target. */
+  readonly on: "change" | "always" | "never" | null;
+  /** Patterns; null: all branches, and tags. */
+  readonly branches: readonly string[] | null;
+}
+
 export interface Plan {
   readonly kind: "library" | "application";
   /** It ends the build stages of older pushes of its branch. */
   readonly cancelSuperseded: boolean;
   /** Build stages first, then environments as the file orders them. */
   readonly stages: readonly StagePlan[];
+  readonly notify: readonly Wish[];
 }
 
 /** The push that asks for a plan. */
@@ -215,6 +226,11 @@ export interface Tree {
 export type Planned =
   | { readonly kind: "plan"; readonly plan: Plan }
   /** Nothing is to run, and that is right; `reason` is a sentence for people. */
-  | { readonly kind: "skip"; readonly reason: string }
+  | {
+      readonly kind: "skip";
+      readonly reason: string;
+      /** Build stages that the file has, as far as it can be read: they are passed over. */
+      readonly stages: readonly string[];
+    }
   /** All problems of the file, in its order. */
   | { readonly kind: "invalid"; readonly problems: readonly Problem[] };

@@ -2,6 +2,7 @@ import { placeFindings } from "./document.ts";
 import { shouldPublish, skippedByMessage, skipReason } from "./filters.ts";
 import { type Finding, wrongKey } from "./finding.ts";
 import type { Plan, Planned, Source, Tree } from "./model.ts";
+import { wishesOf } from "./notify.ts";
 import { parse } from "./parse.ts";
 import type { Problem } from "./problem.ts";
 import type { Config } from "./schema.ts";
@@ -27,6 +28,7 @@ export type {
   StagePlan,
   Timeouts,
   Tree,
+  Wish,
 } from "./model.ts";
 export type { Problem } from "./problem.ts";
 
@@ -43,11 +45,12 @@ export function planOf(file: string, text: string, source: Source): Planned {
   const checked = check(file, text, source.tree);
   if ("problems" in checked) {
     const reason = checked.skip === false ? null : skippedByMessage(source.message);
-    return reason === null ? { kind: "invalid", problems: checked.problems } : { kind: "skip", reason };
+    return reason === null ? { kind: "invalid", problems: checked.problems } : { kind: "skip", reason, stages: [] };
   }
   const { config, plan } = checked;
   const reason = skipReason(config, source);
-  if (reason !== null) return { kind: "skip", reason };
+  const built = plan.stages.filter(({ environment }) => environment === null);
+  if (reason !== null) return { kind: "skip", reason, stages: built.map(({ name }) => name) };
   const stages = plan.stages.map((stage) =>
     stage.environment === null ? { ...stage, idempotent: !shouldPublish(stage, source) } : stage,
   );
@@ -75,7 +78,8 @@ function check(file: string, text: string, tree: Tree | null): Checked {
   const { config, document } = parsed;
   const { stages, findings } = stagesOf(parsed, tree);
   const kind = config.kind ?? (isApplication(config) ? "application" : "library");
-  const plan: Plan = { kind, cancelSuperseded: config.concurrency?.cancel_superseded ?? false, stages };
+  const cancelSuperseded = config.concurrency?.cancel_superseded ?? false;
+  const plan: Plan = { kind, cancelSuperseded, stages, notify: wishesOf(config.notify) };
   const all = [...parsed.findings, ...findings, ...unsupportedIn(config)];
   if (all.length === 0) all.push(...tooLarge(plan, config));
   return all.length === 0 ? { config, plan } : { problems: placeFindings(document, all), skip: config.skip };

@@ -4,6 +4,7 @@ import { DURATION, durationText, parseDuration } from "./duration.ts";
 import { patternProblem } from "./glob.ts";
 import { hostText, MAX_HOSTS, readHost } from "./hosts.ts";
 import { image } from "./image-schema.ts";
+import { notify } from "./notify.ts";
 import { priority, runsOn } from "./runs-on.ts";
 import { checked, checkoutPath, oneOrMore } from "./schema-parts.ts";
 import { parseSize, SIZE } from "./size.ts";
@@ -331,9 +332,7 @@ export const schema = z
         .describe(
           "`cancel_superseded: true`: a push ends the build stages of older pushes of its branch, waiting or running; never an environment's.",
         ),
-      notify: z
-        .union([z.string(), z.array(z.union([z.string(), openMapping])), openMapping], { error: "whom to notify" })
-        .optional(),
+      notify: notify.optional(),
       skip: z
         .union(
           [

@@ -9,7 +9,6 @@ import type { Config } from "./schema.ts";
 const NOT_YET: readonly Row[] = [
   { key: "cache", cannot: "keep files from one build to the next" },
   { key: "services", cannot: "start services beside a build" },
-  { key: "notify", cannot: "notify anyone" },
 ];
 
 interface Row {

@@ -142,7 +142,8 @@ test("actors stand on protocol alone, and no package but zod", () => {
 });
 
 /** Commands that are a part of the system, or start parts of it; all others speak HTTP. */
-const COMPOSING = /^bin\/(commands\/(start|coordinator|executor|image|run|shell|doctor|notify|token)\.ts|(start|run)\/.*)$/;
+const COMPOSING =
+  /^bin\/(commands\/(start|coordinator|executor|image|run|shell|doctor|notify|token)\.ts|(start|run)\/.*)$/;
 
 test("commands speak HTTP, and import of the rest only protocol", () => {
   assert.deepEqual(
@@ -169,6 +170,8 @@ const HOMES: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   execa: [/^executor\//, /^bin\/start\//, "bin/commands/notify.ts"],
   ssh2: [/^executor\/images\/packer\/inside\//],
   msgpackr: ["protocol/codec.ts"],
+  nodemailer: ["coordinator/notify/channels/email.ts"],
+  standardwebhooks: ["coordinator/notify/channels/webhook.ts"],
   pino: ["kit/log.ts"],
   fauxqs: ["kit/queue-server.ts", /^kit\/queue-server\//],
   nats: ["kit/jetstream.ts"],

@@ -16,6 +16,7 @@ test("nothing has to be set", () => {
     pool: "default",
     queue: null,
     http: { host: "127.0.0.1", port: 7433, auth: "none", publicUrl: null },
+    notify: null,
     amis: {
       system: "toroid",
       endpoint: null,

@@ -97,7 +97,7 @@ export function target(name: string, needs: readonly string[], changes: Partial<
 
 export function planWith(...stages: readonly StagePlan[]): Plan {
   const kind = stages.some((one) => one.environment !== null) ? "application" : "library";
-  return { kind, cancelSuperseded: false, stages };
+  return { kind, cancelSuperseded: false, stages, notify: [] };
 }
 
 export function workFor(stage: StagePlan, changes: Partial<Extract<Work, { kind: "stage" }>["context"]> = {}): Work {

@@ -75,12 +75,19 @@ test("`skip` adds texts, turns the markers off, or parks the repository", () => 
   assert.equal(outcome("skip: true", PUSH), "the file says `skip: true`");
 });
 
+test("who skips says which build stages there would be, since somebody may wait for them", () => {
+  const file = "script: make\nmatrix: { NODE: ['22', '24'] }\nenvironments: { prod: { run: ./deploy } }\n";
+  const skipped = planOf("f", file, { ...PUSH, message: "[skip ci]" });
+  assert.deepEqual(skipped.kind === "skip" && skipped.stages, ["build NODE=22", "build NODE=24"]);
+});
+
 test("a broken file is invalid whatever it filters, unless the commit message skips", () => {
   const invalid = "on: { branches: other }\nscipt: make\n";
   assert.equal(planOf("f", invalid, PUSH).kind, "invalid");
   assert.deepEqual(planOf("f", invalid, { ...PUSH, message: "[skip ci]" }), {
     kind: "skip",
     reason: "the commit message says `[skip ci]`",
+    stages: [],
   });
   assert.equal(planOf("f", "scipt: make\nskip: false\n", { ...PUSH, message: "[skip ci]" }).kind, "invalid");
   assert.equal(planOf("f", "script: [", { ...PUSH, message: "[skip ci]" }).kind, "skip");

@@ -25,6 +25,7 @@ test("the smallest library is one build stage with every default filled in", () 
   assert.deepEqual(planned(example("library")), {
     kind: "library",
     cancelSuperseded: false,
+    notify: [],
     stages: [
       {
         name: "build",
@@ -346,13 +347,13 @@ test("secrets of the file are for builds, those of publish and of an environment
 
 test("one file tells all its problems at once, of every kind, in its order", () => {
   const text =
-    "scipt: make\nenv: { V: 3.10 }\nnotify: a\nmatrix: { A: [] }\nenvironments:\n  a: { run: x, next: b }\n  b: { run: x, next: [a, c] }\n  d: ./deploy\n";
+    "scipt: make\nenv: { V: 3.10 }\nservices: [a]\nmatrix: { A: [] }\nenvironments:\n  a: { run: x, next: b }\n  b: { run: x, next: [a, c] }\n  d: ./deploy\n";
   assert.deepEqual(
     lint("f", text).map(({ line, kind, path }) => `${line} ${kind} ${path}`),
     [
       "1 invalid scipt",
       "2 invalid env.V",
-      "3 unsupported notify",
+      "3 unsupported services",
       "4 invalid matrix.A",
       "7 invalid environments.b.next",
       "7 invalid environments.b.next",
@@ -457,4 +458,12 @@ test("an AMI has what its file says, and every default that is not the executor'
   });
   const environments = planned("artifact: { ami: {} }\nscript: make\nenvironments: { prod: { run: x } }\n", PUSH);
   assert.equal(environments.stages[1]?.ami, null);
+});
+
+test("whom to notify is in the plan as the file says it, one or several", () => {
+  const wishes = (notify: string) => planned(`script: make\nnotify: ${notify}\n`).notify;
+  const team = { to: "team", on: null, branches: null };
+  assert.deepEqual(wishes("team"), [team]);
+  assert.deepEqual(wishes("{ to: team, branches: main }"), [{ ...team, branches: ["main"] }]);
+  assert.deepEqual(wishes("[team, { to: ops, on: never }]"), [team, { to: "ops", on: "never", branches: null }]);
 });

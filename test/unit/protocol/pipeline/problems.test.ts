@@ -1265,8 +1265,73 @@ environments: { e0: { run: x }, e1: { run: x }, e2: { run: x }, e3: { run: x }, 
   ],
 ];
 
+const NOTIFY: readonly Case[] = [
+  [
+    "whom to notify is named, and not described",
+    `script: make
+notify: { slack: "#ci" }
+`,
+    `
+.toroid.yml:2:1: \`to\` is missing: expected the name of a target
+  1 | script: make
+  2 | notify: { slack: "#ci" }
+    | ^^^^^^
+
+.toroid.yml:2:11: \`slack\` is not a key in \`notify\`
+  1 | script: make
+  2 | notify: { slack: "#ci" }
+    |           ^^^^^
+    = the keys here are to, on, branches
+`,
+  ],
+  [
+    "an address is none of the operator's targets",
+    `script: make
+notify:
+  - team
+  - https://evil.example/hook
+`,
+    `
+.toroid.yml:4:5: expected the name of a target that the operator configured: 40 letters, digits, \`-\` and \`_\` at most
+  3 |   - team
+  4 |   - https://evil.example/hook
+    |     ^^^^^^^^^^^^^^^^^^^^^^^^^
+`,
+  ],
+  [
+    "a target is told on change, always or never, and of branches by patterns",
+    `script: make
+notify: [{ to: team, on: sometimes, branches: ["[a"] }]
+`,
+    `
+.toroid.yml:2:26: expected \`change\`, \`always\` or \`never\`, found \`sometimes\`
+  1 | script: make
+  2 | notify: [{ to: team, on: sometimes, branches: ["[a"] }]
+    |                          ^^^^^^^^^
+
+.toroid.yml:2:48: this pattern has a \`[\` without its \`]\`, or ends in a \`\\\`
+  1 | script: make
+  2 | notify: [{ to: team, on: sometimes, branches: ["[a"] }]
+    |                                                ^^^^
+`,
+  ],
+  [
+    "a target is named once",
+    `script: make
+notify: [team, { to: team, on: always }]
+`,
+    `
+.toroid.yml:2:16: \`team\` is named twice
+  1 | script: make
+  2 | notify: [team, { to: team, on: always }]
+    |                ^^^^^^^^^^^^^^^^^^^^^^^^
+`,
+  ],
+];
+
 for (const [about, cases] of Object.entries({
   YAML: YAML,
+  notify: NOTIFY,
   keys: KEYS,
   values: VALUES,
   images: IMAGES,

@@ -6,7 +6,6 @@ import { framed } from "./support.ts";
 const ASKS: Readonly<Record<string, string>> = {
   cache: "cache: [node_modules]",
   services: "services: [postgres]",
-  notify: "notify: { slack: '#ci' }",
 };
 
 for (const [path, text] of Object.entries(ASKS)) {
@@ -30,6 +29,9 @@ test("a key that asks for nothing is fine", () => {
     "secrets: []",
     "cache: []",
     "services: []",
+    "notify: []",
+    "notify: team",
+    "notify: [team, { to: ops, on: always, branches: [main, 'release/*'] }]",
     "concurrency: { cancel_superseded: false }",
     "concurrency: {}",
     "image: { packer: .packer }",
@@ -44,11 +46,11 @@ test("a key that asks for nothing is fine", () => {
 
 test("what is not supported is framed like any problem, with what to do", () => {
   assert.equal(
-    framed("script: make\nnotify: someone\n"),
-    `.toroid.yml:2:1: \`notify\` is understood, but this version of Toroid cannot notify anyone yet
+    framed("script: make\nservices: [postgres]\n"),
+    `.toroid.yml:2:1: \`services\` is understood, but this version of Toroid cannot start services beside a build yet
   1 | script: make
-  2 | notify: someone
-    | ^^^^^^
+  2 | services: [postgres]
+    | ^^^^^^^^
     = remove the key, or wait for the release that says it can`,
   );
 });

@@ -1,0 +1,35 @@
+/** What sends to each target, by its name. */
+
+import { assertNever, ToroidError } from "../../protocol/errors.ts";
+import type { Send } from "./channels/channel.ts";
+import { emailChannel } from "./channels/email.ts";
+import { slackChannel } from "./channels/slack.ts";
+import { webhookChannel } from "./channels/webhook.ts";
+import type { NotifySettings, Target } from "./settings.ts";
+
+export type Channels = ReadonlyMap<string, Send>;
+
+export interface ChannelParts {
+  readonly publicUrl: string | null;
+  readonly version: string;
+}
+
+export function makeChannels(settings: NotifySettings, { publicUrl, version }: ChannelParts): Channels {
+  const channels = new Map<string, Send>();
+  for (const target of settings.targets) channels.set(target.name, channelOf(target));
+  return channels;
+
+  function channelOf(target: Target): Send {
+    switch (target.channel) {
+      case "slack":
+        return slackChannel(target, publicUrl);
+      case "webhook":
+        return webhookChannel(target, publicUrl, `toroid/${version}`);
+      case "email":
+        if (settings.smtp === null) throw new ToroidError("TOR_INTERNAL", `${target.name} has no server for e-mail`);
+        return emailChannel(target, settings.smtp, publicUrl);
+      default:
+        return assertNever(target, "target");
+    }
+  }
+}
