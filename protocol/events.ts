@@ -268,6 +268,8 @@ export const live = z.looseObject({
   commit: commitName,
   artifact: artifact.nullable(),
   atMs,
+  /** Who asked for it or agreed to it, else who pushed it; null: not known, as of what earlier versions put there. */
+  by: z.string().nullable().default(null),
 });
 export type Live = z.infer<typeof live>;
 

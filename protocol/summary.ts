@@ -109,7 +109,14 @@ export const environmentSummary = z.looseObject({
     })
     .nullable(),
   live: z
-    .looseObject({ number: z.number().int(), commit: commitName, atMs: z.number(), artifact: artifact.nullable() })
+    .looseObject({
+      number: z.number().int(),
+      commit: commitName,
+      atMs: z.number(),
+      artifact: artifact.nullable(),
+      /** Who put it there, as far as that is known. */
+      by: z.string().nullable().default(null),
+    })
     .nullable(),
   /** What a rollback holds, until somebody releases it. */
   held: z

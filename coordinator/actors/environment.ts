@@ -181,8 +181,9 @@ export function fenceOf({ fence }: Extract<LaneEvent, { type: "admitted" }>, seq
 function leave(state: Lane, command: Extract<LaneCommand, { kind: "leave" }>, head: EventHead): Decision<LaneEvent> {
   const { number, stage, round, outcome, artifact } = command;
   if (state.inFlight !== null && isSame(state.inFlight, command)) {
-    const { commit, rollback } = state.inFlight;
-    const now = outcome === "passed" ? { number, round, commit, artifact, atMs: head.atMs } : null;
+    const { commit, rollback, approved, askedBy, causedBy } = state.inFlight;
+    const by = approved?.by ?? askedBy ?? causedBy[0] ?? null;
+    const now = outcome === "passed" ? { number, round, commit, artifact, atMs: head.atMs, by } : null;
     return append({ type: "left", ...head, number, stage, round, outcome, live: now, rollback });
   }
   // It ended before its turn came: cancelled while it waited.

@@ -14,10 +14,18 @@ import { explainer, type HttpParts } from "./ports.ts";
 import { readableTo } from "./user.ts";
 
 const MAX_PAGE = 100;
+/** The newest may have no summary yet. */
+const LATEST = 2;
 
 const repositoryList = z.object({
   repositories: z.array(
-    z.object({ repository: z.string(), builds: z.number(), environments: z.array(environmentSummary) }),
+    z.object({
+      repository: z.string(),
+      builds: z.number(),
+      /** The newest build that there is anything to show of. */
+      latest: buildSummary.nullable(),
+      environments: z.array(environmentSummary),
+    }),
   ),
 });
 const buildList = z.object({ builds: z.array(buildSummary), next: z.string().nullable() });
@@ -64,11 +72,17 @@ export function buildListRoutes(plain: FastifyInstance, parts: HttpParts): void 
   app.get(
     "/api/v1/repositories",
     { config: { needs: "read" }, schema: { response: { 200: repositoryList } } },
-    (r) => ({
-      repositories: readableOnes(r.principal).map((one) => ({
-        ...one,
-        environments: lanes.list(one.repository).map(explainEnvironment),
-      })),
+    async ({ principal }) => ({
+      repositories: await Promise.all(
+        readableOnes(principal).map(async (one) => {
+          const [latest = null] = await history.page(one.repository, one.builds + 1, LATEST);
+          return {
+            ...one,
+            latest: latest === null ? null : listed(latest),
+            environments: lanes.list(one.repository).map(explainEnvironment),
+          };
+        }),
+      ),
     }),
   );
 

@@ -122,8 +122,11 @@ async function servePage(scope: FastifyInstance): Promise<void> {
   await scope.register(fastifyStatic, { root: WEB });
 }
 
+/** First parts of the addresses that `web/live/location.ts` reads. */
+const PAGES: ReadonlySet<string> = new Set(["builds", "executors", "dead-letters", "audit", "settings", "sign-in"]);
+
 function isPage(url: string): boolean {
-  return url.startsWith("/builds/") || url === "/executors";
+  return PAGES.has(/^\/([a-z-]+)/.exec(url)?.[1] ?? "");
 }
 
 const ANSWER_MS = 1_000;

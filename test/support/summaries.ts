@@ -70,6 +70,7 @@ export function environment(changes: Partial<EnvironmentSummary> = {}): Environm
       commit: "a10867b14bb761a232cd80139fbd4c0d33264240",
       atMs: 1_760_000_000_000,
       artifact: null,
+      by: "Ada",
     },
     held: null,
     before: [],

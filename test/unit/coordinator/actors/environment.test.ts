@@ -92,9 +92,10 @@ test("a fence of an earlier version is its event's sequence, and the next one is
   assert.ok((lane.state.inFlight?.fence ?? 0) > lane.seq);
 });
 
-test("what passed is live, with its artifact; what did not changes nothing", () => {
+test("what passed is live, with its artifact and by whom; what did not changes nothing", () => {
   const lane = laneOf(enter(1), ADMIT, leave(1), enter(2), ADMIT, leave(2, "failed"));
-  assert.deepEqual(lane.state.live, { number: 1, round: 1, commit: commitOf(1), artifact: ARTIFACT, atMs: 1_000 });
+  const live = { number: 1, round: 1, commit: commitOf(1), artifact: ARTIFACT, atMs: 1_000, by: "Ada" };
+  assert.deepEqual(lane.state.live, live);
   assert.equal(lane.state.inFlight, null);
 });
 

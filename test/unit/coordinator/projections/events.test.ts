@@ -92,7 +92,7 @@ for (const [what, event, expected] of OF_STAGES) {
 }
 
 const place = { number: 4, stage: "prod", round: 1 };
-const live = { number: 4, round: 1, commit: commitOf(4), artifact: null, atMs: 1 };
+const live = { number: 4, round: 1, commit: commitOf(4), artifact: null, atMs: 1, by: null };
 const pause = { by: "ada", why: "freeze", atMs: 1, untilMs: HEAD.atMs };
 
 const OF_LANES: readonly (readonly [string, LaneEvent, readonly string[]])[] = [
