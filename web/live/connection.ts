@@ -1,47 +1,95 @@
 /**
- * The one event stream of this tab, and what it has told. It is open only while the tab is visible: a browser gives a
- * host six connections, and people have more tabs than that. Who comes back, or lost the stream, loads anew.
+ * What the coordinator's stream of events tells, in every tab. One tab has the stream and passes on what it hears.
+ * Whoever may have missed something loads anew.
  */
 import type { BuildSummary, EnvironmentSummary } from "../../protocol/summary.ts";
+import { joinTeam } from "./one-tab.ts";
 import { makeStore } from "./store.ts";
 import { EMPTY_WORLD, type World, withBuild, withEnvironment } from "./world.ts";
 
+export type LinkStatus = "connecting" | "live" | "lost";
+
 export const world = makeStore<World>(EMPTY_WORLD);
-export const link = makeStore<"connecting" | "live" | "lost">("connecting");
+export const link = makeStore<LinkStatus>("connecting");
 /** Grows when what is on the page may be out of date. */
 export const epoch = makeStore(0);
+
+/** What the leading tab tells the others. */
+type News =
+  | { readonly kind: "build"; readonly build: BuildSummary }
+  | { readonly kind: "environment"; readonly environment: EnvironmentSummary }
+  | { readonly kind: "link"; readonly status: LinkStatus }
+  | { readonly kind: "resync" };
+
+/** A stream that ended with an error answer is not opened again by the browser. */
+const AGAIN_MS = 3_000;
 
 /** Environments that events told of; they are newer than an answer that was asked for before. */
 const toldAt = new Map<string, number>();
 let told = 0;
 
 export function connect(): void {
-  let source: EventSource | null = null;
-  let opened = false;
+  const team = joinTeam<News>("toroid.events", {
+    hear,
+    greet: () => team.tell({ kind: "link", status: link.get() }),
+    lead: () =>
+      openStream((news) => {
+        hear(news);
+        team.tell(news);
+      }),
+  });
+}
+
+function hear(news: News): void {
+  switch (news.kind) {
+    case "build":
+      return learnBuild(news.build);
+    case "environment":
+      return learnEnvironment(news.environment);
+    case "link":
+      return link.set(news.status);
+    case "resync":
+      return epoch.set(epoch.get() + 1);
+  }
+}
+
+/** Has the stream of events from now on; answers how to stop. */
+function openStream(tell: (news: News) => void): () => void {
+  // Who leads from now on has not heard what came since the one before it went.
+  let missed = link.get() !== "connecting";
+  let stream: EventSource | null = null;
+  let again = 0;
   const open = (): void => {
-    source = new EventSource("/api/v1/events");
+    let hasIds = false;
+    const source = new EventSource("/api/v1/events");
+    stream = source;
+    const on = (event: string, take: (data: never) => News): void =>
+      source.addEventListener(event, ({ data, lastEventId }: MessageEvent<string>) => {
+        hasIds = lastEventId !== "";
+        tell(take(JSON.parse(data) as never));
+      });
     source.addEventListener("open", () => {
-      if (opened) reload();
-      opened = true;
-      link.set("live");
+      tell({ kind: "link", status: "live" });
+      if (missed) tell({ kind: "resync" });
+      missed = false;
     });
-    source.addEventListener("error", () => link.set("lost"));
-    source.addEventListener("resync", reload);
-    source.addEventListener("build", (event) => learnBuild(JSON.parse(event.data)));
-    source.addEventListener("environment", (event) => learnEnvironment(JSON.parse(event.data)));
+    source.addEventListener("error", () => {
+      tell({ kind: "link", status: "lost" });
+      // With ids the browser says where it was, and hears the rest, or `resync`.
+      missed = !hasIds;
+      if (source.readyState !== EventSource.CLOSED) return;
+      missed = true;
+      again = window.setTimeout(open, AGAIN_MS);
+    });
+    on("resync", () => ({ kind: "resync" }));
+    on("build", (build) => ({ kind: "build", build }));
+    on("environment", (environment) => ({ kind: "environment", environment }));
   };
-  const follow = (): void => {
-    if (document.hidden) {
-      source?.close();
-      source = null;
-    } else if (source === null || source.readyState === EventSource.CLOSED) {
-      open();
-    }
+  open();
+  return () => {
+    stream?.close();
+    clearTimeout(again);
   };
-  document.addEventListener("visibilitychange", follow);
-  // A stream that ended with an error answer is not opened again by the browser.
-  setInterval(follow, 3_000);
-  follow();
 }
 
 export function learnBuild(build: BuildSummary): void {
@@ -61,8 +109,4 @@ export function expectEnvironments(): (environments: readonly EnvironmentSummary
     const unheard = environments.filter((e) => (toldAt.get(`${e.repository} ${e.environment}`) ?? 0) <= asked);
     world.set(unheard.reduce(withEnvironment, world.get()));
   };
-}
-
-function reload(): void {
-  epoch.set(epoch.get() + 1);
 }
