@@ -1,13 +1,23 @@
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { hrefOf, type Route, readRoute, useLocation } from "./live/location.ts";
+import { BoardPage } from "./pages/board.tsx";
 import { BuildPage } from "./pages/build.tsx";
 import { BuildsPage } from "./pages/builds.tsx";
 import { ExecutorsPage } from "./pages/executors.tsx";
 import { NotFoundPage } from "./pages/not-found.tsx";
+import { Keys } from "./parts/keys.tsx";
 import { Link } from "./parts/link.tsx";
 import { LinkState } from "./parts/link-state.tsx";
 import { ThemeButton } from "./parts/theme-button.tsx";
+
+type Known = Exclude<Route, { readonly page: "notFound" }>;
+
+const NAVIGATION: readonly (readonly [Known, string])[] = [
+  [{ page: "board" }, "Board"],
+  [{ page: "builds", repository: null }, "Builds"],
+  [{ page: "executors" }, "Executors"],
+];
 
 /** Everything on the page. A new page gets the focus, as a page load would. */
 export function App(): JSX.Element {
@@ -15,7 +25,7 @@ export function App(): JSX.Element {
   const route = readRoute(location);
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
-  const where = pageOf(route);
+  const where = placeOf(route);
   useEffect(() => {
     if (!first.current) main.current?.focus();
     first.current = false;
@@ -26,22 +36,24 @@ export function App(): JSX.Element {
         Skip to the content
       </a>
       <header class="top">
-        <Link class="brand" to={hrefOf({ page: "builds", repository: null })}>
+        <Link class="brand" to={hrefOf({ page: "board" })}>
           <svg viewBox="0 0 16 16" width="20" height="20" aria-hidden="true">
             <circle cx="8" cy="8" r="5" fill="none" stroke="currentColor" stroke-width="4" />
           </svg>
           Toroid
         </Link>
         <nav aria-label="Main">
-          <Link to={hrefOf({ page: "builds", repository: null })} current={route.page === "builds"}>
-            Builds
-          </Link>
-          <Link to={hrefOf({ page: "executors" })} current={route.page === "executors"}>
-            Executors
-          </Link>
+          {NAVIGATION.map(([to, text]) => (
+            <Link to={hrefOf(to)} current={route.page === to.page} key={text}>
+              {text}
+            </Link>
+          ))}
         </nav>
-        <LinkState />
-        <ThemeButton />
+        <div class="tools">
+          <LinkState />
+          <ThemeButton />
+          <Keys />
+        </div>
       </header>
       <main id="main" tabIndex={-1} ref={main}>
         <Page route={route} />
@@ -52,8 +64,10 @@ export function App(): JSX.Element {
 
 function Page({ route }: { readonly route: Route }): JSX.Element {
   switch (route.page) {
+    case "board":
+      return <BoardPage />;
     case "builds":
-      return <BuildsPage repository={route.repository} key={route.repository} />;
+      return <BuildsPage filter={route} key={route.repository} />;
     case "build":
       return <BuildPage id={route.id} chosen={route.stage} key={hrefOf({ ...route, stage: null })} />;
     case "executors":
@@ -63,7 +77,14 @@ function Page({ route }: { readonly route: Route }): JSX.Element {
   }
 }
 
-/** Another stage of the same build is the same page. */
-function pageOf(route: Route): string {
-  return route.page === "build" ? hrefOf({ ...route, stage: null }) : JSON.stringify(route);
+/** Another stage of the same build is the same page, and so is the same list by another filter. */
+function placeOf(route: Route): string {
+  switch (route.page) {
+    case "build":
+      return hrefOf({ ...route, stage: null });
+    case "builds":
+      return hrefOf({ page: "builds", repository: route.repository });
+    default:
+      return route.page;
+  }
 }

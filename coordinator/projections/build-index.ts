@@ -14,7 +14,7 @@ export type BuildState = z.infer<typeof buildState>;
 export interface BuildFilter {
   readonly branch: string | null;
   readonly state: BuildState | null;
-  /** Of the commit, in any case. */
+  /** Of the commit, by name, in any case; an address behind it says nothing. */
   readonly author: string | null;
 }
 
@@ -52,8 +52,9 @@ function isState(is: BuildState, wanted: BuildState): boolean {
   return wanted === "active" ? is === "planning" || is === "running" : is === wanted;
 }
 
+/** By their name: people know that of each other, and not the address behind it. */
 function folded(author: string): string {
-  return author.toLowerCase();
+  return author.replace(/ <[^<>]*>$/, "").toLowerCase();
 }
 
 /** Of one repository, by number. */

@@ -56,7 +56,7 @@ test("a push shows up by itself, its log grows while it runs, and a link to it k
   const repo = await rig.repo(
     application("printf '\\033[31mred words\\033[0m plain words\\n'", gate.line, "echo the end"),
   );
-  await using tab = await open(t, "/");
+  await using tab = await open(t, "/builds");
   const { page } = tab;
   await page.evaluate("window.notReloaded = true");
   await rig.push(repo, { fullName: "acme/live" });
@@ -97,9 +97,12 @@ test("by keyboard alone: an environment is paused with a reason, and all see it"
   const repo = await rig.repo(application("true"));
   await rig.push(repo, { fullName: "acme/lane" });
   await rig.ended(1, "acme/lane");
-  await using tab = await open(t, "/?repository=acme%2Flane");
+  await using tab = await open(t, "/");
   const { page } = tab;
-  const prod = page.getByRole("listitem").filter({ has: page.getByRole("heading", { name: "acme/lane prod" }) });
+  const prod = page
+    .getByRole("listitem")
+    .filter({ has: page.getByRole("heading", { name: "acme/lane prod" }) })
+    .last();
   await prod.getByText(/Live:/).waitFor(); // nothing of it changes any more
 
   await tabTo(page, "Pause acme/lane prod");
@@ -188,11 +191,12 @@ test("what strangers write stays text", LIMIT, async (t) => {
   await rig.push(repo, { fullName: "acme/text", ref: `refs/heads/${attack(5)}` });
   await rig.ended(1, "acme/text");
   await rig.post("/api/v1/environments/acme/text/prod/pause", { reason: attack(6) });
-  await using tab = await open(t, "/");
+  await using tab = await open(t, "/builds");
   const { page } = tab;
   const row = rowOf(page, "acme/text#1");
   await row.getByText(attack(3)).waitFor();
   await row.getByText(attack(5)).waitFor();
+  await page.getByRole("link", { name: "Board" }).click();
   await page.getByText(attack(6)).waitFor();
   await page.goto(new URL("/builds/acme/text/1?stage=build&round=1", rig.url).href);
   await page.getByRole("region", { name: "Output of build" }).getByText(attack(1)).waitFor();
@@ -232,9 +236,9 @@ test("on a phone nothing is wider than the screen", LIMIT, async (t) => {
   await using tab = await open(t, "/", { width: 360, height: 640 });
   const { page } = tab;
   await rowOf(page, "acme/phone#1").waitFor();
-  for (const path of ["/", "/?repository=acme%2Fphone", "/builds/acme/phone/1?stage=build&round=1"]) {
+  for (const path of ["/", "/builds", "/builds?repository=acme%2Fphone", "/builds/acme/phone/1?stage=build&round=1"]) {
     await page.goto(new URL(path, rig.url).href);
-    const last = path.startsWith("/builds")
+    const last = path.startsWith("/builds/")
       ? page.getByRole("region", { name: "Output of build" }).getByText("wide")
       : rowOf(page, "acme/phone#1");
     await last.waitFor();
@@ -259,7 +263,7 @@ test("when the coordinator is away the page says so, and goes on by itself", LIM
   await page.getByRole("status").getByText("live", { exact: true }).waitFor();
   const repo = await rig.repo({ ".toroid.yml": "script: echo back\n" });
   await rig.push(repo, { fullName: "acme/back" });
-  await page.getByRole("link", { name: "acme/back#1", exact: true }).waitFor();
+  await page.getByRole("link", { name: "acme/back#1", exact: true }).first().waitFor();
 });
 
 test("a build's page says that it is archived, and what of its log is kept no more", LIMIT, async (t) => {

@@ -40,11 +40,16 @@ export class Browser implements AsyncDisposable {
     }
   }
 
-  /** A new tab at `url`, in the size of a laptop unless told otherwise. */
-  async open(url: string, size = { width: 1280, height: 800 }): Promise<Tab> {
+  /** A new tab at `url`, in the size of a laptop unless told otherwise; `prepare` has it while it is empty. */
+  async open(
+    url: string,
+    size = { width: 1280, height: 800 },
+    prepare?: (page: Page) => Promise<unknown>,
+  ): Promise<Tab> {
     const page = await this.#context.newPage();
     const tab = new Tab(page, new URL(url).origin);
     await page.setViewportSize(size);
+    await prepare?.(page);
     await page.goto(url);
     return tab;
   }

@@ -2,8 +2,8 @@
  * The coordinator's HTTP API. The page and the API come from the same program, so answers are taken as what the types
  * of `protocol/summary.ts` say, without a second check.
  */
-import type { Presence } from "../../protocol/commands.ts";
 import type { BuildSummary, EnvironmentSummary } from "../../protocol/summary.ts";
+import { type BuildFilter, withQuery } from "./location.ts";
 import type { StageRef } from "./stage-ref.ts";
 
 export interface BuildId {
@@ -32,23 +32,20 @@ export interface BuildList {
 export interface RepositoryList {
   readonly repositories: readonly {
     readonly repository: string;
+    readonly latest: BuildSummary | null;
     readonly environments: readonly EnvironmentSummary[];
   }[];
 }
 
-export function fetchBuilds(repository: string | null, before: string | null): Promise<BuildList> {
-  const query = new URLSearchParams({ limit: "30" });
-  if (repository !== null) query.set("repository", repository);
-  if (before !== null) query.set("before", before);
-  return ask<BuildList>(`/api/v1/builds?${query.toString()}`);
+export function fetchBuilds(filter: BuildFilter, before: string | null, limit = 30): Promise<BuildList> {
+  const { repository, branch, state, author } = filter;
+  return ask<BuildList>(
+    withQuery("/api/v1/builds", { repository, branch, state, author, before, limit: String(limit) }),
+  );
 }
 
 export function fetchRepositories(): Promise<RepositoryList> {
   return ask<RepositoryList>("/api/v1/repositories");
-}
-
-export function fetchExecutors(): Promise<{ readonly executors: readonly Presence[] }> {
-  return ask<{ readonly executors: readonly Presence[] }>("/api/v1/executors");
 }
 
 export function fetchBuild(id: BuildId): Promise<BuildSummary> {
@@ -59,39 +56,22 @@ export function cancelBuild(id: BuildId, reason: string): Promise<BuildSummary> 
   return ask<BuildSummary>(`${buildUrl(id)}/cancel`, { reason });
 }
 
-export interface PauseRequest {
-  readonly reason: string;
-  /** ISO 8601; left out: until somebody resumes. */
-  readonly until?: string;
-}
-
-export function pauseEnvironment(e: EnvironmentSummary, request: PauseRequest): Promise<EnvironmentSummary> {
-  return ask<EnvironmentSummary>(`${environmentUrl(e)}/pause`, request);
-}
-
-export function resumeEnvironment(e: EnvironmentSummary, reason: string): Promise<EnvironmentSummary> {
-  return ask<EnvironmentSummary>(`${environmentUrl(e)}/resume`, reason === "" ? {} : { reason });
-}
-
 /** Of the log as plain text, and, by an EventSource, as events. */
 export function logUrl(id: BuildId, { name, round }: StageRef, follow: boolean): string {
   const query = new URLSearchParams({ round: String(round), follow: follow ? "1" : "0" });
   return `${buildUrl(id)}/stages/${encodeURIComponent(name)}/log?${query.toString()}`;
 }
 
-function buildUrl({ repository, number }: BuildId): string {
+export function buildUrl({ repository, number }: BuildId): string {
   return `/api/v1/builds/${pathOf(repository)}/${number}`;
 }
 
-function environmentUrl({ repository, environment }: EnvironmentSummary): string {
-  return `/api/v1/environments/${pathOf(repository)}/${encodeURIComponent(environment)}`;
-}
-
-function pathOf(repository: string): string {
+export function pathOf(repository: string): string {
   return repository.split("/").map(encodeURIComponent).join("/");
 }
 
-async function ask<T>(url: string, body?: unknown): Promise<T> {
+/** Asks with GET; with a body, even an empty one, by POST. */
+export async function ask<T>(url: string, body?: unknown): Promise<T> {
   const post = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(url, body === undefined ? {} : post).catch(() => {
     throw new ApiError(0, "TOR_SERVER_UNREACHABLE", "the coordinator does not answer");

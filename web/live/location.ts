@@ -1,9 +1,18 @@
 import type { StageRef } from "./stage-ref.ts";
 import { makeStore, useStore } from "./store.ts";
 
+/** Which builds a list shows; what is left out does not matter. */
+export interface BuildFilter {
+  readonly repository: string | null;
+  readonly branch?: string | null;
+  readonly state?: string | null;
+  readonly author?: string | null;
+}
+
 /** The address of a page. */
 export type Route =
-  | { readonly page: "builds"; readonly repository: string | null }
+  | { readonly page: "board" }
+  | ({ readonly page: "builds" } & BuildFilter)
   | {
       readonly page: "build";
       readonly id: { readonly repository: string; readonly number: number };
@@ -13,11 +22,22 @@ export type Route =
   | { readonly page: "executors" }
   | { readonly page: "notFound" };
 
-/** Reads `/builds/acme/api/42?stage=prod&round=2` and `/?repository=acme/api`. */
+/** Reads `/builds/acme/api/42?stage=prod&round=2` and `/builds?repository=acme/api&state=failed`. */
 export function readRoute({ pathname, search }: Pick<URL, "pathname" | "search">): Route {
   const query = new URLSearchParams(search);
-  if (pathname === "/") return { page: "builds", repository: query.get("repository") };
-  if (pathname === "/executors") return { page: "executors" };
+  switch (pathname) {
+    case "/":
+      return { page: "board" };
+    case "/builds":
+      return { page: "builds", ...filterFrom(query) };
+    case "/executors":
+      return { page: "executors" };
+    default:
+      return readBuild(pathname, query);
+  }
+}
+
+function readBuild(pathname: string, query: URLSearchParams): Route {
   const [, first, owner, name, number = "", ...rest] = pathname.split("/");
   if (first !== "builds" || !owner || !name || !/^[1-9][0-9]{0,14}$/.test(number) || rest.join("") !== "") {
     return { page: "notFound" };
@@ -32,16 +52,37 @@ export function readRoute({ pathname, search }: Pick<URL, "pathname" | "search">
   };
 }
 
+function filterFrom(query: URLSearchParams): BuildFilter {
+  const [repository, branch, state, author] = ["repository", "branch", "state", "author"].map(
+    (name) => query.get(name) || null,
+  );
+  return { repository: repository ?? null, branch: branch ?? null, state: state ?? null, author: author ?? null };
+}
+
 /** The inverse of {@link readRoute}. */
 export function hrefOf(route: Exclude<Route, { readonly page: "notFound" }>): string {
-  if (route.page === "builds") {
-    return route.repository === null ? "/" : `/?${new URLSearchParams({ repository: route.repository }).toString()}`;
+  switch (route.page) {
+    case "board":
+      return "/";
+    case "builds": {
+      const { page: _, ...filter } = route;
+      return withQuery("/builds", filter);
+    }
+    case "executors":
+      return "/executors";
+    case "build": {
+      const path = `/builds/${route.id.repository.split("/").map(encodeURIComponent).join("/")}/${route.id.number}`;
+      if (route.stage === null) return path;
+      const { name, round } = route.stage;
+      return withQuery(path, { stage: name, round: String(round) });
+    }
   }
-  if (route.page === "executors") return "/executors";
-  const path = `/builds/${route.id.repository.split("/").map(encodeURIComponent).join("/")}/${route.id.number}`;
-  if (route.stage === null) return path;
-  const { name, round } = route.stage;
-  return `${path}?${new URLSearchParams({ stage: name, round: String(round) }).toString()}`;
+}
+
+/** `path` with what of `values` there is. */
+export function withQuery(path: string, values: Readonly<Record<string, string | null | undefined>>): string {
+  const query = new URLSearchParams(Object.entries(values).flatMap(([name, value]) => (value ? [[name, value]] : [])));
+  return query.size === 0 ? path : `${path}?${query.toString()}`;
 }
 
 const current = makeStore(new URL(location.href));

@@ -1,8 +1,8 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Presence } from "../../protocol/commands.ts";
-import { fetchExecutors } from "../live/api.ts";
 import { useNow } from "../live/clock.ts";
+import { fetchExecutors } from "../live/executors.ts";
 import { useLoad } from "../live/load.ts";
 import { useTitle } from "../live/title.ts";
 import { ExecutorRow } from "../parts/executor-row.tsx";

@@ -9,7 +9,7 @@ export function NotFoundPage(): JSX.Element {
     <>
       <h1>There is no such page</h1>
       <p>
-        <Link to={hrefOf({ page: "builds", repository: null })}>All builds</Link>
+        <Link to={hrefOf({ page: "board" })}>The board</Link>
       </p>
     </>
   );

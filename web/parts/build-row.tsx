@@ -1,28 +1,44 @@
 import type { JSX } from "preact";
 import type { BuildSummary } from "../../protocol/summary.ts";
+import { personOf } from "../live/build-filter.ts";
 import { hrefOf } from "../live/location.ts";
+import { BuildActions } from "./build-actions.tsx";
 import { Link } from "./link.tsx";
-import { lookOf, State } from "./state.tsx";
+import { lookOfBuild, State } from "./state.tsx";
 import { Ago, Took } from "./time.tsx";
+import { Why } from "./why.tsx";
 
-/** One build in a list. */
-export function BuildRow({ build }: { readonly build: BuildSummary }): JSX.Element {
+interface Props {
+  readonly build: BuildSummary;
+  readonly whyNot: string | null;
+}
+
+/** One build in a list: what it is of, how it is, why it waits, and what may be done with it. */
+export function BuildRow({ build, whyNot }: Props): JSX.Element {
   const { repository, number, commit, createdAtMs, finishedAtMs } = build;
   return (
     <li class="build">
-      <State look={lookOf(build)} />
+      <State look={lookOfBuild(build)} />
       <div class="what">
-        <Link class="name" to={hrefOf({ page: "build", id: { repository, number }, stage: null })}>
-          {repository}#{number}
-        </Link>{" "}
-        <span class="title">{titleOf(build)}</span>
+        <p>
+          <Link class="name" to={hrefOf({ page: "build", id: { repository, number }, stage: null })}>
+            {repository}#{number}
+          </Link>{" "}
+          <span class="title">{titleOf(build)}</span>
+        </p>
+        <p class="from">
+          <span class="ref">{refOf(build)}</span> {commit !== null && <code>{commit.slice(0, 7)}</code>}{" "}
+          {personOf(build.author)}
+        </p>
+        {build.waiting !== "" && <Why text={build.waiting} />}
       </div>
-      <p class="from">
-        <span class="ref">{refOf(build)}</span> {commit !== null && <code>{commit.slice(0, 7)}</code>} {build.author}
-      </p>
       <p class="when">
-        <Ago atMs={createdAtMs} />, <Took fromMs={createdAtMs} toMs={finishedAtMs} />
+        <Ago atMs={createdAtMs} />, {finishedAtMs === null ? "for" : "took"}{" "}
+        <Took fromMs={createdAtMs} toMs={finishedAtMs} />
       </p>
+      <div class="acts">
+        <BuildActions build={build} whyNot={whyNot} />
+      </div>
     </li>
   );
 }

@@ -1,21 +1,30 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { EnvironmentSummary } from "../../protocol/summary.ts";
-import { pauseEnvironment, resumeEnvironment } from "../live/api.ts";
 import { learnEnvironment } from "../live/connection.ts";
+import { pauseEnvironment, resumeEnvironment } from "../live/environments.ts";
+import { ActButton } from "./act.tsx";
 import { ReasonDialog } from "./reason-dialog.tsx";
 
 const HOUR_MS = 3_600_000;
-const UNTIL: readonly (readonly [string, number])[] = [
-  ["until somebody resumes it", 0],
-  ["for an hour", HOUR_MS],
-  ["for 4 hours", 4 * HOUR_MS],
-  ["for a day", 24 * HOUR_MS],
-  ["for a week", 7 * 24 * HOUR_MS],
+const FOREVER = "0";
+const AT = "at";
+const UNTIL: readonly (readonly [string, string])[] = [
+  ["until somebody resumes it", FOREVER],
+  ["for an hour", String(HOUR_MS)],
+  ["for 4 hours", String(4 * HOUR_MS)],
+  ["for a day", String(24 * HOUR_MS)],
+  ["for a week", String(7 * 24 * HOUR_MS)],
+  ["until a time of your choice", AT],
 ];
 
-/** Pauses an environment, or lets it go on. */
-export function PauseButton({ environment }: { readonly environment: EnvironmentSummary }): JSX.Element {
+interface Props {
+  readonly environment: EnvironmentSummary;
+  readonly whyNot: string | null;
+}
+
+/** Pauses an environment, or lets it go on. What is asked stays asked, whatever others do to it meanwhile. */
+export function PauseButton({ environment, whyNot }: Props): JSX.Element {
   const [asking, setAsking] = useState<"pause" | "resume" | null>(null);
   // A pause of more than this environment is not this one's to end.
   const paused = environment.paused !== null && environment.paused.of === null;
@@ -23,14 +32,14 @@ export function PauseButton({ environment }: { readonly environment: Environment
   const close = (): void => setAsking(null);
   return (
     <>
-      <button
-        type="button"
-        onClick={() => setAsking(paused ? "resume" : "pause")}
-        aria-label={`${paused ? "Resume" : "Pause"} ${name}`}
-        aria-haspopup="dialog"
+      <ActButton
+        label={`${paused ? "Resume" : "Pause"} ${name}`}
+        whyNot={whyNot}
+        primary={paused}
+        ask={() => setAsking(paused ? "resume" : "pause")}
       >
         {paused ? "Resume…" : "Pause…"}
-      </button>
+      </ActButton>
       {asking === "pause" && <PauseDialog environment={environment} name={name} close={close} />}
       {asking === "resume" && (
         <ReasonDialog
@@ -53,9 +62,11 @@ interface PauseProps {
 }
 
 function PauseDialog({ environment, name, close }: PauseProps): JSX.Element {
-  const submit = async (reason: string, form: FormData): Promise<void> => {
-    const forMs = Number(form.get("for"));
-    const until = forMs === 0 ? {} : { until: new Date(Date.now() + forMs).toISOString() };
+  const [how, setHow] = useState(FOREVER);
+  const [at, setAt] = useState("");
+  const submit = async (reason: string): Promise<void> => {
+    const untilMs = how === AT ? Date.parse(at) : Date.now() + Number(how);
+    const until = how === FOREVER ? {} : { until: new Date(untilMs).toISOString() };
     learnEnvironment(await pauseEnvironment(environment, { reason, ...until }));
   };
   return (
@@ -68,15 +79,21 @@ function PauseDialog({ environment, name, close }: PauseProps): JSX.Element {
       close={close}
     >
       <label>
-        Pause it{" "}
-        <select name="for">
-          {UNTIL.map(([text, ms]) => (
-            <option value={ms} key={ms}>
+        Pause it
+        <select value={how} onChange={(event) => setHow(event.currentTarget.value)}>
+          {UNTIL.map(([text, value]) => (
+            <option value={value} key={value}>
               {text}
             </option>
           ))}
         </select>
       </label>
+      {how === AT && (
+        <label>
+          Until, by your clock
+          <input type="datetime-local" required value={at} onInput={(event) => setAt(event.currentTarget.value)} />
+        </label>
+      )}
     </ReasonDialog>
   );
 }

@@ -42,19 +42,22 @@ export function ReasonDialog({ title, explains, action, required, children, subm
     <dialog ref={dialog} onClose={close} aria-labelledby={`${id}-title`} aria-describedby={`${id}-about`}>
       <form onSubmit={send}>
         <h2 id={`${id}-title`}>{title}</h2>
-        <p id={`${id}-about`}>{explains}</p>
+        <p class="explains" id={`${id}-about`}>
+          {explains}
+        </p>
+        {children}
         <label for={`${id}-reason`}>{required ? "Reason" : "Reason (optional)"}</label>
         {/* A space alone is no reason. */}
         <input
           id={`${id}-reason`}
           name="reason"
           type="text"
+          autofocus
           required={required}
           pattern={required ? ".*\\S.*" : undefined}
           maxLength={500}
           autocomplete="off"
         />
-        {children}
         {error !== null && <Failure error={error} />}
         <div class="buttons">
           <button type="button" onClick={() => dialog.current?.close()}>

@@ -33,6 +33,7 @@ const LOOKS: Readonly<Record<string, Look>> = {
   waiting: { word: "waiting", tone: "calm", path: DOTS },
   paused: { word: "paused", tone: "held", path: HOLD },
   held: { word: "held", tone: "held", path: HOLD },
+  approval: { word: "waits for approval", tone: "held", path: MARK },
   draining: { word: "draining", tone: "held", path: HOLD },
   drained: { word: "drained", tone: "held", path: HOLD },
   open: { word: "open", tone: "calm", path: PLAY },
@@ -41,6 +42,15 @@ const LOOKS: Readonly<Record<string, Look>> = {
 /** Of a build or stage. */
 export function lookOf(o: { readonly status: string; readonly outcome: string | null }): Look {
   return lookOfWord(o.outcome ?? o.status);
+}
+
+/** Of a build in a list: what only waits does not run. */
+export function lookOfBuild(build: {
+  readonly status: string;
+  readonly outcome: string | null;
+  readonly waiting: string;
+}): Look {
+  return build.waiting === "" ? lookOf(build) : lookOfWord("waiting");
 }
 
 export function lookOfWord(word: string): Look {
