@@ -2,6 +2,8 @@ import { z } from "zod";
 import { DEFAULT_SYSTEM, REGION } from "../protocol/ami.ts";
 import { ToroidError } from "../protocol/errors.ts";
 import { DEFAULT_STORE_BYTES } from "../protocol/streams.ts";
+import type { GithubConfig } from "./access/github.ts";
+import { parseRoles, type Role } from "./access/roles.ts";
 import type { QueueConfig } from "./intake/sqs.ts";
 
 /** Everything an operator may choose, read once at start. */
@@ -32,9 +34,15 @@ export interface HttpConfig {
   readonly host: string;
   readonly port: number;
   /** `none`: everybody who reaches it may do everything. */
-  readonly auth: "none" | "token";
+  readonly auth: "none" | "token" | "github";
   /** Where people and programs find it, when that is not its loopback address; null: there. */
   readonly publicUrl: string | null;
+  /** How long people stay signed in at the page. */
+  readonly sessionMs: number;
+  /** Who of GitHub may do what. */
+  readonly roles: readonly Role[];
+  /** null: nobody signs in there. */
+  readonly github: GithubConfig | null;
 }
 
 export interface AmiConfig {
@@ -62,6 +70,7 @@ const wholeNumber = (most: number) =>
 
 const MINUTE_MS = 60 * 1_000;
 const MOST_MINUTES = 365 * 24 * 60;
+const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * 60 * 60 * 1_000;
 const MOST_DAYS = 36_500;
 const LOOPBACK = /^(127\.[0-9.]+|localhost|\[?::1\]?)$/;
@@ -93,7 +102,23 @@ const environment = z.object({
   TOROID_QUEUE_ENDPOINT: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
   AWS_REGION: text.optional(),
   TOROID_HTTP_HOST: text.default("127.0.0.1"),
-  TOROID_AUTH: z.enum(["none", "token"], { error: "must be none or token" }).default("none"),
+  TOROID_AUTH: z.enum(["none", "token", "github"], { error: "must be none, token or github" }).default("none"),
+  TOROID_ROLES: z
+    .string()
+    .transform((given, context) => {
+      const roles = parseRoles(given);
+      if (!("problem" in roles)) return roles;
+      context.addIssue({ code: "custom", message: `has a mistake: ${roles.problem}` });
+      return z.NEVER;
+    })
+    .optional(),
+  TOROID_SESSION_HOURS: wholeNumber(30 * 24)
+    .refine((hours) => hours > 0, "must be 1 hour at least")
+    .default(12),
+  TOROID_GITHUB_CLIENT_ID: text.optional(),
+  TOROID_GITHUB_CLIENT_SECRET: text.optional(),
+  TOROID_GITHUB_URL: z.url({ protocol: /^https?$/, error: "must be an https URL" }).default("https://github.com"),
+  TOROID_GITHUB_API_URL: z.url({ protocol: /^https?$/, error: "must be an https URL" }).optional(),
   TOROID_PUBLIC_URL: z
     .url({ protocol: /^https?$/, error: "must be the http or https URL by which people reach this coordinator" })
     .refine((url) => URL.parse(url)?.pathname === "/", "must have no path: the page and the API are at its root")
@@ -123,7 +148,7 @@ const environment = z.object({
 });
 
 /** What settings mean together. Each is said by itself first. */
-const openEnvironment = environment
+const listening = environment
   .refine((e) => e.TOROID_AUTH !== "none" || e.TOROID_HTTP_TRUST_NETWORK === "1" || LOOPBACK.test(e.TOROID_HTTP_HOST), {
     path: ["TOROID_HTTP_HOST"],
     error:
@@ -138,6 +163,25 @@ const openEnvironment = environment
     path: ["TOROID_PUBLIC_URL"],
     error:
       "must be https, or of a loopback address: tokens and sessions would be read on the way; TOROID_HTTP_TRUST_NETWORK=1 allows http where nobody else listens",
+  });
+
+const openEnvironment = listening
+  .refine((e) => e.TOROID_AUTH !== "github" || e.TOROID_ROLES !== undefined, {
+    path: ["TOROID_ROLES"],
+    error: "must say who may do what when people sign in by GitHub: `@ada admin; acme read; acme/dev operate`",
+  })
+  .refine(
+    (e) =>
+      e.TOROID_AUTH !== "github" ||
+      (e.TOROID_GITHUB_CLIENT_ID !== undefined && e.TOROID_GITHUB_CLIENT_SECRET !== undefined),
+    {
+      path: ["TOROID_GITHUB_CLIENT_ID"],
+      error: "and TOROID_GITHUB_CLIENT_SECRET must be those of an OAuth app of GitHub",
+    },
+  )
+  .refine((e) => isPrivateUrl(e.TOROID_GITHUB_URL) && isPrivateUrl(e.TOROID_GITHUB_API_URL), {
+    path: ["TOROID_GITHUB_URL"],
+    error: "and TOROID_GITHUB_API_URL must be https",
   });
 
 /** Does nobody on the way read what is sent there? */
@@ -185,6 +229,9 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
       port: e.TOROID_HTTP_PORT,
       auth: e.TOROID_AUTH,
       publicUrl: e.TOROID_PUBLIC_URL === undefined ? null : new URL(e.TOROID_PUBLIC_URL).origin,
+      sessionMs: e.TOROID_SESSION_HOURS * HOUR_MS,
+      roles: e.TOROID_ROLES ?? [],
+      github: e.TOROID_AUTH === "github" ? githubOf(e) : null,
     },
     notify: e.TOROID_NOTIFY ?? null,
     amis: {
@@ -199,4 +246,19 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
       },
     },
   };
+}
+
+function githubOf(e: z.infer<typeof environment>): GithubConfig {
+  const url = withoutSlash(e.TOROID_GITHUB_URL);
+  const ownApi = url === "https://github.com" ? "https://api.github.com" : `${url}/api/v3`;
+  return {
+    url,
+    apiUrl: withoutSlash(e.TOROID_GITHUB_API_URL ?? ownApi),
+    clientId: e.TOROID_GITHUB_CLIENT_ID ?? "",
+    clientSecret: e.TOROID_GITHUB_CLIENT_SECRET ?? "",
+  };
+}
+
+function withoutSlash(url: string): string {
+  return url.replace(/\/+$/, "");
 }

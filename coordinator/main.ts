@@ -12,9 +12,10 @@ import { declareSpoken, ensureTopology, openBucket } from "../kit/topology.ts";
 import { packageVersion } from "../kit/version.ts";
 import { sentenceOf } from "../protocol/errors.ts";
 import { spokenBy } from "../protocol/pairing.ts";
-import { ARCHIVE, DRAINS, LEASES, REACTORS, TOKENS } from "../protocol/streams.ts";
+import { ARCHIVE, DRAINS, LEASES, REACTORS, SESSIONS, TOKENS } from "../protocol/streams.ts";
 import { accept } from "./accept.ts";
 import { openAudit } from "./access/audit.ts";
+import { Sessions } from "./access/sessions.ts";
 import { Tokens } from "./access/tokens.ts";
 import type { Guard } from "./admission.ts";
 import { runArchiver } from "./archive/archiver.ts";
@@ -94,6 +95,8 @@ export async function runCoordinator(
   const drains = await openBucket(jet, DRAINS);
   const tokens = new Tokens(await openBucket(jet, TOKENS), jet.clock.nowMs);
   await tokens.follow(signals.stop, log);
+  const sessions = new Sessions(await openBucket(jet, SESSIONS), jet.clock.nowMs);
+  await sessions.follow(signals.stop, log);
   const cursors = await openBucket(jet, ARCHIVE);
   await using lease = new Lease(leases, "timers", randomUUID(), LEASES.ttlMs, log);
   const dispatcher = Dispatcher.start({ jet, actors, executors, lease, log }, signals.stop);
@@ -121,6 +124,7 @@ export async function runCoordinator(
       settings: shownOf(config, packageVersion(), durability),
       audit: openAudit(jet),
       tokens,
+      sessions,
       log,
       stop: signals.stop,
     },

@@ -38,6 +38,16 @@ export type TokenRecord = z.infer<typeof tokenRecord>;
 /** In KV toroid_token, under `used.<id>`: roughly when it was used last. */
 export const tokenUse = z.looseObject({ atMs: z.number() });
 
+/** In KV toroid_session, under `session.<hash of the cookie>`: one of the two says who. */
+export const sessionRecord = z.looseObject({
+  account: account.nullable(),
+  /** Id of the token that was signed in with: the session is worth what that is. */
+  token: z.string().nullable(),
+  createdAtMs: z.number(),
+  expiresAtMs: z.number(),
+});
+export type SessionRecord = z.infer<typeof sessionRecord>;
+
 export const tokenView = z.object({
   id: z.string(),
   name: z.string(),

@@ -25,6 +25,7 @@ const CODES = {
   TOR_FENCED: "terminal",
   TOR_GIT_AUTH: "terminal",
   TOR_GIT_UNREACHABLE: "retry",
+  TOR_GITHUB_UNREACHABLE: "retry",
   TOR_HOST_CLOSED: "terminal",
   TOR_HOST_UNKNOWN: "terminal",
   TOR_IMAGE_DAMAGED: "terminal",

@@ -365,7 +365,16 @@ export const TOKENS: BucketSpec = {
   share: 0.002,
 };
 
-export const BUCKETS: readonly BucketSpec[] = [EXECUTORS, DRAINS, LEASES, ARCHIVE, TOKENS];
+/** People who are signed in. Each says itself when it ends; none is kept for longer than the longest there may be. */
+export const SESSIONS: BucketSpec = {
+  name: "toroid_session",
+  description: "people who are signed in at the page",
+  history: 1,
+  ttlMs: 31 * DAY_MS,
+  share: 0.003,
+};
+
+export const BUCKETS: readonly BucketSpec[] = [EXECUTORS, DRAINS, LEASES, ARCHIVE, TOKENS, SESSIONS];
 
 /** The store that the shares are taken from unless the operator names another size. */
 export const DEFAULT_STORE_BYTES = 8 * 1024 * MIB;

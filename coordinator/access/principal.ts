@@ -15,12 +15,21 @@ export interface Grant {
   readonly repositories: readonly string[] | null;
 }
 
+export interface Rest {
+  /** Id of a token or session. */
+  readonly on: string;
+  /** When it is over by itself; null: never. */
+  readonly untilMs: number | null;
+}
+
 export interface Principal {
   /** In whose name things are done. */
   readonly name: string;
   /** How that is known, for the record. */
   readonly via: string;
   readonly kind: "local" | "nobody" | "token" | "session";
+  /** The token and session that it rests on: streams to them end with any of these. */
+  readonly rests: readonly Rest[];
   /** Of GitHub, where they come from there: what they make for themselves goes by it. */
   readonly account: Account | null;
   /** Of each list the widest grant counts, and of those the narrowest: a token is held to itself and to its owner. */
@@ -31,10 +40,17 @@ const EVERYTHING: Principal["limits"] = [[{ scope: "admin", repositories: null }
 
 /** Somebody at a coordinator without sign-in, who may do everything. */
 export function localPrincipal(name: string): Principal {
-  return { name, via: "local", kind: "local", account: null, limits: EVERYTHING };
+  return { name, via: "local", kind: "local", rests: [], account: null, limits: EVERYTHING };
 }
 
-export const NOBODY: Principal = { name: "anonymous", via: "nobody", kind: "nobody", account: null, limits: [[]] };
+export const NOBODY: Principal = {
+  name: "anonymous",
+  via: "nobody",
+  kind: "nobody",
+  rests: [],
+  account: null,
+  limits: [[]],
+};
 
 /** What they may do with a repository; null: with what belongs to none, or to all. */
 export function scopeOn({ limits }: Principal, repository: string | null): Scope {

@@ -64,12 +64,13 @@ export function mayRemoveToken(principal: Principal, token: Pick<TokenView, "use
 
 /** Its own limits, and with them those of its owner. */
 export function tokenPrincipal(
-  { name, user, scope, repositories, account }: TokenRecord,
+  { id, name, user, scope, repositories, account, expiresAtMs }: TokenRecord,
   rolesOf: (account: Account) => readonly Grant[],
 ): Principal {
   const own: readonly Grant[] = [{ scope, repositories }];
   const limits = account === null ? [own] : [own, rolesOf(account)];
-  return { name: user, via: `token ${name}`, kind: "token", account, limits };
+  const rests = [{ on: id, untilMs: expiresAtMs }];
+  return { name: user, via: `token ${name}`, kind: "token", rests, account, limits };
 }
 
 function notAllowed(why: string): ToroidError {

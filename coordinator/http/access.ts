@@ -28,6 +28,10 @@ declare module "fastify" {
     repositoryIn?: "body";
     /** What the record of changes calls it; otherwise its method and path. */
     action?: string;
+    /** Recorded although it is a GET. */
+    recorded?: boolean;
+    /** It goes on for long, and ends when whoever it goes to is let in no more. */
+    streams?: boolean;
   }
 }
 

@@ -12,7 +12,8 @@ const MAX_PAGE = 200;
 /** Writes down every change that is asked for, before it is answered: what was done, and what was refused. */
 export function recordChanges(app: FastifyInstance, { audit, jet, log }: HttpParts): void {
   app.addHook("onSend", async (request, reply) => {
-    if (request.method === "GET" || request.method === "HEAD") return;
+    const isChange = request.method !== "GET" && request.method !== "HEAD";
+    if (!isChange && request.routeOptions.config.recorded !== true) return;
     const record = recordOf(request, reply, jet.clock.nowMs());
     try {
       await audit.write(record);

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { ToroidError } from "../../protocol/errors.ts";
 import { type EnvironmentId, EVERY, isWider } from "../../protocol/ids.ts";
 import { type EnvironmentSummary, environmentSummary } from "../../protocol/summary.ts";
+import type { Principal } from "../access/principal.ts";
 import type { LaneCommand } from "../actors/environment.ts";
 import { widerPauses } from "../admission.ts";
 import type { History } from "../projections/history.ts";
@@ -12,7 +13,7 @@ import { explainEnvironment } from "../projections/waiting.ts";
 import { optionalBody, repositoryParams } from "./builds.ts";
 import { notFound } from "./errors.ts";
 import type { HttpParts } from "./ports.ts";
-import { userOf } from "./user.ts";
+import { principalOf, userOf } from "./user.ts";
 
 export const environmentParams = repositoryParams.extend({ environment: z.string().min(1).max(200) });
 export type EnvironmentParams = z.infer<typeof environmentParams>;
@@ -100,6 +101,7 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
     },
     (request) => {
       const { build: number, round = null, decision: kind, team = null, reason: why } = request.body;
+      refuseBoast(request.principal, team);
       return tell(environmentOf(history, request.params), {
         kind,
         number,
@@ -110,4 +112,17 @@ export function environmentRoutes(plain: FastifyInstance, { actors, history }: H
       });
     },
   );
+}
+
+/**
+ * Where people sign in, it is known who is in which team: nobody acts for another one.
+ *
+ * @throws {ToroidError} TOR_NOT_ALLOWED
+ */
+function refuseBoast(who: Principal | null, team: string | null): void {
+  const { name, kind, account } = principalOf(who);
+  if (team === null || kind === "local") return;
+  const own = [...(account?.teams ?? []), ...(account?.organizations ?? [])].map((one) => one.toLowerCase());
+  if (own.includes(team.replace(/^@/, "").toLowerCase())) return;
+  throw new ToroidError("TOR_NOT_ALLOWED", `${name} is not in ${team}, as far as GitHub said when they signed in`);
 }

@@ -27,7 +27,7 @@ export function eventRoutes(app: FastifyInstance, parts: HttpParts): void {
   lanes.onChange((environment) => tell("environment", explainEnvironment(environment), environment.repository));
   letters.onChange((letter) => tell("deadLetter", letter, repositoryOf(letter)));
 
-  app.get("/api/v1/events", { config: { needs: "read" } }, (request, reply) => {
+  app.get("/api/v1/events", { config: { needs: "read", streams: true } }, (request, reply) => {
     const readable = readableTo(request.principal);
     reply.hijack();
     const client = openSse(reply.raw, stop);

@@ -1,21 +1,67 @@
-/** Who asks a coordinator with sign-in, by what a request brings. */
+/** Who asks a coordinator with sign-in, by what a request brings: a token, or the cookie of a session. */
 import type { FastifyRequest } from "fastify";
-import type { TokenRecord } from "../../protocol/access.ts";
+import type { Account, SessionRecord, TokenRecord } from "../../protocol/access.ts";
 import { ToroidError } from "../../protocol/errors.ts";
-import { NOBODY, type Principal } from "../access/principal.ts";
+import { type Grant, NOBODY, type Principal, type Rest } from "../access/principal.ts";
+import { type Role, rolesOf } from "../access/roles.ts";
+import { type Sessions, sessionIdOf } from "../access/sessions.ts";
 import { tokenPrincipal } from "../access/token-rules.ts";
 import type { Tokens } from "../access/tokens.ts";
 import type { Identify } from "./access.ts";
+import type { Cookies } from "./cookies.ts";
+import { refuseForged } from "./csrf.ts";
 
-/** By a token in the header `Authorization`. */
-export function identifyBy(tokens: Tokens): Identify {
-  const principalOf = (record: TokenRecord): Principal => tokenPrincipal(record, () => []);
+export interface Credentials {
+  readonly tokens: Tokens;
+  readonly sessions: Sessions;
+  readonly roles: readonly Role[];
+  readonly cookies: Cookies;
+}
+
+export function identifyBy({ tokens, sessions, roles, cookies }: Credentials): Identify {
+  const byToken = (record: TokenRecord): Principal => tokenPrincipal(record, (account) => rolesOf(roles, account));
+
+  /** With the cookie of a session that is over one is nobody, and may sign in again. */
+  function bySession(cookie: string, record: SessionRecord | null): Principal | Promise<Principal> {
+    if (record === null) return NOBODY;
+    const rests = { on: sessionIdOf(cookie), untilMs: record.expiresAtMs };
+    const { account, token } = record;
+    if (account !== null) return accountPrincipal(account, rolesOf(roles, account), [rests]);
+    if (token === null) return NOBODY;
+    return tokenSession(token, rests).catch((error: unknown) => {
+      if (error instanceof ToroidError && error.code === "TOR_SIGNED_OUT") return NOBODY;
+      throw error;
+    });
+  }
+
+  async function tokenSession(token: string, rests: Rest): Promise<Principal> {
+    const principal = byToken(await tokens.stillValid(token));
+    const { rests: also } = principal;
+    return { ...principal, via: `session by ${principal.via}`, rests: [rests, ...also] };
+  }
+
   return (request) => {
     const secret = bearerOf(request);
-    if (secret === null) return NOBODY;
-    const record = tokens.verify(secret);
-    return record instanceof Promise ? record.then(principalOf) : principalOf(record);
+    if (secret !== null) {
+      const record = tokens.verify(secret);
+      return record instanceof Promise ? record.then(byToken) : byToken(record);
+    }
+    const cookie = cookies.read(request, "session");
+    if (cookie === null) return NOBODY;
+    const session = sessions.find(cookie);
+    if (!(session instanceof Promise)) {
+      if (session !== null) refuseForged(request);
+      return bySession(cookie, session);
+    }
+    return session.then((record) => {
+      if (record !== null) refuseForged(request);
+      return bySession(cookie, record);
+    });
   };
+}
+
+export function accountPrincipal(account: Account, grants: readonly Grant[], rests: Principal["rests"]): Principal {
+  return { name: account.login, via: "session", kind: "session", rests, account, limits: [grants] };
 }
 
 /**

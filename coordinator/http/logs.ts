@@ -59,7 +59,7 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop, log }: H
   app.get(
     "/api/v1/builds/:owner/:repo/:number/stages/:stage/log",
     {
-      config: { needs: "read" },
+      config: { needs: "read", streams: true },
       schema: {
         params: buildParams.extend({ stage: z.string().min(1) }),
         querystring: z.object({

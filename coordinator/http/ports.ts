@@ -4,6 +4,7 @@ import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
 import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
 import type { AuditLog } from "../access/audit.ts";
+import type { Sessions } from "../access/sessions.ts";
 import type { Tokens } from "../access/tokens.ts";
 import type { Gate } from "../artifacts/gate.ts";
 import type { Keeper } from "../artifacts/keeper.ts";
@@ -38,6 +39,7 @@ export interface HttpParts {
   /** What of the configuration people may see. */
   readonly settings: SettingsShown;
   readonly tokens: Tokens;
+  readonly sessions: Sessions;
   readonly log: Logger;
   /** Streams to clients end when this aborts. */
   readonly stop: AbortSignal;

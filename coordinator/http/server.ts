@@ -1,11 +1,13 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import fastifyCookie from "@fastify/cookie";
 import fastifyStatic from "@fastify/static";
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import type { Jet } from "../../kit/jetstream.ts";
 import { ToroidError } from "../../protocol/errors.ts";
+import { GithubSignIn } from "../access/github.ts";
 import type { HttpConfig } from "../config.ts";
 import { guardRoutes, identifyLocal, openToAll } from "./access.ts";
 import { amiRoutes } from "./amis.ts";
@@ -13,6 +15,7 @@ import { auditRoutes, recordChanges } from "./audit.ts";
 import { buildListRoutes } from "./build-list.ts";
 import { buildPartRoutes } from "./build-parts.ts";
 import { buildRoutes } from "./builds.ts";
+import { cookiesFor } from "./cookies.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { deploymentRoutes } from "./deployments.ts";
 import { environmentRoutes } from "./environments.ts";
@@ -20,6 +23,7 @@ import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
 import { executorRoutes } from "./executors.ts";
 import { identifyBy } from "./identify.ts";
+import { endLapsedStreams } from "./lapses.ts";
 import { letterRoutes } from "./letters.ts";
 import { logRoutes } from "./logs.ts";
 import { meRoutes } from "./me.ts";
@@ -27,6 +31,7 @@ import { refuseForeign } from "./origin.ts";
 import type { HttpParts } from "./ports.ts";
 import { requestIdOf } from "./request-id.ts";
 import { settingsRoutes } from "./settings.ts";
+import { signInRoutes } from "./sign-in.ts";
 import { tokenRoutes } from "./tokens.ts";
 
 const BODY_LIMIT_BYTES = 256 * 1024;
@@ -77,7 +82,11 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
     done(null, payload);
   });
   refuseForeign(app, at);
-  guardRoutes(app, at.auth === "none" ? identifyLocal : identifyBy(parts.tokens));
+  const { tokens, sessions, jet } = parts;
+  const credentials = { tokens, sessions, roles: at.roles, cookies: cookiesFor(at) };
+  await app.register(fastifyCookie);
+  guardRoutes(app, at.auth === "none" ? identifyLocal : identifyBy(credentials));
+  endLapsedStreams(app, parts, jet.clock.nowMs);
   app.get("/healthz", { config: { needs: "nothing" } }, () => ({ status: "ok" }));
   app.get("/readyz", { config: { needs: "nothing" } }, async (_request, reply) => {
     const ready = await answers(parts.jet);
@@ -98,6 +107,8 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
   settingsRoutes(app, parts);
   tokenRoutes(app, parts);
   meRoutes(app, at);
+  const github = at.github === null ? null : new GithubSignIn(at.github);
+  signInRoutes(app, { ...credentials, github }, at, jet.clock.nowMs);
   if (hasPage) await app.register(servePage);
   else parts.log.warn({ path: "web/dist" }, "the web page is not built; only the API is served");
 

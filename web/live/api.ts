@@ -70,9 +70,12 @@ export function pathOf(repository: string): string {
   return repository.split("/").map(encodeURIComponent).join("/");
 }
 
+/** The second says that it is our page that asks: no form, and no page of another origin, can send it. */
+const OURS = { "content-type": "application/json", "toroid-csrf": "1" };
+
 /** Asks with GET; with a body, even an empty one, by POST. */
 export async function ask<T>(url: string, body?: unknown): Promise<T> {
-  const post = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  const post = { method: "POST", headers: OURS, body: JSON.stringify(body) };
   const response = await fetch(url, body === undefined ? {} : post).catch(() => {
     throw new ApiError(0, "TOR_SERVER_UNREACHABLE", "the coordinator does not answer");
   });

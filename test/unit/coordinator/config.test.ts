@@ -4,6 +4,8 @@ import { configFrom } from "../../../coordinator/config.ts";
 import { ToroidError } from "../../../protocol/errors.ts";
 import { DEFAULT_STORE_BYTES } from "../../../protocol/streams.ts";
 
+const SIGN_IN = { sessionMs: 12 * 3_600_000, roles: [], github: null };
+
 test("nothing has to be set", () => {
   assert.deepEqual(configFrom({}), {
     natsUrl: "nats://127.0.0.1:4222",
@@ -15,7 +17,7 @@ test("nothing has to be set", () => {
     keepLogsMs: 30 * 86_400_000,
     pool: "default",
     queue: null,
-    http: { host: "127.0.0.1", port: 7433, auth: "none", publicUrl: null },
+    http: { host: "127.0.0.1", port: 7433, auth: "none", publicUrl: null, ...SIGN_IN },
     notify: null,
     amis: {
       system: "toroid",
@@ -50,7 +52,7 @@ test("what is set is used", () => {
     region: "eu-west-1",
     credentials: null,
   });
-  assert.deepEqual(config.http, { host: "::1", port: 0, auth: "none", publicUrl: null });
+  assert.deepEqual(config.http, { host: "::1", port: 0, auth: "none", publicUrl: null, ...SIGN_IN });
   assert.deepEqual([config.storeBytes, config.replicas, config.pool], [1_000_000, 3, "arm"]);
 });
 
@@ -61,7 +63,7 @@ test("monitoring ports are one or several", () => {
 
 test("any address is listened on where the network is said to be trusted", () => {
   const config = configFrom({ TOROID_HTTP_HOST: "0.0.0.0", TOROID_HTTP_TRUST_NETWORK: "1" });
-  assert.deepEqual(config.http, { host: "0.0.0.0", port: 7433, auth: "none", publicUrl: null });
+  assert.deepEqual(config.http, { host: "0.0.0.0", port: 7433, auth: "none", publicUrl: null, ...SIGN_IN });
   assert.equal(configFrom({ TOROID_HTTP_TRUST_NETWORK: "1" }).http.host, "127.0.0.1");
 });
 
@@ -74,6 +76,18 @@ test("with sign-in any address is listened on, by a name that people know it by 
   assert.throws(() => configFrom(plain), /TOROID_PUBLIC_URL must be https/);
   assert.equal(configFrom({ ...plain, TOROID_HTTP_TRUST_NETWORK: "1" }).http.publicUrl, "http://ci.lan:7433");
   assert.equal(configFrom({ TOROID_AUTH: "token" }).http.publicUrl, null);
+});
+
+test("roles are read as they are written, and GitHub Enterprise has its API where it has it", () => {
+  const github = { TOROID_AUTH: "github", TOROID_GITHUB_CLIENT_ID: "id", TOROID_GITHUB_CLIENT_SECRET: "secret" };
+  const { http } = configFrom({ ...github, TOROID_ROLES: "@Ada admin\nacme/Dev  operate acme/api acme/x-*;" });
+  assert.deepEqual(http.roles, [
+    { who: "@ada", scope: "admin", repositories: null },
+    { who: "acme/dev", scope: "operate", repositories: ["acme/api", "acme/x-*"] },
+  ]);
+  assert.equal(http.github?.apiUrl, "https://api.github.com");
+  const own = configFrom({ ...github, TOROID_ROLES: "a read", TOROID_GITHUB_URL: "https://git.acme.example/" });
+  assert.equal(own.http.github?.apiUrl, "https://git.acme.example/api/v3");
 });
 
 test("builds are kept for some days, or for ever", () => {
@@ -95,7 +109,19 @@ const WRONG: readonly (readonly [string, string, RegExp])[] = [
   ["TOROID_KEEP_BUILDS_DAYS", "1.5", /^TOROID_KEEP_BUILDS_DAYS must be a whole number from 0 to 36500$/],
   ["TOROID_ALLOW_LAZY_SYNC", "yes", /^TOROID_ALLOW_LAZY_SYNC must be 0 or 1$/],
   ["TOROID_HTTP_TRUST_NETWORK", "yes", /^TOROID_HTTP_TRUST_NETWORK must be 0 or 1$/],
-  ["TOROID_AUTH", "yes", /^TOROID_AUTH must be none/],
+  ["TOROID_AUTH", "yes", /^TOROID_AUTH must be none, token or github$/],
+  ["TOROID_AUTH", "github", /^TOROID_ROLES must say who may do what .*; TOROID_GITHUB_CLIENT_ID and TOROID_GITHUB_CLI/],
+  [
+    "TOROID_ROLES",
+    "acme owner",
+    /^TOROID_ROLES has a mistake: the role of acme is "owner", not read, operate or admin$/,
+  ],
+  ["TOROID_ROLES", "ac me read", /^TOROID_ROLES has a mistake: the role of ac is "me"/],
+  ["TOROID_ROLES", "a/b/c read", /^TOROID_ROLES has a mistake: "a\/b\/c" is no @user, organization or org\/team$/],
+  ["TOROID_ROLES", "acme read api", /^TOROID_ROLES has a mistake: repository "api" of acme: expected owner\/name/],
+  ["TOROID_ROLES", " ; ", /^TOROID_ROLES has a mistake: it names nobody/],
+  ["TOROID_SESSION_HOURS", "0", /^TOROID_SESSION_HOURS must be 1 hour at least$/],
+  ["TOROID_GITHUB_URL", "http://github.example", /^TOROID_GITHUB_URL and TOROID_GITHUB_API_URL must be https$/],
   ["TOROID_PUBLIC_URL", "ci.example.com", /^TOROID_PUBLIC_URL must be the http or https URL/],
   ["TOROID_PUBLIC_URL", "https://example.com/ci", /^TOROID_PUBLIC_URL must have no path/],
   ["TOROID_PUBLIC_URL", "http://ci.example.com", /^TOROID_PUBLIC_URL must be https, or of a loopback address/],

@@ -12,7 +12,7 @@ import {
 } from "../../../../coordinator/access/principal.ts";
 
 function somebody(...limits: readonly (readonly Grant[])[]): Principal {
-  return { name: "ada", via: "token x", kind: "token", account: null, limits };
+  return { name: "ada", via: "token x", kind: "token", account: null, rests: [], limits };
 }
 
 test("each role includes those before it, and `nothing` is open to everybody", () => {

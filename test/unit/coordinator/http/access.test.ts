@@ -11,6 +11,7 @@ const READER: Principal = {
   via: "token x",
   kind: "token",
   account: null,
+  rests: [],
   limits: [[{ scope: "operate", repositories: ["acme/api"] }]],
 };
 
