@@ -86,11 +86,6 @@ export function deliveryRoutes(plain: FastifyInstance, { deliveries }: Pick<Http
       const known = deliveries.targets().find(({ name }) => name === target);
       if (known === undefined)
         throw notFound(`target ${JSON.stringify(target)}: \`toroid deliveries targets\` lists them`);
-      if (known.channel === "github")
-        throw new ToroidError(
-          "TOR_REFUSED",
-          "GitHub is told of commits only: `toroid doctor` asks it whether it knows us",
-        );
       return reply.status(202).send(await deliveries.test(target, known.channel, userOf(principal)));
     },
   );

@@ -110,14 +110,10 @@ function githubDraft({ notice, order }: Note): Draft {
 export function isOfForge({ kind, commit, remote, repository }: Notice, forge: GithubSettings): boolean {
   if (kind !== "build" && kind !== "stage" && kind !== "deployment") return false;
   if (commit === null || remote === null || !selects(forge.for, repository)) return false;
-  return hostOf(remote) === URL.parse(forge.url)?.host;
-}
-
-/** `https://github.com/acme/api.git`, `git@github.com:acme/api.git` */
-function hostOf(remote: string): string | null {
   const url = URL.parse(remote);
-  if (url !== null && url.host !== "") return url.host;
-  return /^[^@/]+@([^:/]+):/.exec(remote)?.[1] ?? null;
+  // Of another repository than its address says nobody tells anything.
+  const path = url?.pathname.replace(/^\/|(\.git)?\/*$/g, "");
+  return url?.host === URL.parse(forge.url)?.host && path?.toLowerCase() === repository.toLowerCase();
 }
 
 export function idOf(target: string, lane: string, place: string): string {

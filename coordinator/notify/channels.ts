@@ -3,9 +3,10 @@
 import { assertNever, ToroidError } from "../../protocol/errors.ts";
 import type { Send } from "./channels/channel.ts";
 import { emailChannel } from "./channels/email.ts";
+import { githubChannel } from "./channels/github.ts";
 import { slackChannel } from "./channels/slack.ts";
 import { webhookChannel } from "./channels/webhook.ts";
-import type { NotifySettings, Target } from "./settings.ts";
+import { GITHUB, type NotifySettings, type Target } from "./settings.ts";
 
 export type Channels = ReadonlyMap<string, Send>;
 
@@ -16,7 +17,9 @@ export interface ChannelParts {
 
 export function makeChannels(settings: NotifySettings, { publicUrl, version }: ChannelParts): Channels {
   const channels = new Map<string, Send>();
+  const userAgent = `toroid/${version}`;
   for (const target of settings.targets) channels.set(target.name, channelOf(target));
+  if (settings.github !== null) channels.set(GITHUB, githubChannel(settings.github, publicUrl, userAgent));
   return channels;
 
   function channelOf(target: Target): Send {
@@ -24,7 +27,7 @@ export function makeChannels(settings: NotifySettings, { publicUrl, version }: C
       case "slack":
         return slackChannel(target, publicUrl);
       case "webhook":
-        return webhookChannel(target, publicUrl, `toroid/${version}`);
+        return webhookChannel(target, publicUrl, userAgent);
       case "email":
         if (settings.smtp === null) throw new ToroidError("TOR_INTERNAL", `${target.name} has no server for e-mail`);
         return emailChannel(target, settings.smtp, publicUrl);

@@ -1,4 +1,5 @@
 /** Whom the operator lets Toroid notify, and how: the file that TOROID_NOTIFY names, checked. */
+import { createPrivateKey } from "node:crypto";
 import { z } from "zod";
 import { ToroidError } from "../../protocol/errors.ts";
 import { patternProblem } from "../../protocol/pipeline/glob.ts";
@@ -153,8 +154,6 @@ export function notifySettings(path: string, text: string, read: (path: string) 
     throw new ToroidError("TOR_CONFIG_INVALID", [...new Set(sentences)].join("; "));
   }
   const { targets, github: forge, smtp: mail } = parsed.data;
-  if (forge !== undefined)
-    throw new ToroidError("TOR_CONFIG_INVALID", `${path}: github: this version cannot tell GitHub anything yet`);
   const open = (said: Said): string => (typeof said === "string" ? said : read(said.file).trim());
   const missing = Object.entries(targets).flatMap(([name, one]) =>
     "email" in one && mail === undefined ? [name] : [],
@@ -165,7 +164,7 @@ export function notifySettings(path: string, text: string, read: (path: string) 
   }
   return {
     targets: Object.entries(targets).map(([name, one]) => targetOf(path, name, one, open)),
-    github: forge === undefined ? null : githubOf(forge, open),
+    github: forge === undefined ? null : githubOf(path, forge, open),
     smtp: mail === undefined ? null : smtpOf(path, mail, open, read),
   };
 }
@@ -210,7 +209,7 @@ function targetOf(path: string, name: string, one: SaidTarget, open: (said: Said
   return { ...shared, channel: "email", to: one.email, authors: one.authors };
 }
 
-function githubOf(one: z.output<typeof github>, open: (said: Said) => string): GithubSettings {
+function githubOf(path: string, one: z.output<typeof github>, open: (said: Said) => string): GithubSettings {
   const base = one.url.replace(/\/+$/, "");
   const api = (one.api ?? (base === "https://github.com" ? "https://api.github.com" : `${base}/api/v3`)).replace(
     /\/+$/,
@@ -219,9 +218,20 @@ function githubOf(one: z.output<typeof github>, open: (said: Said) => string): G
   const { app, token } = one;
   if (app !== undefined) {
     const { id, key, installation = null } = app;
-    return { url: base, api, for: one.for, auth: { kind: "app", id, key: open(key), installation } };
+    const pem = open(key);
+    if (!isPrivateKey(pem))
+      throw new ToroidError("TOR_CONFIG_INVALID", `${path}: github.app.key: expected the app's private key, as PEM`);
+    return { url: base, api, for: one.for, auth: { kind: "app", id, key: pem, installation } };
   }
   return { url: base, api, for: one.for, auth: { kind: "token", token: token === undefined ? "" : open(token) } };
+}
+
+function isPrivateKey(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType === "rsa";
+  } catch {
+    return false;
+  }
 }
 
 function smtpOf(

@@ -170,6 +170,8 @@ const HOMES: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   execa: [/^executor\//, /^bin\/start\//, "bin/commands/notify.ts"],
   ssh2: [/^executor\/images\/packer\/inside\//],
   msgpackr: ["protocol/codec.ts"],
+  "@octokit/auth-app": ["coordinator/notify/channels/github/api.ts"],
+  "@octokit/request": ["coordinator/notify/channels/github/api.ts"],
   nodemailer: ["coordinator/notify/channels/email.ts"],
   standardwebhooks: ["coordinator/notify/channels/webhook.ts"],
   pino: ["kit/log.ts"],

@@ -17,6 +17,7 @@ test("a file of targets is read, with secrets from files of their own, and shown
       audit: { webhook: "https://hooks.example/toroid", secret: { file: "/key" }, on: "always" },
       mail: { email: "ops@example.com", authors: ["example.com"] },
     },
+    github: { token: "ghp_0123" },
     smtp: { url: "smtps://mail.example", from: "Toroid <ci@example.com>", user: "ci", password: "hunter2" },
   });
   assert.deepEqual(of.targets.map(whereOf), [
@@ -24,9 +25,12 @@ test("a file of targets is read, with secrets from files of their own, and shown
     "hooks.example",
     "ops@example.com, authors at example.com",
   ]);
+  assert.equal(of.github?.api, "https://api.github.com");
+  const enterprise = settings({ github: { url: "https://ghe.example/", token: "t123" } });
+  assert.equal(enterprise.github?.api, "https://ghe.example/api/v3");
   assert.deepEqual([of.smtp?.port, of.smtp?.tls], [465, true]);
   const secrets = secretsIn(of);
-  for (const one of [SECRET, "hunter2", "/services/T1/B2/zzz"]) assert.ok(secrets.includes(one), one);
+  for (const one of [SECRET, "ghp_0123", "hunter2", "/services/T1/B2/zzz"]) assert.ok(secrets.includes(one), one);
 });
 
 const WRONG: readonly (readonly [of: object, sentence: RegExp])[] = [
@@ -50,7 +54,8 @@ const WRONG: readonly (readonly [of: object, sentence: RegExp])[] = [
     { targets: { a: { slack: "https://x.example", on: "sometimes" } } },
     /targets\.a\.on: expected change, always or never$/,
   ],
-  [{ github: { token: "t123" } }, /^n\.json: github: this version cannot tell GitHub anything yet$/],
+  [{ github: { token: "t123", app: { id: 1, key: "k" } } }, /^n\.json: github: expected either a `token` or an `app`$/],
+  [{ github: { app: { id: 1, key: "k" } } }, /^n\.json: github\.app\.key: expected the app's private key, as PEM$/],
   [{ github: {} }, /^n\.json: github: expected either a `token` or an `app`$/],
   [{ smtp: { url: "https://x", from: "a@b" } }, /^n\.json: smtp\.url: expected smtp:\/\/host:587/],
   [{ smtp: { url: "smtp://x", from: "a@b\r\nbcc: c@d" } }, /^n\.json: smtp\.from: expected an address/],
