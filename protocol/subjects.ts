@@ -142,6 +142,17 @@ export function parseLaneSubject(subject: string): EnvironmentId {
 }
 
 /**
+ * Reads a subject of TOROID_BUILD.
+ *
+ * @throws {ToroidError} TOR_DECODE
+ */
+export function parseSummarySubject(subject: string): BuildId {
+  const [root, stream, repo, number, ...rest] = subject.split(".");
+  if (root !== "toroid" || stream !== "build" || repo === undefined || rest.length > 0) throw unknownSubject(subject);
+  return { repository: unescapeToken(repo), number: parseNumber(number, subject) };
+}
+
+/**
  * Reads a subject of TOROID_PUSH: the repository's name.
  *
  * @throws {ToroidError} TOR_DECODE

@@ -89,7 +89,8 @@ export class CachedBucket<T> {
 
   async #again(stop: AbortSignal, log: Logger): Promise<Awaited<ReturnType<KV["watch"]>> | null> {
     while (!stop.aborted) {
-      await delay(AGAIN_MS, undefined, { signal: stop }).catch(() => undefined);
+      // A coordinator that cannot start ends without having been told to stop: this does not keep it.
+      await delay(AGAIN_MS, undefined, { signal: stop, ref: false }).catch(() => undefined);
       if (stop.aborted) return null;
       try {
         return await this.#watch();

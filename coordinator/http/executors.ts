@@ -5,6 +5,7 @@ import { encode } from "../../protocol/codec.ts";
 import { type DrainOrder, type Presence, presence } from "../../protocol/commands.ts";
 import { optionalBody } from "./builds.ts";
 import { notFound } from "./errors.ts";
+import { runningWhat } from "./events/sources.ts";
 import type { HttpParts } from "./ports.ts";
 import { readableTo, userOf } from "./user.ts";
 
@@ -29,8 +30,7 @@ export function executorRoutes(plain: FastifyInstance, { jet, executors, drains 
     ({ principal }) => {
       const readable = readableTo(principal);
       if (readable === null) return { executors: [...alive()] };
-      const shown = (runs: readonly string[]): string[] => runs.filter((stage) => readable(stage.split("#")[0] ?? ""));
-      return { executors: alive().map((one) => ({ ...one, runs: shown(one.runs) })) };
+      return { executors: alive().map((one) => runningWhat(one, readable)) };
     },
   );
 

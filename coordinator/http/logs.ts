@@ -31,18 +31,18 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop, log }: H
     return stage;
   }
 
-  /** The attempt to show; a follower waits for the first. Null: it ended without one, or the client left. */
+  /** The stage, and the attempt to show; a follower waits for the first. Null: it ended without, or the client left. */
   async function attemptOf(
     id: StageId,
     wanted: number | undefined,
     follow: boolean,
     signal: AbortSignal,
-  ): Promise<number | null> {
+  ): Promise<{ readonly stage: StageSummary; readonly attempt: number | null }> {
     for (;;) {
       const stage = await stageOf(id);
-      if (wanted !== undefined) return wanted;
-      if (stage.executor !== null && stage.attempt > 0) return stage.attempt;
-      if (!follow || stage.status === "finished" || signal.aborted) return null;
+      if (wanted !== undefined) return { stage, attempt: wanted };
+      if (stage.executor !== null && stage.attempt > 0) return { stage, attempt: stage.attempt };
+      if (!follow || stage.status === "finished" || signal.aborted) return { stage, attempt: null };
       await delay(CLAIM_CHECK_MS);
     }
   }
@@ -77,20 +77,19 @@ export function logRoutes(plain: FastifyInstance, { jet, history, stop, log }: H
       const wantsEvents = (request.headers.accept ?? "").includes("text/event-stream");
       const resume = Number(request.headers["last-event-id"] ?? query.offset);
       const offset = Number.isSafeInteger(resume) && resume >= 0 ? resume : 0;
-      await stageOf(id);
 
       const gone = new AbortController();
       // Of this answer: the socket may serve many.
       reply.raw.once("close", () => gone.abort());
       const signal = AbortSignal.any([gone.signal, stop]);
-      const attempt = await attemptOf(id, query.attempt, follow, signal);
+      const { stage, attempt } = await attemptOf(id, query.attempt, follow, signal);
       const isOver = async (): Promise<boolean> => {
         if (!follow) return true;
         const now = await stageOf(id);
         return now.status === "finished" || (attempt !== null && now.attempt > attempt);
       };
       const chunks = attempt === null ? [] : readLog(jet, id, attempt, offset, isOver, signal);
-      const removed = attempt === null ? null : await removedOf(jet, id, attempt, offset, await stageOf(id));
+      const removed = attempt === null ? null : await removedOf(jet, id, attempt, offset, stage);
       reply.hijack();
       try {
         if (wantsEvents) await sendEvents({ chunks, removed, offset }, id, follow, signal, reply.raw);

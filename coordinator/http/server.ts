@@ -20,7 +20,7 @@ import { deliveryRoutes } from "./deliveries.ts";
 import { deploymentRoutes } from "./deployments.ts";
 import { environmentRoutes } from "./environments.ts";
 import { sendError } from "./errors.ts";
-import { eventRoutes } from "./events.ts";
+import { eventRoutes } from "./events/routes.ts";
 import { executorRoutes } from "./executors.ts";
 import { identifyBy } from "./identify.ts";
 import { endLapsedStreams } from "./lapses.ts";
@@ -100,7 +100,7 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
   executorRoutes(app, parts);
   amiRoutes(app, parts);
   deliveryRoutes(app, parts);
-  eventRoutes(app, parts);
+  await eventRoutes(app, parts);
   letterRoutes(app, parts);
   logRoutes(app, parts);
   auditRoutes(app, parts);

@@ -3,10 +3,14 @@ import type { ServerResponse } from "node:http";
 /** What one client may leave unread before it is told to start over. */
 const QUEUE_BYTES = 512 * 1024;
 const HEARTBEAT_MS = 15_000;
+const BEAT = Buffer.from(": still here\n\n");
+const RESYNC = Buffer.from("event: resync\ndata: {}\n\n");
 
 export interface SseStream {
   /** False when the client is gone or was sent away. */
   send(event: string, data: unknown, id?: string): boolean;
+  /** The same of events that are bytes already. */
+  write(events: Uint8Array): boolean;
   /** Resolves when the client has taken what was sent, or is gone. */
   drained(): Promise<void>;
   close(): void;
@@ -22,10 +26,11 @@ export function openSse(response: ServerResponse, stop: AbortSignal): SseStream 
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store",
     "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
   });
   response.write(": hello\n\n");
   const closed = new AbortController();
-  const beat = setInterval(() => response.write(": still here\n\n"), HEARTBEAT_MS);
+  const beat = setInterval(() => response.write(BEAT), HEARTBEAT_MS);
   const end = (): void => {
     if (closed.signal.aborted) return;
     closed.abort();
@@ -39,19 +44,24 @@ export function openSse(response: ServerResponse, stop: AbortSignal): SseStream 
   response.on("error", end);
   stop.addEventListener("abort", end, { once: true });
 
+  function write(events: Uint8Array): boolean {
+    if (closed.signal.aborted) return false;
+    if (response.writableLength > 0 && response.writableLength + events.byteLength > QUEUE_BYTES) {
+      response.write(RESYNC);
+      end();
+      return false;
+    }
+    response.write(events);
+    return true;
+  }
+
   return {
     closed: closed.signal,
     close: end,
+    write,
     send(event, data, id) {
-      if (closed.signal.aborted) return false;
-      if (response.writableLength > QUEUE_BYTES) {
-        response.write("event: resync\ndata: {}\n\n");
-        end();
-        return false;
-      }
       const idLine = id === undefined ? "" : `id: ${id}\n`;
-      response.write(`${idLine}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-      return true;
+      return write(Buffer.from(`${idLine}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
     },
     drained() {
       if (!response.writableNeedDrain || closed.signal.aborted) return Promise.resolve();

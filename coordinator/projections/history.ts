@@ -7,7 +7,7 @@ import { decode } from "../../protocol/codec.ts";
 import { pushEvent } from "../../protocol/events.ts";
 import type { BuildId } from "../../protocol/ids.ts";
 import { BUILD, PUSH } from "../../protocol/streams.ts";
-import { parsePushSubject, summarySubject } from "../../protocol/subjects.ts";
+import { parsePushSubject, parseSummarySubject, summarySubject } from "../../protocol/subjects.ts";
 import { type BuildSummary, buildSummary } from "../../protocol/summary.ts";
 import { BuildIndex, indexed } from "./build-index.ts";
 
@@ -20,20 +20,25 @@ export interface History {
   readonly index: BuildIndex;
   /** Is every build in the index? It is read in beside all else, after the start. */
   isIndexed(): boolean;
+  /** Last sequence of TOROID_BUILD that listeners have heard of. */
+  seq(): number;
   /** Hears of every change from now on; `read` answers the build as it is then, for who wants to know. */
-  onChange(listener: (read: () => BuildSummary) => void): void;
+  onChange(listener: (id: BuildId, read: () => BuildSummary) => void): void;
 }
 
 /** Follows the streams until `stop`. Resolves when the newest build of every repository is known. */
 export async function followHistory(jet: Jet, stop: AbortSignal, log: Logger): Promise<History> {
   const newest = new Map<string, number>();
-  const listeners: ((read: () => BuildSummary) => void)[] = [];
+  const listeners: ((id: BuildId, read: () => BuildSummary) => void)[] = [];
   await follow(jet, PUSH.name, DeliverPolicy.LastPerSubject, stop, log, (subject, data) => {
     const repository = parsePushSubject(subject);
     newest.set(repository, Math.max(newest.get(repository) ?? 0, decode(pushEvent, data).number));
   });
-  await follow(jet, BUILD.name, DeliverPolicy.New, stop, log, (_subject, data) => {
-    for (const listener of listeners) listener(() => decode(buildSummary, data));
+  let seq = (await jet.jsm.streams.info(BUILD.name)).state.last_seq;
+  await follow(jet, BUILD.name, DeliverPolicy.New, stop, log, (subject, data, at) => {
+    seq = at;
+    const id = parseSummarySubject(subject);
+    for (const listener of listeners) listener(id, () => decode(buildSummary, data));
   });
 
   const index = new BuildIndex();
@@ -63,6 +68,7 @@ export async function followHistory(jet: Jet, stop: AbortSignal, log: Logger): P
       const found = await Promise.all(numbers.map((number) => build({ repository, number })));
       return found.filter((one) => one !== null);
     },
+    seq: () => seq,
     onChange: (listener) => {
       listeners.push(listener);
     },

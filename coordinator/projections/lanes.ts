@@ -17,6 +17,10 @@ import type { WiderPause } from "../admission.ts";
 export interface Lanes {
   /** Of one repository, or of all. */
   list(repository?: string): readonly EnvironmentSummary[];
+  /** Last sequence of TOROID_LANE that listeners have heard of. */
+  seq(): number;
+  /** Those of which something was told after a sequence. */
+  changedSince(seq: number): readonly EnvironmentSummary[];
   /** Hears of every change from now on. */
   onChange(listener: (environment: EnvironmentSummary) => void): void;
   /** Environments where something has run out at `nowMs`: the pause, or the time for an approval. */
@@ -33,12 +37,14 @@ const message = z.looseObject({ event: laneEvent, state: laneState });
 export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Promise<Lanes> {
   const lanes = new Map<string, Known>();
   const doubts = new Map<string, Doubt>();
+  let last = 0;
   const listeners: ((environment: EnvironmentSummary) => void)[] = [];
   await follow(jet, LANE.name, DeliverPolicy.LastPerSubject, stop, log, (subject, data, seq) => {
     const { event, state } = decode(message, data);
     const id = parseLaneSubject(subject);
     const now = environmentActor.apply(state, event, seq);
-    const changed = { id, lane: now };
+    last = seq;
+    const changed = { id, lane: now, seq };
     lanes.set(subject, changed);
     if (!now.waiting.some((one) => isSame(one, doubts.get(subject)?.place ?? NOWHERE))) doubts.delete(subject);
     for (const summary of (isWider(id) ? within(id) : [changed]).map(shown)) {
@@ -73,6 +79,11 @@ export async function followLanes(jet: Jet, stop: AbortSignal, log: Logger): Pro
       environments()
         .filter(({ id }) => repository === undefined || id.repository === repository)
         .map(shown),
+    seq: () => last,
+    changedSince: (seq) => {
+      const changed = [...lanes.values()].filter((one) => one.seq > seq);
+      return [...new Set(changed.flatMap((one) => (isWider(one.id) ? within(one.id) : [one])))].map(shown);
+    },
     onChange: (listener) => {
       listeners.push(listener);
     },
@@ -110,6 +121,7 @@ function withDoubt(environment: EnvironmentSummary, doubt: Doubt | undefined): E
 interface Known {
   readonly id: EnvironmentId;
   readonly lane: Lane;
+  readonly seq: number;
 }
 
 /** When things of a lane run out. */

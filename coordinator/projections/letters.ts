@@ -16,6 +16,10 @@ export interface Letters {
   page(wanted: (letter: LetterSummary) => boolean, before: string | null, limit: number): LetterPage;
   /** How many are in each state. */
   counts(): Readonly<Record<LetterState, number>>;
+  /** Last sequence of TOROID_LETTER that listeners have heard of. */
+  seq(): number;
+  /** Those to which something happened after a sequence. */
+  changedSince(seq: number): readonly LetterSummary[];
   /** Hears of every change from now on. */
   onChange(listener: (letter: LetterSummary) => void): void;
 }
@@ -29,14 +33,16 @@ const message = z.looseObject({ event: letterEvent, state: maybeLetter });
 
 /** Follows TOROID_LETTER until `stop`. Resolves when every letter that is there has been read. */
 export async function followLetters(jet: Jet, stop: AbortSignal, log: Logger): Promise<Letters> {
-  const known = new Map<string, LetterSummary>();
+  const known = new Map<string, { readonly summary: LetterSummary; readonly seq: number }>();
+  let heard = 0;
   const listeners: ((letter: LetterSummary) => void)[] = [];
   await follow(jet, LETTER.name, DeliverPolicy.LastPerSubject, stop, log, (_subject, data, seq) => {
     const { event, state } = decode(message, data);
     const letter = letterActor.apply(state, event, seq);
     if (letter === null) return;
     const summary = summaryOf(letter);
-    known.set(letter.id, summary);
+    known.set(letter.id, { summary, seq });
+    heard = seq;
     // The store keeps as many, and drops the oldest.
     for (const [oldest] of known) {
       if (known.size <= LETTER.maxMessages) break;
@@ -48,6 +54,7 @@ export async function followLetters(jet: Jet, stop: AbortSignal, log: Logger): P
     page(wanted, before, limit) {
       const since = Date.now() - LETTER.maxAgeMs;
       const found = [...known.values()]
+        .map(({ summary }) => summary)
         .filter((one) => lastMs(one) > since && wanted(one))
         .sort(byNewest)
         .filter((one) => before === null || placeOf(one) < before);
@@ -57,9 +64,11 @@ export async function followLetters(jet: Jet, stop: AbortSignal, log: Logger): P
     },
     counts() {
       const counts = { open: 0, replaying: 0, replayed: 0, discarded: 0 };
-      for (const { state } of known.values()) counts[state] += 1;
+      for (const { summary } of known.values()) counts[summary.state] += 1;
       return counts;
     },
+    seq: () => heard,
+    changedSince: (seq) => [...known.values()].filter((one) => one.seq > seq).map(({ summary }) => summary),
     onChange: (listener) => void listeners.push(listener),
   };
 }
