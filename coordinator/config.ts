@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { z } from "zod";
 import { DEFAULT_SYSTEM, REGION } from "../protocol/ami.ts";
 import { ToroidError } from "../protocol/errors.ts";
@@ -37,6 +38,12 @@ export interface HttpConfig {
   readonly auth: "none" | "token" | "github";
   /** Where people and programs find it, when that is not its loopback address; null: there. */
   readonly publicUrl: string | null;
+  /** Addresses of proxies in front, whose word for where a request comes from is taken. */
+  readonly proxies: readonly string[];
+  /** Of one person or program, where they sign in; 0: as many as they like. */
+  readonly requestsPerMinute: number;
+  /** How long a request may take to arrive. */
+  readonly requestMs: number;
   /** How long people stay signed in at the page. */
   readonly sessionMs: number;
   /** Who of GitHub may do what. */
@@ -124,6 +131,18 @@ const environment = z.object({
     .refine((url) => URL.parse(url)?.pathname === "/", "must have no path: the page and the API are at its root")
     .optional(),
   TOROID_HTTP_TRUST_NETWORK: z.enum(["0", "1"], { error: "must be 0 or 1" }).default("0"),
+  TOROID_HTTP_PROXIES: z
+    .string()
+    .transform((addresses) => addresses.split(",").map((address) => address.trim()))
+    .refine(
+      (addresses) => addresses.every(isNetwork),
+      "must be addresses or networks with commas: 10.0.0.5,10.1.0.0/16",
+    )
+    .optional(),
+  TOROID_HTTP_REQUESTS_PER_MINUTE: wholeNumber(10_000_000).default(6_000),
+  TOROID_HTTP_REQUEST_SECONDS: wholeNumber(3_600)
+    .refine((seconds) => seconds > 0, "must be 1 second at least")
+    .default(30),
   TOROID_HTTP_PORT: wholeNumber(65_535).default(7433),
   TOROID_SYSTEM: z
     .string()
@@ -229,6 +248,9 @@ export function configFrom(variables: Readonly<Record<string, string | undefined
       port: e.TOROID_HTTP_PORT,
       auth: e.TOROID_AUTH,
       publicUrl: e.TOROID_PUBLIC_URL === undefined ? null : new URL(e.TOROID_PUBLIC_URL).origin,
+      proxies: e.TOROID_HTTP_PROXIES ?? [],
+      requestsPerMinute: e.TOROID_HTTP_REQUESTS_PER_MINUTE,
+      requestMs: e.TOROID_HTTP_REQUEST_SECONDS * 1_000,
       sessionMs: e.TOROID_SESSION_HOURS * HOUR_MS,
       roles: e.TOROID_ROLES ?? [],
       github: e.TOROID_AUTH === "github" ? githubOf(e) : null,
@@ -257,6 +279,13 @@ function githubOf(e: z.infer<typeof environment>): GithubConfig {
     clientId: e.TOROID_GITHUB_CLIENT_ID ?? "",
     clientSecret: e.TOROID_GITHUB_CLIENT_SECRET ?? "",
   };
+}
+
+/** `10.0.0.5`, `10.1.0.0/16`, `fd00::/8` */
+function isNetwork(given: string): boolean {
+  const [address = "", prefix] = given.split("/");
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return bits > 0 && (prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= bits));
 }
 
 function withoutSlash(url: string): string {

@@ -40,6 +40,7 @@ const CODES = {
   TOR_NOT_FOUND: "terminal",
   TOR_NOT_ROOT: "terminal",
   TOR_QUEUE_UNREACHABLE: "retry",
+  TOR_RATE_LIMITED: "retry",
   TOR_REFUSED: "terminal",
   TOR_REGISTRY_AUTH: "terminal",
   TOR_REGISTRY_UNREACHABLE: "retry",

@@ -73,17 +73,24 @@ export class Tokens {
     await this.#cache.kv.purge(`used.${id}`);
   }
 
+  /** Whose token this is, if that is known without asking; null: it is not, or it is no good. */
+  peek(secret: string): TokenRecord | null {
+    const id = TOKEN.exec(secret)?.[1];
+    const known = id === undefined ? undefined : this.#cache.peek(id);
+    if (known === undefined || !isOf(known, secret) || this.#isOver(known)) return null;
+    this.#noteUse(known.id, this.#nowMs());
+    return known;
+  }
+
   /**
-   * Whose token this is; at once when that is known.
+   * Whose token this is.
    *
    * @throws {ToroidError} TOR_SIGNED_OUT for one that is not valid
    */
-  verify(secret: string): TokenRecord | Promise<TokenRecord> {
+  async verify(secret: string): Promise<TokenRecord> {
     const id = TOKEN.exec(secret)?.[1];
-    if (id === undefined) throw notValid();
-    const known = this.#cache.peek(id);
-    if (known !== undefined) return this.#checked(known, secret);
-    return this.#cache.get(id).then((record) => this.#checked(record, secret));
+    const record = id === undefined ? null : await this.#cache.get(id);
+    return this.#timely(isOf(record, secret) ? record : null);
   }
 
   /** One that was verified before, by its id: for a session that stands on it. */
@@ -93,20 +100,17 @@ export class Tokens {
     return this.#cache.get(id).then((record) => this.#timely(record));
   }
 
-  #checked(record: TokenRecord | null, secret: string): TokenRecord {
-    const hash = hashOf(secret);
-    const isRight = timingSafeEqual(hash, record === null ? hashOf("") : Buffer.from(record.hash, "hex"));
-    return this.#timely(isRight ? record : null);
+  #isOver({ expiresAtMs }: TokenRecord): boolean {
+    return expiresAtMs !== null && expiresAtMs <= this.#nowMs();
   }
 
   #timely(record: TokenRecord | null): TokenRecord {
     if (record === null) throw notValid();
-    const nowMs = this.#nowMs();
-    if (record.expiresAtMs !== null && record.expiresAtMs <= nowMs) {
-      const when = new Date(record.expiresAtMs).toISOString();
+    if (this.#isOver(record)) {
+      const when = new Date(record.expiresAtMs ?? 0).toISOString();
       throw new ToroidError("TOR_SIGNED_OUT", `the token ${record.name} expired at ${when}: make another`);
     }
-    this.#noteUse(record.id, nowMs);
+    this.#noteUse(record.id, this.#nowMs());
     return record;
   }
 
@@ -120,6 +124,12 @@ export class Tokens {
 
 function isId(id: string): boolean {
   return /^[0-9a-f]{16}$/.test(id);
+}
+
+/** Compares in the same time, wherever they differ, and whether there is one or not. */
+function isOf(record: TokenRecord | null, secret: string): record is TokenRecord {
+  const kept = record === null ? Buffer.alloc(32) : Buffer.from(record.hash, "hex");
+  return timingSafeEqual(hashOf(secret), kept) && record !== null;
 }
 
 function hashOf(secret: string): Buffer {

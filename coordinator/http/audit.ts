@@ -4,23 +4,34 @@ import { z } from "zod";
 import { type AuditRecord, auditPage } from "../../protocol/audit.ts";
 import { NOBODY } from "../access/principal.ts";
 import { bodyRepository, pathRepository } from "./access.ts";
+import type { Limits } from "./limits.ts";
 import type { HttpParts } from "./ports.ts";
 import { readableTo } from "./user.ts";
 
 const MAX_PAGE = 200;
 
 /** Writes down every change that is asked for, before it is answered: what was done, and what was refused. */
-export function recordChanges(app: FastifyInstance, { audit, jet, log }: HttpParts): void {
-  app.addHook("onSend", async (request, reply) => {
-    const isChange = request.method !== "GET" && request.method !== "HEAD";
-    if (!isChange && request.routeOptions.config.recorded !== true) return;
-    const record = recordOf(request, reply, jet.clock.nowMs());
+export function recordChanges(
+  app: FastifyInstance,
+  { audit, jet, log }: HttpParts,
+  limits: Pick<Limits, "isRecorded">,
+): void {
+  async function record(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    // Of a flood of strangers the beginning says it all.
+    if ((request.principal ?? NOBODY).kind === "nobody" && !(await limits.isRecorded(request))) return;
+    const entry = recordOf(request, reply, jet.clock.nowMs());
     try {
-      await audit.write(record);
+      await audit.write(entry);
     } catch (error) {
       // It is done already, or refused: not to answer would only have it asked for again.
-      log.error({ err: error, ...record }, "a change is not in the record of changes");
+      log.error({ err: error, ...entry }, "a change is not in the record of changes");
     }
+  }
+  app.addHook("onSend", (request, reply, payload, done) => {
+    const isChange = request.method !== "GET" && request.method !== "HEAD";
+    if (isChange || request.routeOptions.config.recorded === true) return record(request, reply);
+    done(null, payload);
+    return undefined;
   });
 }
 

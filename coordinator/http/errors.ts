@@ -22,12 +22,14 @@ const STATUS: Partial<Record<Code, number>> = {
   TOR_SIGNED_OUT: 401,
   TOR_NOT_ALLOWED: 403,
   TOR_NOT_FOUND: 404,
+  TOR_RATE_LIMITED: 429,
   TOR_CONFLICT: 409,
   TOR_REFUSED: 409,
   TOR_ARCHIVED: 410,
   TOR_INVALID_INPUT: 400,
   TOR_DECODE: 400,
   TOR_NATS_UNREACHABLE: 503,
+  TOR_GITHUB_UNREACHABLE: 503,
   TOR_EC2_UNREACHABLE: 503,
   TOR_DISK_FULL: 503,
   TOR_VERSION_NEWER: 503,
@@ -60,6 +62,8 @@ export function sendError(error: FastifyError | Error, request: FastifyRequest, 
     requestId: request.id,
   };
   const status = STATUS[code] ?? 500;
+  const wait = known?.details["retryAfter"];
+  if (status === 429 && typeof wait === "number") void reply.header("retry-after", String(wait));
   if (status === 401) void reply.header("www-authenticate", "Bearer");
   void reply.status(status).send(body);
 }

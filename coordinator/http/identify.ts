@@ -10,6 +10,7 @@ import type { Tokens } from "../access/tokens.ts";
 import type { Identify } from "./access.ts";
 import type { Cookies } from "./cookies.ts";
 import { refuseForged } from "./csrf.ts";
+import type { Limits } from "./limits.ts";
 
 export interface Credentials {
   readonly tokens: Tokens;
@@ -18,7 +19,7 @@ export interface Credentials {
   readonly cookies: Cookies;
 }
 
-export function identifyBy({ tokens, sessions, roles, cookies }: Credentials): Identify {
+export function identifyBy({ tokens, sessions, roles, cookies }: Credentials, limits: Limits): Identify {
   const byToken = (record: TokenRecord): Principal => tokenPrincipal(record, (account) => rolesOf(roles, account));
 
   /** With the cookie of a session that is over one is nobody, and may sign in again. */
@@ -40,11 +41,22 @@ export function identifyBy({ tokens, sessions, roles, cookies }: Credentials): I
     return { ...principal, via: `session by ${principal.via}`, rests: [rests, ...also] };
   }
 
+  /** Whoever was wrong too often is not even looked up; what is known to be right goes on. */
+  async function byNewToken(request: FastifyRequest, secret: string): Promise<Principal> {
+    limits.refuseFailing(request);
+    try {
+      return byToken(await tokens.verify(secret));
+    } catch (error) {
+      if (error instanceof ToroidError && error.code === "TOR_SIGNED_OUT") await limits.failed(request);
+      throw error;
+    }
+  }
+
   return (request) => {
     const secret = bearerOf(request);
     if (secret !== null) {
-      const record = tokens.verify(secret);
-      return record instanceof Promise ? record.then(byToken) : byToken(record);
+      const known = tokens.peek(secret);
+      return known === null ? byNewToken(request, secret) : byToken(known);
     }
     const cookie = cookies.read(request, "session");
     if (cookie === null) return NOBODY;

@@ -25,6 +25,7 @@ import { executorRoutes } from "./executors.ts";
 import { identifyBy } from "./identify.ts";
 import { endLapsedStreams } from "./lapses.ts";
 import { letterRoutes } from "./letters.ts";
+import { limitRates } from "./limits.ts";
 import { logRoutes } from "./logs.ts";
 import { meRoutes } from "./me.ts";
 import { refuseForeign } from "./origin.ts";
@@ -35,6 +36,9 @@ import { signInRoutes } from "./sign-in.ts";
 import { tokenRoutes } from "./tokens.ts";
 
 const BODY_LIMIT_BYTES = 256 * 1024;
+/** Whoever takes longer for the head of a request, or for all of it, is cut off; looked at so often. */
+const HEADERS_MS = 10_000;
+const CHECK_MS = 1_000;
 const WEB = join(import.meta.dirname, "..", "..", "web", "dist");
 
 /** Scripts, styles and data from here only; no plug-ins, no frames around or in the page. */
@@ -56,7 +60,12 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
   const app = fastify({
     loggerInstance: logger,
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: 30_000,
+    requestTimeout: at.requestMs,
+    http: {
+      headersTimeout: Math.min(HEADERS_MS, at.requestMs),
+      connectionsCheckingInterval: Math.min(CHECK_MS, at.requestMs),
+    },
+    trustProxy: at.proxies.length === 0 ? false : [...at.proxies],
     routerOptions: { maxParamLength: 500 },
     forceCloseConnections: true,
     genReqId: requestIdOf,
@@ -71,7 +80,8 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
     return undefined;
   });
   app.decorateRequest("refusedWith", null);
-  recordChanges(app, parts);
+  const limits = await limitRates(app, at);
+  recordChanges(app, parts, limits);
   app.addHook("onSend", (request, reply, payload, done) => {
     void reply.headers({
       "content-security-policy": CONTENT_SECURITY_POLICY,
@@ -85,7 +95,7 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
   const { tokens, sessions, jet } = parts;
   const credentials = { tokens, sessions, roles: at.roles, cookies: cookiesFor(at) };
   await app.register(fastifyCookie);
-  guardRoutes(app, at.auth === "none" ? identifyLocal : identifyBy(credentials));
+  guardRoutes(app, at.auth === "none" ? identifyLocal : identifyBy(credentials, limits));
   endLapsedStreams(app, parts, jet.clock.nowMs);
   app.get("/healthz", { config: { needs: "nothing" } }, () => ({ status: "ok" }));
   app.get("/readyz", { config: { needs: "nothing" } }, async (_request, reply) => {

@@ -10,10 +10,12 @@ import { tokenPrincipal } from "../access/token-rules.ts";
 import type { HttpConfig } from "../config.ts";
 import { refuseForged } from "./csrf.ts";
 import { accountPrincipal, type Credentials } from "./identify.ts";
+import { signInLimit } from "./limits.ts";
 import { meOf } from "./me.ts";
 
 const JOURNEY_MS = 10 * 60_000;
-const WAY = { needs: "nothing" } as const;
+const WAY = { needs: "nothing", rateLimit: signInLimit } as const;
+const TOKEN_BYTES = 4_096;
 
 /** What is kept in a cookie between going to GitHub and coming back. */
 const journeyCookie = z.object({ state: z.string(), verifier: z.string(), to: z.string() });
@@ -47,6 +49,7 @@ export function signInRoutes(
     "/auth/token",
     {
       config: { ...WAY, action: "sign in" },
+      bodyLimit: TOKEN_BYTES,
       schema: { body: z.object({ token: z.string().trim().min(1).max(200) }), response: { 200: me } },
     },
     async (request, reply) => {

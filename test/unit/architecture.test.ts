@@ -179,6 +179,7 @@ const HOMES: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   nats: ["kit/jetstream.ts"],
   fastify: [/^coordinator\/http\//],
   "@fastify/static": [/^coordinator\/http\//],
+  "@fastify/rate-limit": [/^coordinator\/http\//],
   "@fastify/cookie": [/^coordinator\/http\//],
   oauth4webapi: ["coordinator/access/github.ts"],
   commander: ["bin/main.ts", "bin/program.ts"],

@@ -4,7 +4,14 @@ import { configFrom } from "../../../coordinator/config.ts";
 import { ToroidError } from "../../../protocol/errors.ts";
 import { DEFAULT_STORE_BYTES } from "../../../protocol/streams.ts";
 
-const SIGN_IN = { sessionMs: 12 * 3_600_000, roles: [], github: null };
+const SIGN_IN = {
+  proxies: [],
+  requestsPerMinute: 6_000,
+  requestMs: 30_000,
+  sessionMs: 12 * 3_600_000,
+  roles: [],
+  github: null,
+};
 
 test("nothing has to be set", () => {
   assert.deepEqual(configFrom({}), {
@@ -121,6 +128,8 @@ const WRONG: readonly (readonly [string, string, RegExp])[] = [
   ["TOROID_ROLES", "acme read api", /^TOROID_ROLES has a mistake: repository "api" of acme: expected owner\/name/],
   ["TOROID_ROLES", " ; ", /^TOROID_ROLES has a mistake: it names nobody/],
   ["TOROID_SESSION_HOURS", "0", /^TOROID_SESSION_HOURS must be 1 hour at least$/],
+  ["TOROID_HTTP_PROXIES", "10.0.0.5,proxy", /^TOROID_HTTP_PROXIES must be addresses or networks with commas/],
+  ["TOROID_HTTP_PROXIES", "10.0.0.0/33", /^TOROID_HTTP_PROXIES must be addresses or networks with commas/],
   ["TOROID_GITHUB_URL", "http://github.example", /^TOROID_GITHUB_URL and TOROID_GITHUB_API_URL must be https$/],
   ["TOROID_PUBLIC_URL", "ci.example.com", /^TOROID_PUBLIC_URL must be the http or https URL/],
   ["TOROID_PUBLIC_URL", "https://example.com/ci", /^TOROID_PUBLIC_URL must have no path/],
