@@ -12,6 +12,7 @@ import { events } from "./commands/events.ts";
 import { executor } from "./commands/executor.ts";
 import { executors } from "./commands/executors.ts";
 import { imageGc, imageLs, imagePull, imageRm } from "./commands/image.ts";
+import { importFile } from "./commands/import.ts";
 import { init } from "./commands/init.ts";
 import { lint } from "./commands/lint.ts";
 import { logs } from "./commands/logs.ts";
@@ -47,6 +48,7 @@ export const VERBS: readonly Verb[] = [
   coordinator,
   executor,
   init,
+  importFile,
   run,
   shell,
   lint,

@@ -35,14 +35,14 @@ exit 1
 `;
 }
 
-function commands(key: string, lines: readonly string[]): readonly string[] {
+export function commands(key: string, lines: readonly string[]): readonly string[] {
   const [only] = lines;
   if (only === undefined) return [];
   return lines.length === 1 ? [`${key}: ${scalar(only)}`] : [`${key}:`, ...lines.map((line) => `  - ${scalar(line)}`)];
 }
 
 /** Text that YAML reads as that text. */
-function scalar(text: string): string {
+export function scalar(text: string): string {
   const isPlain = /^[A-Za-z./][\w ./@+=,-]*$/.test(text) && !text.endsWith(" ");
   const isWord = /^(y|yes|n|no|true|false|on|off|null|~|\.nan|\.inf)$/i.test(text);
   return isPlain && !isWord ? text : JSON.stringify(text);
