@@ -54,6 +54,9 @@ export const buildSummary = z.looseObject({
   tag: z.string().nullable(),
   commit: commitName.nullable(),
   commitMessage: z.string(),
+  /** Where its forge shows the commit, and what the push changed; null where that is not known. */
+  commitUrl: z.string().nullable().default(null),
+  compareUrl: z.string().nullable().default(null),
   author: z.string(),
   by: z.string(),
   createdAtMs: z.number(),

@@ -7,6 +7,7 @@ import type { BuildSummary, StageSummary } from "../../protocol/summary.ts";
 import { roundsOf } from "../actors/build/rounds.ts";
 import type { Build } from "../actors/build/state.ts";
 import { dueAtMs } from "../actors/stage.ts";
+import { forgeLinks } from "./forge.ts";
 
 /** The summary of a build whose own log is known up to `seq`, with the stages that `before` had. */
 export function withBuild(before: BuildSummary | null, id: BuildId, build: Build, seq: number): BuildSummary | null {
@@ -30,6 +31,7 @@ export function withBuild(before: BuildSummary | null, id: BuildId, build: Build
     tag: source?.tag ?? null,
     commit: source?.commit ?? push.commit,
     commitMessage: source?.message ?? push.message,
+    ...forgeLinks(push, source?.commit ?? push.commit),
     author: source?.author ?? push.author,
     by: build.by,
     createdAtMs: build.createdAtMs,

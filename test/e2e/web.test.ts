@@ -86,6 +86,8 @@ test("a push shows up by itself, its log grows while it runs, and a link to it k
   await page.goto(new URL("/builds/acme/live/1?stage=stage&round=1", rig.url).href);
   await page.getByRole("region", { name: "Output of stage" }).getByText("to stage").waitFor();
   const details = page.getByRole("region", { name: /^stage passed/ });
+  await details.getByText("Weaker than it could be").click();
+  await details.getByText("image-host").waitFor();
   assert.match((await details.textContent()) ?? "", /Weaker than it could be.*image-hostits root file system is the/);
   await page.goBack();
   await page.getByRole("region", { name: "Output of prod" }).waitFor();
@@ -142,13 +144,13 @@ test("a build is cancelled with a reason, from its page", LIMIT, async (t) => {
   await gate.reached();
   await using tab = await open(t, "/builds/acme/cancel/1");
   const { page } = tab;
-  await page.getByRole("button", { name: "Cancel this build…" }).click();
+  await page.getByRole("button", { name: "Cancel acme/cancel#1" }).click();
   const dialog = page.getByRole("dialog", { name: "Cancel acme/cancel#1?" });
   await dialog.getByRole("textbox", { name: "Reason" }).fill("not today");
   await dialog.getByRole("button", { name: "Cancel the build" }).click();
   await page.getByRole("heading", { name: "acme/cancel#1 cancelled" }).waitFor();
   await page.getByText("not today").first().waitFor();
-  assert.equal(await page.getByRole("button", { name: "Cancel this build…" }).count(), 0);
+  assert.equal(await page.getByRole("button", { name: "Cancel acme/cancel#1" }).count(), 0);
   assert.deepEqual(tab.complaints, []);
 });
 

@@ -46,6 +46,8 @@ export function build(number: number, changes: Partial<BuildSummary> = {}): Buil
     tag: null,
     commit: "199eddf46df50de8d02e99bf1c5fdb4101338224",
     commitMessage: "Teach it to count\n\nAnd more.",
+    commitUrl: null,
+    compareUrl: null,
     author: "Ada",
     by: "push",
     createdAtMs: 1_760_000_000_000,

@@ -43,6 +43,11 @@ export function retryBuild(id: BuildId, reason: string): Promise<BuildSummary> {
   return ask<BuildSummary>(`${buildUrl(id)}/retry`, { reason });
 }
 
+/** One stage that ended badly, and what was left out because of it. */
+export function retryStage(id: BuildId, stage: string, reason: string): Promise<BuildSummary> {
+  return ask<BuildSummary>(`${buildUrl(id)}/stages/${encodeURIComponent(stage)}/retry`, { reason });
+}
+
 function urlOf({ repository, environment }: EnvironmentSummary, verb: string): string {
   return `/api/v1/environments/${pathOf(repository)}/${encodeURIComponent(environment)}/${verb}`;
 }

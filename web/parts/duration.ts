@@ -17,3 +17,9 @@ export function ago(ms: number): string {
   if (seconds < 2 * 86_400) return PAST.format(-Math.floor(seconds / 3_600), "hour");
   return PAST.format(-Math.floor(seconds / 86_400), "day");
 }
+
+/** As {@link took}, for what may be very short: `0.4ms`, `32ms`. */
+export function exact(ms: number): string {
+  if (ms < 10) return `${Math.round(ms * 10) / 10}ms`;
+  return ms < 1_000 ? `${Math.round(ms)}ms` : took(ms);
+}

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useNow } from "../live/clock.ts";
 import type { Section } from "../live/log-buffer.ts";
-import { took } from "./duration.ts";
+import { exact } from "./duration.ts";
 import { lookOfWord } from "./state.tsx";
 
 interface Props {
@@ -20,7 +20,7 @@ interface Props {
 /** The heading of a phase: folds it, and says how long it took. */
 export function LogHeading({ section, untilMs, size, isFolded, outcome, isCopy, toggle }: Props): JSX.Element {
   const now = useNow();
-  const time = section.atMs === null ? "" : took(Math.max(0, (untilMs ?? now) - section.atMs));
+  const time = section.atMs === null ? "" : exact(Math.max(0, (untilMs ?? now) - section.atMs));
   const lines = size === 0 ? "no output" : `${size.toLocaleString("en")} ${size === 1 ? "line" : "lines"}`;
   const button = (
     <button type="button" onClick={toggle} aria-expanded={!isFolded} tabIndex={isCopy ? -1 : undefined}>

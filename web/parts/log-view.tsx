@@ -17,7 +17,9 @@ export function LogView({ id, stage }: Props): JSX.Element {
     <section class="log-section" aria-labelledby="log">
       <h2 id="log">Log of {stageLabel(stage)}</h2>
       {stage.attempt === 0 ? (
-        <p class="empty">There is no log yet{stage.waiting === "" ? "." : `: ${stage.waiting}`}</p>
+        <p class="soft">There is no log yet{stage.waiting === "" ? "." : `: ${stage.waiting}`}</p>
+      ) : state === "ended" && buffer.sections.length === 0 ? (
+        <p class="soft">Nothing was printed.</p>
       ) : (
         <LogBody id={id} stage={stage} buffer={buffer} state={state} />
       )}

@@ -1,108 +1,118 @@
 import type { ComponentChildren, JSX } from "preact";
 import type { StageSummary } from "../../protocol/summary.ts";
-import { took } from "./duration.ts";
+import type { BuildId } from "../live/api.ts";
+import { Attempts } from "./attempts.tsx";
+import { ConfigView } from "./config-view.tsx";
+import { Disclosure } from "./disclosure.tsx";
 import { stageLabel } from "./stage-choice.ts";
 import { lookOf, State } from "./state.tsx";
 import { Ago, Took } from "./time.tsx";
 import { weaknessText } from "./weakness.ts";
+import { Why } from "./why.tsx";
 
-/** One stage: how it is and why, when what happened, and what it left. */
-export function StageDetails({ stage }: { readonly stage: StageSummary }): JSX.Element {
-  const { queuedAtMs, claimedAtMs, startedAtMs, finishedAtMs } = stage;
+interface Props {
+  readonly id: BuildId;
+  readonly stage: StageSummary;
+  /** What can be done with it. */
+  readonly children?: ComponentChildren;
+}
+
+/** One stage: how it is and why, when what happened, what it left, and what it was run with. */
+export function StageDetails({ id, stage, children }: Props): JSX.Element {
   const outputs = Object.entries(stage.outputs);
+  const key = `${stage.name} ${stage.round}`;
   return (
-    <section class="stage" aria-labelledby="stage">
-      <h2 id="stage">
-        {stageLabel(stage)} <State look={lookOf(stage)} />
-      </h2>
-      {stage.waiting !== "" && <p>{stage.waiting}</p>}
+    <section class="stage panel" aria-labelledby="stage">
+      <header class="panel-head">
+        <h2 id="stage">
+          {stageLabel(stage)} <State look={lookOf(stage)} />
+        </h2>
+        <div class="actions">{children}</div>
+      </header>
+      {stage.waiting !== "" && <Why text={stage.waiting} />}
       {stage.message !== "" && <p class="message">{stage.message}</p>}
-      <dl>
-        {queuedAtMs !== null && (
-          <Fact name="Queued">
-            <Ago atMs={queuedAtMs} />
-            {claimedAtMs !== null && (
-              <>
-                , waited <Took fromMs={queuedAtMs} toMs={claimedAtMs} />
-              </>
-            )}
-          </Fact>
-        )}
-        {startedAtMs !== null && (
-          <Fact name={finishedAtMs === null ? "Running for" : "Took"}>
-            <Took fromMs={startedAtMs} toMs={finishedAtMs} />
-          </Fact>
-        )}
-        {stage.executor !== null && <Fact name="Executor">{stage.executor}</Fact>}
-        {stage.image !== null && (
-          <Fact name="Image">
-            <code>{stage.image}</code>
-          </Fact>
-        )}
-        {stage.attempt > 1 && <Fact name="Attempt">{stage.attempt}</Fact>}
-        {stage.exitCode !== null && (
-          <Fact name="Exit code">
-            {stage.exitCode}
-            {stage.phase !== null && ` in ${stage.phase}`}
-          </Fact>
-        )}
-      </dl>
-      <Weak names={stage.weak} />
-      <Steps steps={stage.stepsMs} />
+      <Facts stage={stage} />
       {outputs.length > 0 && (
-        <>
+        <div>
           <h3>Outputs</h3>
           <dl class="outputs">
-            {outputs.map(([key, value]) => (
-              <Fact name={key} key={key}>
+            {outputs.map(([name, value]) => (
+              <Fact name={name} key={name}>
                 <code>{value}</code>
               </Fact>
             ))}
           </dl>
-        </>
+        </div>
       )}
+      <div class="disclosures">
+        {stage.attempt > 0 && (
+          <Disclosure
+            title={stage.attempt === 1 ? "Attempts" : `Attempts (${stage.attempt})`}
+            opens={stage.attempt > 1}
+            content={() => <Attempts id={id} stage={stage} />}
+            key={`attempts ${key}`}
+          />
+        )}
+        {stage.name !== "_plan" && (
+          <Disclosure
+            title="Configuration as run"
+            content={() => <ConfigView id={id} stage={stage} />}
+            key={`config ${key}`}
+          />
+        )}
+        {stage.weak.length > 0 && (
+          <Disclosure title="Weaker than it could be" content={() => <Weak names={stage.weak} />} key={`weak ${key}`} />
+        )}
+      </div>
     </section>
   );
 }
 
-/** Who trusts what the stage made should know what it was not kept from. */
-function Weak({ names }: { readonly names: readonly string[] }): JSX.Element | null {
-  if (names.length === 0) return null;
+function Facts({ stage }: { readonly stage: StageSummary }): JSX.Element {
+  const { queuedAtMs, claimedAtMs, startedAtMs, finishedAtMs } = stage;
   return (
-    <>
-      <h3>Weaker than it could be</h3>
-      <dl class="weak">
-        {names.map((name) => (
-          <Fact name={name} key={name}>
-            {weaknessText(name)}
-          </Fact>
-        ))}
-      </dl>
-    </>
+    <dl class="facts">
+      {queuedAtMs !== null && (
+        <Fact name="Queued">
+          <Ago atMs={queuedAtMs} />
+          {claimedAtMs !== null && (
+            <>
+              , waited <Took fromMs={queuedAtMs} toMs={claimedAtMs} />
+            </>
+          )}
+        </Fact>
+      )}
+      {startedAtMs !== null && (
+        <Fact name={finishedAtMs === null ? "Running for" : "Took"}>
+          <Took fromMs={startedAtMs} toMs={finishedAtMs} />
+        </Fact>
+      )}
+      {stage.executor !== null && <Fact name="Executor">{stage.executor}</Fact>}
+      {stage.image !== null && (
+        <Fact name="Image">
+          <code>{stage.image}</code>
+        </Fact>
+      )}
+      {stage.exitCode !== null && (
+        <Fact name="Exit code">
+          {stage.exitCode}
+          {stage.phase !== null && ` in ${stage.phase}`}
+        </Fact>
+      )}
+    </dl>
   );
 }
 
-/** Where the time went, each step after the other. */
-function Steps({ steps }: { readonly steps: StageSummary["stepsMs"] }): JSX.Element | null {
-  const entries = Object.entries(steps);
-  if (entries.length === 0) return null;
-  const total = Math.max(
-    1,
-    entries.reduce((sum, [, ms]) => sum + ms, 0),
-  );
+/** Who trusts what the stage made should know what it was not kept from. */
+function Weak({ names }: { readonly names: readonly string[] }): JSX.Element {
   return (
-    <>
-      <h3>Steps</h3>
-      <ol class="steps">
-        {entries.map(([name, ms]) => (
-          <li key={name}>
-            <span>{name}</span>
-            <progress max={total} value={ms} aria-hidden="true" />
-            <span>{took(ms)}</span>
-          </li>
-        ))}
-      </ol>
-    </>
+    <dl class="weak">
+      {names.map((name) => (
+        <Fact name={name} key={name}>
+          {weaknessText(name)}
+        </Fact>
+      ))}
+    </dl>
   );
 }
 

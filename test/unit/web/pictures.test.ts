@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { buildsOf, EMPTY_WORLD, withBuild, withEnvironment } from "../../../web/live/world.ts";
+import { layoutBuild, NODE } from "../../../web/parts/build-graph.ts";
 import { chosenStage, stageLabel } from "../../../web/parts/stage-choice.ts";
-import { layoutStages, NODE } from "../../../web/parts/stage-layout.ts";
+
 import { build, environment, stage } from "../../support/summaries.ts";
 
 describe("the picture of a build", () => {
@@ -15,26 +16,53 @@ describe("the picture of a build", () => {
     stage("prod", { needs: ["eu", "us"] }),
   ];
 
+  const artifact = { kind: "files", digest: "sha256:0", bytes: 1, files: 1 } as const;
+  const edgesOf = (of: Parameters<typeof layoutBuild>[0]): readonly string[] =>
+    layoutBuild(of)
+      .edges.map(({ from, to }) => `${from.key} > ${to.key}`)
+      .toSorted();
+
   test("has everything right of what it needs, and nothing on anything else", () => {
-    const { nodes, edges, width, height } = layoutStages(stages);
-    for (const { from, to } of edges) assert.ok(from.x + NODE.width < to.x, `${from.stage.name} → ${to.stage.name}`);
-    assert.equal(new Set(nodes.map(({ x, y }) => `${x} ${y}`)).size, stages.length);
-    for (const { x, y } of nodes) assert.ok(x + NODE.width <= width && y + NODE.height <= height);
-    assert.equal(edges.length, 2 + 4 + 2);
+    for (const made of [artifact, null]) {
+      const { nodes, edges, width, height } = layoutBuild({ stages, artifact: made });
+      for (const { from, to } of edges) assert.ok(from.x + NODE.width < to.x, `${from.key} → ${to.key}`);
+      assert.equal(new Set(nodes.map(({ x, y }) => `${x} ${y}`)).size, stages.length + (made === null ? 1 : 2));
+      for (const { x, y } of nodes) assert.ok(x + NODE.width <= width && y >= 0 && y + NODE.height <= height);
+    }
+  });
+
+  test("leads from the commit over what was made to the environments", () => {
+    const some = [stage("_plan"), stage("build"), stage("prod", { environment: "prod", needs: ["build"] })];
+    assert.deepEqual(edgesOf({ stages: some, artifact: null }), [
+      "commit > stage _plan",
+      "stage _plan > stage build",
+      "stage build > stage prod",
+    ]);
+    assert.deepEqual(edgesOf({ stages: some, artifact }), [
+      "artifact > stage prod",
+      "commit > stage _plan",
+      "stage _plan > stage build",
+      "stage build > artifact",
+    ]);
   });
 
   test("shows the newest round of a stage", () => {
-    const { nodes } = layoutStages([...stages, stage("prod", { round: 2, needs: ["eu"] })]);
-    assert.deepEqual(
-      nodes.filter((n) => n.stage.name === "prod").map((n) => n.stage.round),
-      [2],
+    const { nodes } = layoutBuild({ stages: [...stages, stage("prod", { round: 2, needs: ["eu"] })], artifact: null });
+    const rounds = nodes.flatMap(({ thing }) =>
+      thing.kind === "stage" && thing.stage.name === "prod" ? [thing.stage.round] : [],
     );
+    assert.deepEqual(rounds, [2]);
   });
 
-  test("ends for stages that need each other or what is not there", () => {
-    const { nodes } = layoutStages([stage("a", { needs: ["b", "gone"] }), stage("b", { needs: ["a"] })]);
-    assert.equal(nodes.length, 2);
-    assert.equal(layoutStages([]).nodes.length, 0);
+  test("ends for stages that need each other or what is not there, and keeps names apart", () => {
+    const odd = [
+      stage("a", { needs: ["b", "gone"] }),
+      stage("b", { needs: ["a"] }),
+      stage("commit"),
+      stage("artifact"),
+    ];
+    assert.equal(layoutBuild({ stages: odd, artifact }).nodes.length, 6);
+    assert.equal(layoutBuild({ stages: [], artifact: null }).nodes.length, 1);
   });
 });
 
@@ -46,6 +74,8 @@ describe("the stage that is shown", () => {
     assert.equal(chosenStage({ stages }, null)?.name, "prod");
     assert.equal(chosenStage({ stages }, { name: "gone", round: 1 })?.name, "prod");
     assert.equal(chosenStage({ stages: [] }, null), null);
+    const again = [stage("a", { outcome: "failed" }), stage("a", { round: 2 }), stage("b")];
+    assert.equal(chosenStage({ stages: again }, null)?.name, "b", "what was tried again is past");
   });
 
   test("is called as people call it", () => {
