@@ -61,6 +61,8 @@ const CODES = {
 } as const satisfies Record<string, "retry" | "terminal" | "bug">;
 
 export type Code = keyof typeof CODES;
+/** In the order of their names. */
+export const ALL_CODES = Object.keys(CODES) as readonly Code[];
 export type Disposition = (typeof CODES)[Code];
 
 /** Facts of an error that a program may read: flat, JSON-safe. */

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
-import { type Code, type Details, sentenceOf, ToroidError } from "../../protocol/errors.ts";
+import { ALL_CODES, type Code, type Details, sentenceOf, ToroidError } from "../../protocol/errors.ts";
 
 /** The body of every answer that is not a success. Codes are append-only. */
 export interface ErrorBody {
@@ -35,6 +35,22 @@ const STATUS: Partial<Record<Code, number>> = {
   TOR_VERSION_NEWER: 503,
 };
 
+const OTHERWISE = 500;
+
+/** Which codes an answer with a status can have: of those without one of their own only what is our own fault. */
+export const CODES_BY_STATUS: ReadonlyMap<number, readonly Code[]> = new Map(
+  [...new Set([...Object.values(STATUS), OTHERWISE])]
+    .sort((a, b) => a - b)
+    .map((status) => [
+      status,
+      status === OTHERWISE ? ALL_CODES.filter((code) => STATUS[code] === undefined) : codesOf(status),
+    ]),
+);
+
+function codesOf(status: number): readonly Code[] {
+  return ALL_CODES.filter((code) => STATUS[code] === status);
+}
+
 /** What the NATS library throws when the server is away. */
 const STORE_AWAY: ReadonlySet<string> = new Set([
   "TimeoutError",
@@ -61,7 +77,7 @@ export function sendError(error: FastifyError | Error, request: FastifyRequest, 
     docs: `MANUAL.md#${code.toLowerCase().replaceAll("_", "-")}`,
     requestId: request.id,
   };
-  const status = STATUS[code] ?? 500;
+  const status = STATUS[code] ?? OTHERWISE;
   const wait = known?.details["retryAfter"];
   if (status === 429 && typeof wait === "number") void reply.header("retry-after", String(wait));
   if (status === 401) void reply.header("www-authenticate", "Bearer");

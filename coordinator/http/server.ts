@@ -28,6 +28,7 @@ import { letterRoutes } from "./letters.ts";
 import { limitRates } from "./limits.ts";
 import { logRoutes } from "./logs.ts";
 import { meRoutes } from "./me.ts";
+import { describeApi, descriptionRoutes, isReader, readerPolicy } from "./openapi/routes.ts";
 import { refuseForeign } from "./origin.ts";
 import type { HttpParts } from "./ports.ts";
 import { requestIdOf } from "./request-id.ts";
@@ -44,6 +45,8 @@ const WEB = join(import.meta.dirname, "..", "..", "web", "dist");
 /** Scripts, styles and data from here only; no plug-ins, no frames around or in the page. */
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const READER_POLICY = readerPolicy(CONTENT_SECURITY_POLICY);
 
 export interface HttpServer extends AsyncDisposable {
   readonly url: string;
@@ -84,7 +87,7 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
   recordChanges(app, parts, limits);
   app.addHook("onSend", (request, reply, payload, done) => {
     void reply.headers({
-      "content-security-policy": CONTENT_SECURITY_POLICY,
+      "content-security-policy": isReader(request.url) ? READER_POLICY : CONTENT_SECURITY_POLICY,
       "x-content-type-options": "nosniff",
       "referrer-policy": "no-referrer",
       "x-request-id": request.id,
@@ -97,6 +100,7 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
   await app.register(fastifyCookie);
   guardRoutes(app, at.auth === "none" ? identifyLocal : identifyBy(credentials, limits));
   endLapsedStreams(app, parts, jet.clock.nowMs);
+  await describeApi(app);
   app.get("/healthz", { config: { needs: "nothing" } }, () => ({ status: "ok" }));
   app.get("/readyz", { config: { needs: "nothing" } }, async (_request, reply) => {
     const ready = await answers(parts.jet);
@@ -119,6 +123,7 @@ export async function serveHttp(parts: HttpParts, at: HttpConfig): Promise<HttpS
   meRoutes(app, at);
   const github = at.github === null ? null : new GithubSignIn(at.github);
   signInRoutes(app, { ...credentials, github }, at, jet.clock.nowMs);
+  await descriptionRoutes(app);
   if (hasPage) await app.register(servePage);
   else parts.log.warn({ path: "web/dist" }, "the web page is not built; only the API is served");
 

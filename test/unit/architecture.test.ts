@@ -179,6 +179,8 @@ const HOMES: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   nats: ["kit/jetstream.ts"],
   fastify: [/^coordinator\/http\//],
   "@fastify/static": [/^coordinator\/http\//],
+  "@fastify/swagger": [/^coordinator\/http\/openapi\//],
+  "@fastify/swagger-ui": [/^coordinator\/http\/openapi\//],
   "@fastify/rate-limit": [/^coordinator\/http\//],
   "@fastify/cookie": [/^coordinator\/http\//],
   oauth4webapi: ["coordinator/access/github.ts"],
