@@ -34,13 +34,11 @@ export async function* changes(context: Context, after: string | null): AsyncGen
       if (failures > 0) context.err("toroid: connected again");
       failures = 0;
       if (last === null) yield { event: RESYNC, data: {}, id: null };
-      for await (const event of serverEvents(bytes)) {
-        // After it the stream is closed, and begun anew.
-        if (event.event === RESYNC) last = null;
-        else {
-          last = event.id;
-          yield { event: event.event, data: dataOf(event), id: event.id };
-        }
+      const heard = (id: string): void => {
+        last = id;
+      };
+      for await (const event of serverEvents(bytes, heard)) {
+        yield { event: event.event, data: dataOf(event), id: event.id };
       }
       throw new Failure(EXIT.server, "TOR_SERVER_UNREACHABLE", "the coordinator closed the stream of events");
     } catch (error) {

@@ -8,14 +8,22 @@ export interface ServerEvent {
   readonly id: string | null;
 }
 
-/** Reads `text/event-stream`. An event that the end cuts off is dropped, as the standard has it. */
-export async function* serverEvents(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent> {
+/**
+ * Reads `text/event-stream`. An event that the end cuts off is dropped, as the standard has it.
+ *
+ * @param at told of ids, also of one that comes without an event
+ */
+export async function* serverEvents(
+  bytes: AsyncIterable<Uint8Array>,
+  at: (id: string) => void = () => undefined,
+): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder();
   let id: string | null = null;
   let read: ServerEvent[] = [];
   const parser = createParser({
     onId: (seen) => {
       id = seen;
+      at(seen);
     },
     onEvent: ({ event = "message", data }) => read.push({ event, data, id }),
   });

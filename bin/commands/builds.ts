@@ -8,7 +8,7 @@ import { countOf, repositoryOf } from "../text/arguments.ts";
 import { buildLine, buildTable, stateOf } from "../text/builds.ts";
 import { type Context, verb } from "../verb.ts";
 
-const STATES = ["planning", "running", "passed", "failed", "cancelled", "superseded", "skipped"] as const;
+const STATES = ["active", "planning", "running", "passed", "failed", "cancelled", "superseded", "skipped"] as const;
 const state = z.enum(STATES, { error: `--state is one of ${STATES.join(", ")}` });
 
 export const builds = verb({
@@ -23,7 +23,7 @@ export const builds = verb({
   flags: [
     { flags: "--branch <name>", about: "of this branch" },
     { flags: "--state <state>", about: `in this state: ${STATES.join(", ")}`, choices: STATES },
-    { flags: "--author <name>", about: "whose commit has this author" },
+    { flags: "--author <name>", about: "whose commit has this author, by the whole name" },
     { flags: "--limit <number>", about: "how many (30, 100 at most)" },
     { flags: "--before <place>", about: "go on where an earlier list ended" },
     { flags: "-f, --follow", about: "show what changes from now on" },
@@ -93,6 +93,16 @@ async function followBuilds(context: Context, query: URLSearchParams, filter: Fi
 function isWanted(build: BuildSummary, filter: Filter, shown: ReadonlyMap<string, string>): boolean {
   if (filter.repository !== null && build.repository !== filter.repository) return false;
   if (filter.branch !== undefined && build.branch !== filter.branch) return false;
-  if (filter.author !== undefined && !build.author.toLowerCase().includes(filter.author.toLowerCase())) return false;
-  return filter.state === undefined || stateOf(build) === filter.state || shown.has(formatBuild(build));
+  if (filter.author !== undefined && folded(build.author) !== folded(filter.author)) return false;
+  return filter.state === undefined || isIn(build, filter.state) || shown.has(formatBuild(build));
+}
+
+/** As the coordinator understands it: `active` is whatever has not ended. */
+function isIn(build: BuildSummary, wanted: string): boolean {
+  return wanted === "active" ? build.status !== "finished" : stateOf(build) === wanted;
+}
+
+/** The name, in whatever case, without an address behind it. */
+function folded(author: string): string {
+  return author.replace(/ <[^<>]*>$/, "").toLowerCase();
 }

@@ -1,10 +1,12 @@
 import { z } from "zod";
+import { presence } from "../../protocol/commands.ts";
 import { formatBuild } from "../../protocol/ids.ts";
 import { buildSummary, environmentSummary } from "../../protocol/summary.ts";
 import { type Change, changes, RESYNC } from "../follow-events.ts";
 import { repositoryOf } from "../text/arguments.ts";
 import { stateOf } from "../text/builds.ts";
 import { environmentLine } from "../text/environment.ts";
+import { executorLine } from "../text/executors.ts";
 import { coloured, oneLine } from "../text/output.ts";
 import { type Context, verb } from "../verb.ts";
 
@@ -12,7 +14,7 @@ const ofRepository = z.looseObject({ repository: z.string() });
 
 export const events = verb({
   usage: "events [repository]",
-  summary: "every change of builds and environments as it comes, until Ctrl-C",
+  summary: "every change of builds, environments and executors as it comes, until Ctrl-C",
   more: [
     "With --json a line for each: {event, id, data}. `resync` says that something may have been missed, for the connection",
     "was broken for too long: read afresh what you keep. All events with their history are in NATS: see the manual.",
@@ -53,5 +55,7 @@ async function show({ json, out, colours }: Context, { event, id, data }: Change
   if (event === "environment" && environment.success) {
     return out(`environment ${environmentLine(environment.data)}\n`);
   }
+  const executor = presence.safeParse(data);
+  if (event === "executor" && executor.success) return out(`executor ${executorLine(executor.data)}\n`);
   return out(`${oneLine(event)} ${oneLine(JSON.stringify(data), 200)}\n`);
 }

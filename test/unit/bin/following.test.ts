@@ -118,13 +118,13 @@ describe("events", { concurrency: 2 }, () => {
       [
         ["build", "7"],
         ["environment", "8"],
-        ["resync", null],
+        ["resync", "8"],
         ["build", "12"],
       ],
     );
     assert.deepEqual(
       server.asked.map(({ headers }) => headers["last-event-id"]),
-      ["6", "7", undefined],
+      ["6", "7", "8"],
     );
     assert.match(err, /^toroid: connection lost, trying again\ntoroid: connected again\n/);
   });
