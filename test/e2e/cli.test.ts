@@ -127,57 +127,53 @@ test("trigger builds a branch of a repository that never pushed, and runs an env
   await until("prod to run again", async () => (await toroid("logs", "acme/asked#1", "prod")).out === "in prod mars\n");
 });
 
-test(
-  "builds, wait and events: filtered, followed, and behind an event nothing is missing",
-  LIMIT,
-  async (t) => {
-    if (!needs(t, NEEDED)) return;
-    await using gate = await Gate.start();
-    const repo = await rig.repo(APPLICATION);
-    await rig.push(repo, { fullName: "acme/followed" });
-    await rig.ended(1, "acme/followed");
-    const events = listening("events", "acme/followed", "--json");
-    const list = listening("builds", "-f", "acme/followed");
-    await until("both to listen", async () => {
-      await rig.post("/api/v1/environments/acme/followed/prod/pause", { reason: "for those who listen" });
-      await rig.post("/api/v1/environments/acme/followed/prod/resume", {});
-      return events.said().includes("environment") && list.said().includes("#1 passed");
-    });
-    await repo.commit({ files: { ".toroid.yml": `script: ${JSON.stringify([gate.line])}\n` } });
-    await rig.push(repo, { fullName: "acme/followed" });
-    const commit = await repo.head();
-    const waiting = toroid("wait", "acme/followed", "--commit", commit.slice(0, 12), "--timeout", "60s");
-    await gate.reached();
-    assert.equal((await toroid("wait", "acme/followed#2", "--timeout", "1ms")).code, 124);
-    const active = await toroid("builds", "acme/followed", "--state", "active", "--json");
-    assert.deepEqual(numbersOf(active.out), [2]);
-    assert.deepEqual(numbersOf((await toroid("builds", "acme/followed", "--branch", "other", "--json")).out), []);
-    await gate.pass();
-    const ended = await waiting;
-    assert.deepEqual([ended.code, ended.out], [0, "acme/followed#2 passed\n"]);
-    assert.match(ended.err, /acme\/followed#2 (planning|running|waits)/);
-    await until(
-      "the end to be heard of",
-      () => /"number":2,[^\n]*"outcome":"passed"/.test(events.said()) && /#2 passed/.test(list.said()),
-    );
-    assert.match(list.said(), /acme\/followed#2 running [^]*acme\/followed#2 passed main /);
-    for (const one of [events, list]) assert.equal(await one.stop(), 130);
-    const lines = events
-      .said()
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line) as { event: string; id: string });
-    assert.ok(
-      lines.every(({ event }) => event === "build" || event === "environment"),
-      events.said(),
-    );
-    // Somebody who heard of nothing but the first one gets the rest.
-    const again = listening("events", "acme/followed", "--json", "--after", lines[0]?.id ?? "");
-    await until("what was missed", () => /"number":2,[^\n]*"outcome":"passed"/.test(again.said()));
-    assert.doesNotMatch(again.said(), /"resync"/);
-    await again.stop();
-  },
-);
+test("builds, wait and events: filtered, followed, and behind an event nothing is missing", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  await using gate = await Gate.start();
+  const repo = await rig.repo(APPLICATION);
+  await rig.push(repo, { fullName: "acme/followed" });
+  await rig.ended(1, "acme/followed");
+  const events = listening("events", "acme/followed", "--json");
+  const list = listening("builds", "-f", "acme/followed");
+  await until("both to listen", async () => {
+    await rig.post("/api/v1/environments/acme/followed/prod/pause", { reason: "for those who listen" });
+    await rig.post("/api/v1/environments/acme/followed/prod/resume", {});
+    return events.said().includes("environment") && list.said().includes("#1 passed");
+  });
+  await repo.commit({ files: { ".toroid.yml": `script: ${JSON.stringify([gate.line])}\n` } });
+  await rig.push(repo, { fullName: "acme/followed" });
+  const commit = await repo.head();
+  const waiting = toroid("wait", "acme/followed", "--commit", commit.slice(0, 12), "--timeout", "60s");
+  await gate.reached();
+  assert.equal((await toroid("wait", "acme/followed#2", "--timeout", "1ms")).code, 124);
+  const active = await toroid("builds", "acme/followed", "--state", "active", "--json");
+  assert.deepEqual(numbersOf(active.out), [2]);
+  assert.deepEqual(numbersOf((await toroid("builds", "acme/followed", "--branch", "other", "--json")).out), []);
+  await gate.pass();
+  const ended = await waiting;
+  assert.deepEqual([ended.code, ended.out], [0, "acme/followed#2 passed\n"]);
+  assert.match(ended.err, /acme\/followed#2 (planning|running|waits)/);
+  await until(
+    "the end to be heard of",
+    () => /"number":2,[^\n]*"outcome":"passed"/.test(events.said()) && /#2 passed/.test(list.said()),
+  );
+  assert.match(list.said(), /acme\/followed#2 running [^]*acme\/followed#2 passed main /);
+  for (const one of [events, list]) assert.equal(await one.stop(), 130);
+  const lines = events
+    .said()
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { event: string; id: string });
+  assert.ok(
+    lines.every(({ event }) => event === "build" || event === "environment"),
+    events.said(),
+  );
+  // Somebody who heard of nothing but the first one gets the rest.
+  const again = listening("events", "acme/followed", "--json", "--after", lines[0]?.id ?? "");
+  await until("what was missed", () => /"number":2,[^\n]*"outcome":"passed"/.test(again.said()));
+  assert.doesNotMatch(again.said(), /"resync"/);
+  await again.stop();
+});
 
 test("lint needs no server, and shows each mistake in its place", LIMIT, async () => {
   await using dir = await tempDir();
