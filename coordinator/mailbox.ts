@@ -62,7 +62,9 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
   const cache = new SizedCache<Loaded<State>>(MEMORY_BYTES);
   const own = new SizedCache<Event>(OWN_BYTES);
   // The store may be another one when it is there again; see `kit/store-watch.ts`.
+  let store = 0;
   onReconnect(jet, () => {
+    store += 1;
     cache.clear();
     own.clear();
   });
@@ -96,10 +98,13 @@ export function makeMailbox<Id, State, Event extends EventHead, Command>(
 
   async function read(subject: string): Promise<Loaded<State>> {
     const known = cache.get(subject) ?? nobody;
+    const asked = store;
     const stored = await (carried === null ? readSince(subject, known.seq) : readNewest(subject, known.seq));
     const loaded = fold(known, stored);
     const bytes = stored.reduce((sum, { data }) => sum + data.byteLength, 0);
-    if (bytes > 0) remember(subject, loaded, bytes);
+    // A slow answer may be about what is older than what was learnt meanwhile, or about another store.
+    const isNewest = asked === store && (cache.get(subject)?.seq ?? 0) <= loaded.seq;
+    if (bytes > 0 && isNewest) remember(subject, loaded, bytes);
     return loaded;
   }
 

@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { LaneCommand } from "../../../coordinator/actors/environment.ts";
 import { ACCEPTED_KEPT } from "../../../coordinator/actors/repository.ts";
 import { makeMailboxes } from "../../../coordinator/mailboxes.ts";
-import { append, connectJet, readLast, readSubject, type Stored } from "../../../kit/jetstream.ts";
+import { append, connectJet, type Jet, readLast, readSubject, type Stored } from "../../../kit/jetstream.ts";
 import { findNatsServer, startNatsServer } from "../../../kit/nats-server.ts";
 import { ensureTopology } from "../../../kit/topology.ts";
 import { dispositionOf, ToroidError } from "../../../protocol/errors.ts";
@@ -55,6 +55,36 @@ test("coordinators that accept the same pushes at once give each one number, wit
   for (const { key, number } of told) assert.equal(number, numbers.get(key));
   assert.equal(told.filter(({ changed }) => changed).length, keys.length, "each was news to exactly one");
 });
+
+test("a slow answer does not make a coordinator forget what it learnt meanwhile", LIMIT, async () => {
+  await using rig = await startRig();
+  const answers = Promise.withResolvers<void>();
+  const slow = makeMailboxes(holdingFirstRead(rig.jet, answers.promise), quiet);
+  const other = makeMailboxes(rig.jet, quiet);
+  await other.build.tell(BUILD, { kind: "create", push: push(), by: "queue" });
+  const first = slow.build.load(BUILD);
+  const plan = planWith(stagePlan("one"));
+  const { seq } = await other.build.tell(BUILD, { kind: "plan", round: 1, source: source(), plan });
+  assert.equal((await slow.build.load(BUILD)).seq, seq);
+  answers.resolve();
+  assert.ok((await first).seq < seq, "it was asked for before the plan");
+  assert.equal(slow.build.known(BUILD)?.seq, seq);
+  assert.equal((await slow.build.load(BUILD, 1)).state.status, "running");
+});
+
+/** The same connection, but what the first read of a log finds is heard of only after `until`. */
+function holdingFirstRead(jet: Jet, until: Promise<void>): Jet {
+  const { direct } = jet.jsm;
+  let held = false;
+  const getBatch: typeof direct.getBatch = (stream, query) => {
+    const { callback } = query;
+    if (held || callback === undefined) return direct.getBatch(stream, query);
+    held = true;
+    return direct.getBatch(stream, { ...query, callback: (...said) => void until.then(() => callback(...said)) });
+  };
+  const jsm = Object.create(jet.jsm, { direct: { value: Object.create(direct, { getBatch: { value: getBatch } }) } });
+  return Object.create(jet, { jsm: { value: jsm } });
+}
 
 test(
   "a coordinator that comes new to a busy repository reads what matters of its log, and numbers go on",
