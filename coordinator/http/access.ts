@@ -110,5 +110,6 @@ export function pathRepository(params: unknown): string | null | undefined {
 }
 
 export function bodyRepository(body: unknown): string | null {
-  return typeof body === "object" && body !== null && "repository" in body ? String(body.repository) : null;
+  const named = typeof body === "object" && body !== null && "repository" in body ? body.repository : null;
+  return typeof named === "string" ? named : null;
 }

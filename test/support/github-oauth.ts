@@ -140,15 +140,23 @@ interface Asked extends Omit<RequestInit, "headers"> {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** A browser as far as cookies and redirects go, and what it says of where a request comes from. */
+let visitors = 0;
+
+/**
+ * A browser as far as cookies and redirects go. Each has an address of its own, as far as a coordinator believes proxies:
+ * an address may sign in so often only.
+ */
 export class Visitor {
   readonly cookies = new Map<string, string>();
   /** `Set-Cookie` as it came last, by name. */
   readonly set = new Map<string, string>();
   readonly #base: string;
+  readonly #address: string;
 
   constructor(base: string) {
     this.#base = base;
+    visitors += 1;
+    this.#address = `198.51.100.${visitors % 250}`;
   }
 
   /** One request, without following where it leads. */
@@ -156,7 +164,7 @@ export class Visitor {
     const url = new URL(path, this.#base);
     const own = url.origin === new URL(this.#base).origin;
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
-    const headers = { ...given, ...(own && cookie !== "" ? { cookie } : {}) };
+    const headers = { "x-forwarded-for": this.#address, ...given, ...(own && cookie !== "" ? { cookie } : {}) };
     const answer = await fetch(url, { ...init, headers, redirect: "manual" });
     for (const line of own ? answer.headers.getSetCookie() : []) {
       const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
