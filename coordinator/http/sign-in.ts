@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { me, type SessionRecord } from "../../protocol/access.ts";
-import { ToroidError } from "../../protocol/errors.ts";
+import { sentenceOf, ToroidError } from "../../protocol/errors.ts";
 import type { GithubSignIn } from "../access/github.ts";
 import { rolesOf } from "../access/roles.ts";
 import { tokenPrincipal } from "../access/token-rules.ts";
@@ -103,7 +103,9 @@ export function signInRoutes(
         return await reply.redirect(ownPath(kept.to), 303);
       } catch (error) {
         if (!(error instanceof ToroidError)) throw error;
-        request.log.warn({ err: error }, "somebody could not sign in");
+        // Without where in our code it came up: strangers make as many of these as they like.
+        const cause = error.cause === undefined ? null : sentenceOf(error.cause);
+        request.log.warn({ why: error.message, cause, from: request.ip }, "somebody could not sign in");
         request.refusedWith = error.code;
         const problem = error.code === "TOR_GITHUB_UNREACHABLE" ? "failed" : "denied";
         return await reply.redirect(`/sign-in?problem=${problem}`, 303);
