@@ -1,15 +1,22 @@
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { hrefOf, type Route, readRoute, useLocation } from "./live/location.ts";
+import { isShutOut, me } from "./live/me.ts";
+import { useStore } from "./live/store.ts";
+import { AuditPage } from "./pages/audit.tsx";
 import { BoardPage } from "./pages/board.tsx";
 import { BuildPage } from "./pages/build.tsx";
 import { BuildsPage } from "./pages/builds.tsx";
+import { DeadLettersPage } from "./pages/dead-letters.tsx";
 import { ExecutorsPage } from "./pages/executors.tsx";
 import { NotFoundPage } from "./pages/not-found.tsx";
+import { SettingsPage } from "./pages/settings.tsx";
+import { SignInPage } from "./pages/sign-in.tsx";
 import { Keys } from "./parts/keys.tsx";
 import { Link } from "./parts/link.tsx";
 import { LinkState } from "./parts/link-state.tsx";
 import { ThemeButton } from "./parts/theme-button.tsx";
+import { WhoAmI } from "./parts/who-am-i.tsx";
 
 type Known = Exclude<Route, { readonly page: "notFound" }>;
 
@@ -17,6 +24,9 @@ const NAVIGATION: readonly (readonly [Known, string])[] = [
   [{ page: "board" }, "Board"],
   [{ page: "builds", repository: null }, "Builds"],
   [{ page: "executors" }, "Executors"],
+  [{ page: "deadLetters", state: "waiting" }, "Dead letters"],
+  [{ page: "audit", who: null, target: null }, "Audit"],
+  [{ page: "settings" }, "Settings"],
 ];
 
 /** Everything on the page. A new page gets the focus, as a page load would. */
@@ -26,6 +36,8 @@ export function App(): JSX.Element {
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
   const where = placeOf(route);
+  const who = useStore(me);
+  const mustSignIn = route.page === "signIn" || isShutOut(who);
   useEffect(() => {
     if (!first.current) main.current?.focus();
     first.current = false;
@@ -51,15 +63,26 @@ export function App(): JSX.Element {
         </nav>
         <div class="tools">
           <LinkState />
+          <WhoAmI />
           <ThemeButton />
           <Keys />
         </div>
       </header>
       <main id="main" tabIndex={-1} ref={main}>
-        <Page route={route} />
+        {mustSignIn ? <SignIn location={location} route={route} /> : <Page route={route} />}
       </main>
     </>
   );
+}
+
+/** In the place of what was asked for, which is there again afterwards. */
+function SignIn({ location, route }: { readonly location: URL; readonly route: Route }): JSX.Element {
+  const who = useStore(me);
+  if (who === null) return <p>Loading…</p>;
+  const to = route.page === "signIn" ? (location.searchParams.get("to") ?? "/") : location.pathname + location.search;
+  // What another page wrote into the address leads nowhere else.
+  const own = to.startsWith("/") && !/^\/[/\\]/.test(to) ? to : "/";
+  return <SignInPage who={who} to={own} problem={location.searchParams.get("problem")} />;
 }
 
 function Page({ route }: { readonly route: Route }): JSX.Element {
@@ -72,6 +95,13 @@ function Page({ route }: { readonly route: Route }): JSX.Element {
       return <BuildPage id={route.id} chosen={route.stage} key={hrefOf({ ...route, stage: null })} />;
     case "executors":
       return <ExecutorsPage />;
+    case "deadLetters":
+      return <DeadLettersPage state={route.state} />;
+    case "audit":
+      return <AuditPage filter={route} />;
+    case "settings":
+      return <SettingsPage />;
+    case "signIn":
     case "notFound":
       return <NotFoundPage />;
   }

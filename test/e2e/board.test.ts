@@ -394,7 +394,7 @@ test("all is done by keys, and they can be switched off", LIMIT, async (t) => {
   const help = page.getByRole("dialog", { name: "Keys" });
   await help.getByRole("checkbox", { name: "Single keys do something" }).uncheck();
   await keyboard.press("Escape");
-  await help.waitFor({ state: "detached" });
+  await page.locator("dialog").waitFor({ state: "detached" }); // by its role it is gone before the page knows
   await keyboard.press("g");
   await keyboard.press("b");
   await keyboard.press("?");

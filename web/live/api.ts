@@ -5,6 +5,7 @@
 import type { BuildSummary, EnvironmentSummary } from "../../protocol/summary.ts";
 import { type BuildFilter, withQuery } from "./location.ts";
 import type { StageRef } from "./stage-ref.ts";
+import { makeStore } from "./store.ts";
 
 export interface BuildId {
   readonly repository: string;
@@ -73,14 +74,18 @@ export function pathOf(repository: string): string {
 /** The second says that it is our page that asks: no form, and no page of another origin, can send it. */
 const OURS = { "content-type": "application/json", "toroid-csrf": "1" };
 
-/** Asks with GET; with a body, even an empty one, by POST. */
-export async function ask<T>(url: string, body?: unknown): Promise<T> {
-  const post = { method: "POST", headers: OURS, body: JSON.stringify(body) };
-  const response = await fetch(url, body === undefined ? {} : post).catch(() => {
+/** Asks with GET; with a body, even an empty one, by POST, or by `method`. */
+export async function ask<T>(url: string, body?: unknown, method = "POST"): Promise<T> {
+  const sent = { method, headers: OURS, body: JSON.stringify(body) };
+  const response = await fetch(url, body === undefined ? {} : sent).catch(() => {
     throw new ApiError(0, "TOR_SERVER_UNREACHABLE", "the coordinator does not answer");
   });
-  const answer: unknown = await response.json().catch(() => null);
+  const answer: unknown = response.status === 204 ? null : await response.json().catch(() => null);
   if (response.ok) return answer as T;
+  if (response.status === 401) signedOut.set(signedOut.get() + 1);
   const { code = "", message = `the coordinator answered ${response.status}` } = (answer ?? {}) as Partial<ApiError>;
   throw new ApiError(response.status, code, message);
 }
+
+/** Grows with each answer that says that nobody is signed in any more. */
+export const signedOut = makeStore(0);

@@ -2,6 +2,7 @@
  * What the coordinator's stream of events tells, in every tab. One tab has the stream and passes on what it hears.
  * Whoever may have missed something loads anew.
  */
+import type { Presence } from "../../protocol/commands.ts";
 import type { BuildSummary, EnvironmentSummary } from "../../protocol/summary.ts";
 import { joinTeam } from "./one-tab.ts";
 import { makeStore } from "./store.ts";
@@ -11,6 +12,10 @@ export type LinkStatus = "connecting" | "live" | "lost";
 
 export const world = makeStore<World>(EMPTY_WORLD);
 export const link = makeStore<LinkStatus>("connecting");
+/** By id; null: not asked for yet. */
+export const executors = makeStore<ReadonlyMap<string, Presence> | null>(null);
+/** Grows with each change of a dead letter. */
+export const letterChanges = makeStore(0);
 /** Grows when what is on the page may be out of date. */
 export const epoch = makeStore(0);
 
@@ -18,6 +23,9 @@ export const epoch = makeStore(0);
 type News =
   | { readonly kind: "build"; readonly build: BuildSummary }
   | { readonly kind: "environment"; readonly environment: EnvironmentSummary }
+  | { readonly kind: "executor"; readonly executor: Presence & { readonly gone: boolean } }
+  | { readonly kind: "executors"; readonly executors: readonly Presence[] }
+  | { readonly kind: "letter" }
   | { readonly kind: "link"; readonly status: LinkStatus }
   | { readonly kind: "resync" };
 
@@ -46,6 +54,12 @@ function hear(news: News): void {
       return learnBuild(news.build);
     case "environment":
       return learnEnvironment(news.environment);
+    case "executor":
+      return learnExecutor(news.executor);
+    case "executors":
+      return learnExecutors(news.executors);
+    case "letter":
+      return letterChanges.set(letterChanges.get() + 1);
     case "link":
       return link.set(news.status);
     case "resync":
@@ -84,6 +98,9 @@ function openStream(tell: (news: News) => void): () => void {
     on("resync", () => ({ kind: "resync" }));
     on("build", (build) => ({ kind: "build", build }));
     on("environment", (environment) => ({ kind: "environment", environment }));
+    on("executor", (executor) => ({ kind: "executor", executor }));
+    on("executors", (all: { readonly executors: readonly Presence[] }) => ({ kind: "executors", ...all }));
+    on("deadLetter", () => ({ kind: "letter" }));
   };
   open();
   return () => {
@@ -94,6 +111,18 @@ function openStream(tell: (news: News) => void): () => void {
 
 export function learnBuild(build: BuildSummary): void {
   world.set(withBuild(world.get(), build));
+}
+
+export function learnExecutors(all: readonly Presence[]): void {
+  executors.set(new Map(all.map((one) => [one.id, one])));
+}
+
+function learnExecutor({ gone, ...one }: Presence & { readonly gone: boolean }): void {
+  const next = new Map(executors.get());
+  if (gone) next.delete(one.id);
+  else next.set(one.id, one);
+  // What is known of one is not all there is.
+  if (executors.get() !== null) executors.set(next);
 }
 
 export function learnEnvironment(environment: EnvironmentSummary): void {

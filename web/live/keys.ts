@@ -11,6 +11,9 @@ export const JUMPS: Readonly<Record<string, readonly [path: string, name: string
   b: ["/", "Board"],
   l: ["/builds", "List of builds"],
   e: ["/executors", "Executors"],
+  d: ["/dead-letters", "Dead letters"],
+  a: ["/audit", "Audit"],
+  s: ["/settings", "Settings"],
 };
 
 /** `before` is the key that was pressed just before, if it was. Null: it does nothing. */

@@ -19,8 +19,12 @@ export type Route =
       /** null: the one that people most likely want to see. */
       readonly stage: StageRef | null;
     }
-  | { readonly page: "executors" }
+  | { readonly page: "executors" | "settings" | "signIn" }
+  | { readonly page: "deadLetters"; readonly state: string }
+  | { readonly page: "audit"; readonly who: string | null; readonly target: string | null }
   | { readonly page: "notFound" };
+
+const WAITING = "waiting";
 
 /** Reads `/builds/acme/api/42?stage=prod&round=2` and `/builds?repository=acme/api&state=failed`. */
 export function readRoute({ pathname, search }: Pick<URL, "pathname" | "search">): Route {
@@ -32,6 +36,14 @@ export function readRoute({ pathname, search }: Pick<URL, "pathname" | "search">
       return { page: "builds", ...filterFrom(query) };
     case "/executors":
       return { page: "executors" };
+    case "/settings":
+      return { page: "settings" };
+    case "/sign-in":
+      return { page: "signIn" };
+    case "/dead-letters":
+      return { page: "deadLetters", state: query.get("state") ?? WAITING };
+    case "/audit":
+      return { page: "audit", who: query.get("who"), target: query.get("target") };
     default:
       return readBuild(pathname, query);
   }
@@ -70,6 +82,14 @@ export function hrefOf(route: Exclude<Route, { readonly page: "notFound" }>): st
     }
     case "executors":
       return "/executors";
+    case "settings":
+      return "/settings";
+    case "signIn":
+      return "/sign-in";
+    case "deadLetters":
+      return withQuery("/dead-letters", { state: route.state === WAITING ? null : route.state });
+    case "audit":
+      return withQuery("/audit", { who: route.who, target: route.target });
     case "build": {
       const path = `/builds/${route.id.repository.split("/").map(encodeURIComponent).join("/")}/${route.id.number}`;
       if (route.stage === null) return path;

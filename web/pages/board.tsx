@@ -6,6 +6,7 @@ import { personOf } from "../live/build-filter.ts";
 import { expectEnvironments, learnBuild, world } from "../live/connection.ts";
 import { useLoad } from "../live/load.ts";
 import { hrefOf } from "../live/location.ts";
+import { useWhyNot } from "../live/me.ts";
 import { useStore } from "../live/store.ts";
 import { useTitle } from "../live/title.ts";
 import { buildKey, environmentKey } from "../live/world.ts";
@@ -120,6 +121,7 @@ function Nothing(): JSX.Element {
 }
 
 function Repository({ row: { repository, builds, environments } }: { readonly row: BoardRow }): JSX.Element {
+  const whyNot = useWhyNot("operate", repository);
   const [latest] = builds;
   return (
     <li class={environments.length === 0 ? "repository library" : "repository"} aria-label={repository}>
@@ -147,14 +149,14 @@ function Repository({ row: { repository, builds, environments } }: { readonly ro
               <Took fromMs={latest.createdAtMs} toMs={latest.finishedAtMs} />
             </p>
             {latest.waiting !== "" && <Why text={latest.waiting} />}
-            <BuildActions build={latest} whyNot={null} />
+            <BuildActions build={latest} whyNot={whyNot} />
           </div>
         )}
       </div>
       {environments.length > 0 && (
         <ol class="cards" aria-label={`Environments of ${repository}`}>
           {environments.map((e) => (
-            <EnvironmentCard environment={e} builds={builds} whyNot={null} key={environmentKey(e)} />
+            <EnvironmentCard environment={e} builds={builds} whyNot={whyNot} key={environmentKey(e)} />
           ))}
         </ol>
       )}

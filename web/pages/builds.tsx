@@ -60,7 +60,7 @@ export function BuildsPage({ filter }: { readonly filter: BuildFilter }): JSX.El
       )}
       <ul class="rows">
         {builds.map((build) => (
-          <BuildRow build={build} whyNot={null} key={buildKey(build)} />
+          <BuildRow build={build} key={buildKey(build)} />
         ))}
       </ul>
       {older.state === "failed" && <Failure error={older.error} />}

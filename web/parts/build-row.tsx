@@ -2,20 +2,17 @@ import type { JSX } from "preact";
 import type { BuildSummary } from "../../protocol/summary.ts";
 import { personOf } from "../live/build-filter.ts";
 import { hrefOf } from "../live/location.ts";
+import { useWhyNot } from "../live/me.ts";
 import { BuildActions } from "./build-actions.tsx";
 import { Link } from "./link.tsx";
 import { lookOfBuild, State } from "./state.tsx";
 import { Ago, Took } from "./time.tsx";
 import { Why } from "./why.tsx";
 
-interface Props {
-  readonly build: BuildSummary;
-  readonly whyNot: string | null;
-}
-
 /** One build in a list: what it is of, how it is, why it waits, and what may be done with it. */
-export function BuildRow({ build, whyNot }: Props): JSX.Element {
+export function BuildRow({ build }: { readonly build: BuildSummary }): JSX.Element {
   const { repository, number, commit, createdAtMs, finishedAtMs } = build;
+  const whyNot = useWhyNot("operate", repository);
   return (
     <li class="build">
       <State look={lookOfBuild(build)} />

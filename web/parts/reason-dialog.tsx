@@ -9,7 +9,8 @@ interface Props {
   /** What will happen, for whoever hesitates. */
   readonly explains: string;
   readonly action: string;
-  readonly required: boolean;
+  /** Null: no reason is asked for. */
+  readonly required: boolean | null;
   /** More fields. */
   readonly children?: ComponentChildren;
   /** Resolves when it is done; the dialog closes then, and shows the error otherwise. */
@@ -46,18 +47,7 @@ export function ReasonDialog({ title, explains, action, required, children, subm
           {explains}
         </p>
         {children}
-        <label for={`${id}-reason`}>{required ? "Reason" : "Reason (optional)"}</label>
-        {/* A space alone is no reason. */}
-        <input
-          id={`${id}-reason`}
-          name="reason"
-          type="text"
-          autofocus
-          required={required}
-          pattern={required ? ".*\\S.*" : undefined}
-          maxLength={500}
-          autocomplete="off"
-        />
+        {required !== null && <Reason id={`${id}-reason`} required={required} />}
         {error !== null && <Failure error={error} />}
         <div class="buttons">
           <button type="button" onClick={() => dialog.current?.close()}>
@@ -69,5 +59,24 @@ export function ReasonDialog({ title, explains, action, required, children, subm
         </div>
       </form>
     </dialog>
+  );
+}
+
+function Reason({ id, required }: { readonly id: string; readonly required: boolean }): JSX.Element {
+  return (
+    <>
+      <label for={id}>{required ? "Reason" : "Reason (optional)"}</label>
+      {/* A space alone is no reason. */}
+      <input
+        id={id}
+        name="reason"
+        type="text"
+        autofocus
+        required={required}
+        pattern={required ? ".*\\S.*" : undefined}
+        maxLength={500}
+        autocomplete="off"
+      />
+    </>
   );
 }

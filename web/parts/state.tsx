@@ -36,6 +36,15 @@ const LOOKS: Readonly<Record<string, Look>> = {
   approval: { word: "waits for approval", tone: "held", path: MARK },
   draining: { word: "draining", tone: "held", path: HOLD },
   drained: { word: "drained", tone: "held", path: HOLD },
+  replaying: { word: "replaying", tone: "busy", path: PLAY },
+  replayed: { word: "replayed", tone: "good", path: TICK },
+  discarded: { word: "discarded", tone: "calm", path: BAR },
+  done: { word: "done", tone: "good", path: TICK },
+  refused: { word: "refused", tone: "bad", path: CROSS },
+  sending: { word: "sending", tone: "busy", path: PLAY },
+  delivered: { word: "delivered", tone: "good", path: TICK },
+  gaveUp: { word: "given up", tone: "bad", path: CROSS },
+  overtaken: { word: "overtaken", tone: "calm", path: BAR },
   open: { word: "open", tone: "calm", path: PLAY },
 };
 

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { Me } from "../../../protocol/access.ts";
 import { boardOf, changesUpTo, concernsOf, failedStage, failureIn, wordOf } from "../../../web/live/board.ts";
 import { matching } from "../../../web/live/build-filter.ts";
 import { actOf } from "../../../web/live/keys.ts";
+import { whyNot } from "../../../web/live/why-not.ts";
 import { EMPTY_WORLD, withBuild, withEnvironment } from "../../../web/live/world.ts";
 import { build, environment, stage } from "../../support/summaries.ts";
 
@@ -96,4 +98,22 @@ test("a key does something by itself, and another after g", () => {
   assert.deepEqual(actOf("e", "g"), { kind: "go", to: "/executors" });
   assert.equal(actOf("j", "g"), null);
   assert.equal(actOf("e", null), null);
+});
+
+test("what a role does not allow is said, by name and pattern of repositories", () => {
+  const who = (scope: Me["scope"], repositories: string[] | null): Me => ({
+    name: "ada",
+    signedIn: true,
+    auth: "configured",
+    ways: ["token"],
+    scope,
+    grants: [{ scope, repositories }],
+  });
+  assert.equal(whyNot(null, "admin", null), null, "it is not known who asks: the coordinator will say");
+  assert.equal(whyNot(who("operate", ["acme/*"]), "operate", "Acme/api"), null);
+  assert.equal(whyNot(who("admin", null), "operate", null), null);
+  assert.match(whyNot(who("operate", ["acme/*"]), "operate", "other/api") ?? "", /ada has not .*other\/api/);
+  assert.match(whyNot(who("operate", ["acme/a.i"]), "operate", "acme/api") ?? "", /has not/);
+  assert.match(whyNot(who("operate", ["acme/*"]), "operate", null) ?? "", /all repositories/);
+  assert.match(whyNot(who("read", null), "operate", "acme/api") ?? "", /“operate”/);
 });

@@ -1,0 +1,331 @@
+/**
+ * The pages beside builds, and people who sign in, in a real browser on the real system. GitHub is
+ * `test/support/github-oauth.ts`: the real one is out of reach of tests.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { after, before, type TestContext, test } from "node:test";
+import { connect } from "nats";
+import type { Page } from "playwright-core";
+import { Browser, type Tab } from "../support/browser.ts";
+import { GithubOauth, type Person } from "../support/github-oauth.ts";
+import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { assertGood, heard } from "../support/pages.ts";
+import { programPath } from "../support/programs.ts";
+import { Rig } from "../support/rig.ts";
+import { missing, needs } from "../support/skips.ts";
+import { until } from "../support/until.ts";
+
+const LIMIT = { timeout: 120_000 };
+const NEEDED = { root: true, program: ["chromium", "bash", "nats"] } as const;
+const TOROID = join(import.meta.dirname, "..", "..", "bin", "toroid.ts");
+
+const ROOT: Person = { login: "root", organizations: [], teams: [] };
+const ADA: Person = { login: "ada", organizations: ["acme"], teams: [] };
+const GRACE: Person = { login: "grace", organizations: ["acme"], teams: ["acme/release"] };
+const ROLES = "@root admin; @ada read acme/*; acme/release operate acme/*";
+
+let leaks: Snapshot;
+let rig: Rig;
+let browser: Browser;
+let github: GithubOauth;
+/** Of the coordinator where people sign in; that of `rig` lets everybody do everything. */
+let url: string;
+
+before(async () => {
+  leaks = await snapshot();
+  if (missing(NEEDED) !== undefined) return;
+  github = await GithubOauth.start();
+  rig = await Rig.start();
+  url = await (await rig.coordinator({ ...github.variables, TOROID_ROLES: ROLES })).url;
+  await rig.coordinator();
+  rig.executor({ TOROID_LABELS: "big" });
+  browser = await Browser.start();
+});
+
+after(async () => {
+  await browser?.[Symbol.asyncDispose]();
+  await rig?.[Symbol.asyncDispose]();
+  await github?.[Symbol.asyncDispose]();
+  await assertNoLeaks(leaks);
+});
+
+const APPLICATION = {
+  ".toroid.yml": `kind: application
+script: 'true'
+environments:
+  stage: { next: prod, run: 'echo stage' }
+  prod: { run: 'echo prod', approval: { from: ['@acme/release', grace] } }
+`,
+};
+
+test("people sign in, and go on to where they were going; who may only look is told so", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  const repo = await rig.repo(APPLICATION);
+  await repo.commit({ message: "Refunds are booked once" });
+  await rig.push(repo, { fullName: "acme/pay" });
+  await using tab = await open(t, "/builds?repository=acme%2Fpay");
+  const { page } = tab;
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await assertGood(page);
+  assert.equal(await heard(page), SIGN_IN);
+  github.person = null;
+  await page.getByRole("link", { name: "Sign in with GitHub" }).click();
+  await page.getByRole("alert").filter({ hasText: "GitHub did not say who you are. Begin once more." }).waitFor();
+  await page.goto(new URL("/builds?repository=acme%2Fpay", url).href);
+  github.person = ADA;
+  await page.getByRole("link", { name: "Sign in with GitHub" }).click();
+  await page.getByRole("link", { name: "acme/pay#1", exact: true }).waitFor();
+  assert.equal(new URL(page.url()).pathname, "/builds");
+  await page.getByRole("banner").getByText("as ada (read)").waitFor();
+
+  await page.getByRole("link", { name: "Board" }).click();
+  const approve = page.getByRole("button", { name: "Approve acme/pay#1 for prod" });
+  await approve.waitFor();
+  assert.deepEqual(
+    [await approve.getAttribute("aria-disabled"), await approve.getAttribute("aria-description")],
+    ["true", "ada has not the role “operate” for acme/pay"],
+  );
+  await approve.click({ force: true });
+  assert.equal(await page.getByRole("dialog").count(), 0);
+  await assertGood(page);
+
+  await signInAs(page, GRACE);
+  await page.getByRole("banner").getByText("as grace (operate)").waitFor();
+  await approve.click();
+  await page.getByRole("dialog").getByRole("button", { name: "Approve", exact: true }).click();
+  const prod = page.getByRole("listitem").filter({ has: page.getByRole("heading", { name: "acme/pay prod" }) });
+  await prod
+    .last()
+    .getByText(/ago by grace$/)
+    .waitFor();
+  assert.deepEqual(ours(tab), []);
+});
+
+test("a pause until a time, asked for at the page, is seen in the CLI and by nats sub", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  const repo = await rig.repo({ ".toroid.yml": APPLICATION[".toroid.yml"].replace(/, approval.*}/, " }") });
+  await rig.push(repo, { fullName: "acme/shop" });
+  await rig.ended(1, "acme/shop");
+  await using printed = await natsSub("toroid.events.*.*.*.environment.paused");
+  await using tab = await open(t, "/");
+  const { page } = tab;
+  await signInAs(page, GRACE);
+  await page.getByRole("button", { name: "Pause acme/shop prod" }).click();
+  const dialog = page.getByRole("dialog", { name: "Pause acme/shop prod?" });
+  await dialog.getByRole("combobox", { name: "Pause it" }).selectOption("for 4 hours");
+  await dialog.getByRole("textbox", { name: "Reason" }).fill("black friday");
+  await dialog.getByRole("button", { name: "Pause", exact: true }).click();
+  await dialog.waitFor({ state: "detached" });
+  const event = await until("nats sub to print it", () => printed.lines().find((line) => line.includes("acme/shop")));
+  assert.match(event, /"type":"dev.toroid.environment.paused"/);
+  assert.match(event, /"by":"grace","why":"black friday"/);
+  const { out } = await toroid("status", "acme/shop");
+  assert.match(out, /prod +paused[^\n]*grace/);
+  assert.match(out, /black friday/);
+  const hours = ((await rig.environment("prod", "acme/shop"))?.paused?.untilMs ?? 0) - Date.now();
+  assert.ok(hours > 3 * 3_600_000 && hours <= 4 * 3_600_000, `${hours}`);
+  assert.deepEqual(ours(tab), []);
+});
+
+test("a dead letter is read as text, replayed, and another discarded with a reason", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  const attack = "<img/src=x/onerror=alert(1)>";
+  await rig.queue.send(`${attack} is no push`, {});
+  await rig.queue.send(JSON.stringify({ toroid: 1, repository: "acme/late", ref: "refs/heads/main" }), {});
+  await using tab = await open(t, "/dead-letters");
+  const { page } = tab;
+  await signInAs(page, ROOT);
+  await page.goto(new URL("/dead-letters", url).href);
+  const letters = page.getByRole("main").getByRole("listitem");
+  const broken = letters.filter({ hasText: "the body is not JSON" });
+  await until("the letter to be in the list", async () => {
+    await page.reload();
+    await page.getByRole("heading", { name: "Dead letters" }).waitFor();
+    await letters.or(page.getByText("There is none")).first().waitFor();
+    return (await broken.count()) === 1;
+  });
+  await broken.getByText("What it says").click();
+  await broken.getByText(`${attack} is no push`).waitFor();
+  assert.equal(await page.locator("img, [onerror]").count(), 0);
+  await assertGood(page);
+  await broken.getByRole("button", { name: /^Replay dead letter/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
+  await broken.getByText(/replay by root/).waitFor();
+  await broken.getByRole("button", { name: /^Discard dead letter/ }).click();
+  await page.getByRole("dialog").getByRole("textbox", { name: "Reason" }).fill("not ours");
+  await page.getByRole("dialog").getByRole("button", { name: "Discard" }).click();
+  await broken.first().waitFor({ state: "detached" }); // it waits for nobody any more
+  await page.getByRole("button", { name: "Discarded" }).click();
+  await letters.getByText(/discarded by root: not ours/).waitFor();
+  assert.equal(await page.locator("dialog").count(), 0);
+  assert.deepEqual(ours(tab), []);
+});
+
+test("an executor is drained with a reason and taken back, and the record of changes has both", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  await using tab = await open(t, "/executors");
+  const { page } = tab;
+  await signInAs(page, ROOT);
+  await page.goto(new URL("/executors", url).href);
+  const row = page.getByRole("main").getByRole("listitem");
+  await row.getByText("big", { exact: true }).waitFor();
+  await assertGood(page);
+  await row.getByRole("button", { name: /^Drain / }).click();
+  await page.getByRole("dialog").getByRole("textbox", { name: "Reason" }).fill("new kernel");
+  await page.getByRole("dialog").getByRole("button", { name: "Drain" }).click();
+  await row.getByText("drained by root: new kernel").waitFor();
+  await row.getByRole("button", { name: /^Take back / }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Take back" }).click();
+  await row.getByText("open", { exact: true }).waitFor();
+
+  await page.goto(new URL("/audit?who=root", url).href);
+  const entries = page.getByRole("main").getByRole("listitem");
+  await entries
+    .filter({ hasText: /root drain / })
+    .getByText("new kernel")
+    .waitFor();
+  await entries.filter({ hasText: /root undrain / }).waitFor();
+  await assertGood(page);
+  await page.getByRole("searchbox", { name: "Who" }).fill("nobody-of-that-name");
+  await page.keyboard.press("Enter");
+  await page.getByText("Nothing was changed yet, or nothing that is like that.").waitFor();
+  assert.equal(new URL(page.url()).search, "?who=nobody-of-that-name");
+  assert.equal(await heard(page), AUDIT);
+  assert.deepEqual(ours(tab), []);
+});
+
+test("a token is made, shown once, signs its bearer in, and is revoked", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  await using tab = await open(t, "/settings");
+  const { page } = tab;
+  await signInAs(page, ROOT);
+  await page.goto(new URL("/settings", url).href);
+  await page.getByRole("heading", { name: "Coordinator" }).waitFor();
+  await page.getByText("Nobody: no target is configured.").waitFor();
+  await page.getByRole("button", { name: "New token" }).click();
+  const dialog = page.getByRole("dialog", { name: "New token" });
+  await dialog.getByRole("textbox", { name: "Name" }).fill("deploy-bot");
+  await dialog.getByRole("combobox", { name: "It may" }).selectOption("operate");
+  await dialog.getByRole("textbox", { name: "Repositories" }).fill("acme/pay, acme/shop");
+  await dialog.getByRole("combobox", { name: "For" }).selectOption("it never expires");
+  await dialog.getByRole("button", { name: "Make it" }).click();
+  const shown = page.getByRole("dialog", { name: "The token deploy-bot" });
+  const secret = await shown.getByRole("textbox", { name: "Token" }).inputValue();
+  assert.match(secret, /^trd_/);
+  await shown.getByRole("button", { name: "Done" }).click();
+  await shown.waitFor({ state: "detached" });
+  const row = page.getByRole("listitem").filter({ hasText: "deploy-bot" });
+  await row.getByText("operate for acme/pay, acme/shop").waitFor();
+  assert.equal((await page.content()).includes(secret), false, "it is nowhere any more");
+  await assertGood(page);
+  assert.equal(await heard(page, '[aria-labelledby="tokens"]'), TOKENS);
+
+  const asBot = (): Promise<Response> =>
+    fetch(new URL("/api/v1/builds", url), { headers: { authorization: `Bearer ${secret}` } });
+  assert.equal((await asBot()).status, 200);
+  await row.getByRole("button", { name: "Revoke token deploy-bot" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+  await row.waitFor({ state: "detached" });
+  await until("the token to be refused", async () => (await asBot()).status === 401);
+  assert.deepEqual(ours(tab), []);
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByPlaceholder("trd_…").fill(secret);
+  await page.getByRole("button", { name: "Sign in with a token" }).click();
+  await page.getByRole("alert").waitFor();
+});
+
+const SIGN_IN = `
+- main:
+  - heading "Sign in" [level=1]
+  - link "Sign in with GitHub":
+    - /url: /auth/github?to=%2Fbuilds%3Frepository%3Dacme%252Fpay
+  - text: Token
+  - textbox "Token":
+    - /placeholder: trd_…
+  - paragraph:
+    - code: toroid token create
+    - text: makes one, and so does whoever is signed in, under Settings.
+  - button "Sign in with a token"`.trim();
+const AUDIT = `
+- main:
+  - heading "Audit" [level=1]
+  - search "Changes":
+    - searchbox "Who": nobody-of-that-name
+    - searchbox "What it is about"
+  - paragraph: Nothing was changed yet, or nothing that is like that.`.trim();
+const TOKENS = `
+- region "Tokens":
+  - heading "Tokens" [level=2]
+  - button "New token": New token…
+  - list:
+    - listitem:
+      - paragraph: deploy-bot
+      - paragraph: operate for acme/pay, acme/shop, as root
+      - paragraph:
+        - text: made by root
+        - time: AGO
+        - text: ", expires never, never used"
+      - button "Revoke token deploy-bot": Revoke…`.trim();
+
+async function open(t: TestContext, path: string): Promise<Tab> {
+  const tab = await browser.open(new URL(path, url).href);
+  t.signal.addEventListener("abort", () => void tab.page.close(), { once: true });
+  return tab;
+}
+
+/** Leaves whoever is there, and comes back to the board as somebody else. */
+async function signInAs(page: Page, person: Person): Promise<void> {
+  github.person = person;
+  const out = page.getByRole("button", { name: "Sign out" });
+  const enter = page.getByRole("link", { name: "Sign in with GitHub" });
+  await out.or(enter).waitFor();
+  if (await out.isVisible()) await out.click();
+  await enter.waitFor();
+  await page.goto(new URL("/", url).href);
+  await enter.click();
+  await page.getByRole("heading", { name: "Board" }).waitFor();
+}
+
+/** Complaints, but for the ways to GitHub, where people are sent, and for what streams to them being cut when they leave. */
+function ours(tab: Tab): readonly string[] {
+  return tab.complaints.filter(
+    (one) => !one.startsWith(`request: ${github.url}`) && !one.includes("ERR_INCOMPLETE_CHUNKED_ENCODING"),
+  );
+}
+
+/** The real `nats sub`, once it listens. */
+async function natsSub(subject: string): Promise<AsyncDisposable & { lines(): readonly string[] }> {
+  const child = spawn(programPath("nats") ?? "nats", ["--server", rig.nats.url, "sub", "--raw", subject], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  let printed = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    printed += chunk;
+  });
+  const connection = await connect({ servers: rig.nats.url });
+  await until("nats sub to listen", () => {
+    connection.publish(subject.replaceAll("*", "-"), "listening");
+    return printed.includes("listening");
+  });
+  await connection.close();
+  return {
+    lines: () => printed.split("\n"),
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    },
+  };
+}
+
+async function toroid(...args: readonly string[]): Promise<{ readonly code: number | null; readonly out: string }> {
+  const child = spawn(process.execPath, [TOROID, ...args, "--server", rig.url], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = new Promise<number | null>((resolve) => void child.once("exit", resolve));
+  return { out: await text(child.stdout), code: await ended };
+}
