@@ -16,7 +16,7 @@ import { deliverySubject } from "../../protocol/subjects.ts";
 import { codeOf, unanswered } from "./channels/http.ts";
 import type { Channels } from "./channels.ts";
 import type { Open } from "./open.ts";
-import { type Answer, claim, nextOf, overtake, retryAfterMs, settle, TRY_MS } from "./transitions.ts";
+import { type Answer, BEGIN_MS, claim, nextOf, overtake, retryAfterMs, settle, TRY_MS } from "./transitions.ts";
 
 const TICK_MS = 500;
 /** Lanes of one target that are served at once. */
@@ -107,7 +107,7 @@ export async function runCourier(
     if (seq === null) return null;
     crashPoint("coordinator-after-notice-claimed");
     // Who stood still since then may not be alone with it any more.
-    if (performance.now() - beganMs > TRY_MS) return null;
+    if (performance.now() - beganMs > BEGIN_MS) return null;
     const answer = masked(await attempt(target, claimed, all));
     crashPoint("coordinator-after-notice-sent");
     const settled = settle(claimed, answer, jet.clock.nowMs(), Math.random());

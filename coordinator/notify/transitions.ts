@@ -3,10 +3,12 @@ import { backoffMs } from "../../kit/retry.ts";
 import type { Delivery } from "../../protocol/delivery.ts";
 import { assertNever, ToroidError } from "../../protocol/errors.ts";
 
-/** How long one try has until others may take it for lost. */
-export const CLAIM_MS = 20_000;
 /** How long one try may take. */
 export const TRY_MS = 10_000;
+/** By when it must have begun, or it is left to others. */
+export const BEGIN_MS = 1_000;
+/** How long one try has until others may take it for lost. */
+export const CLAIM_MS = TRY_MS + 2 * BEGIN_MS;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 15 * 60_000;
 /** The other side may wish for more patience, but not for ever. */
