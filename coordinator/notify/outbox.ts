@@ -124,10 +124,11 @@ export function makeOutbox(jet: Jet, actors: Pick<Mailboxes, "build" | "stage">,
       await say(notesOfStage(id, stage, event, state));
     },
     async lane(id, lane, event, seq) {
+      // What a file names in vain is told with its build.
+      if (isIdle) return;
       const { repository } = id;
       const number = repository === EVERY ? null : buildOfLane(lane, event);
       const build = number === null ? buildActor.initial : (await actors.build.load({ repository, number })).state;
-      if (isIdle && (build.plan?.notify.length ?? 0) === 0) return;
       await say(notesOfLane(id, lane, event, seq, build, await endOf(id, event)));
     },
   };
