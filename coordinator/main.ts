@@ -33,6 +33,7 @@ import type { RawMessage } from "./intake/message.ts";
 import { openQueue, receiveFromQueue } from "./intake/sqs.ts";
 import { contentOfMessage, letterOfMessage } from "./letters/content.ts";
 import { makeMailboxes } from "./mailboxes.ts";
+import { makeCounts } from "./metrics/counts.ts";
 import { makeChannels } from "./notify/channels.ts";
 import { runCourier } from "./notify/courier.ts";
 import { makeDeliveries } from "./notify/deliveries.ts";
@@ -104,6 +105,7 @@ export async function runCoordinator(
   const keeper = new Keeper({ clients, actors, history, lanes, config: config.amis, clock: jet.clock.nowMs, log });
   const guard: Guard = { gate: makeGate(clients, log), lanes };
   const effects = makeEffects(jet, actors, dispatcher.offer, settings, log, restAfter, guard);
+  const counts = makeCounts();
   const outbox = makeOutbox(jet, actors, notify);
   const open = followOpen(jet, signals.stop, log);
   using queue = config.queue === null ? null : await openQueue(config.queue);
@@ -123,6 +125,7 @@ export async function runCoordinator(
       durability,
       settings: shownOf(config, packageVersion(), durability),
       audit: openAudit(jet),
+      counts,
       tokens,
       sessions,
       log,
@@ -132,7 +135,7 @@ export async function runCoordinator(
   );
 
   parts.add(watchStore(jet, signals.stop, log));
-  parts.add(runReactor({ jet, actors, effects, dispatcher, settings, outbox, log }, signals.stop));
+  parts.add(runReactor({ jet, actors, effects, dispatcher, settings, outbox, counts, log }, signals.stop));
   parts.add(dispatcher.run(signals.stop));
   parts.add(runTimers({ actors, lanes, guard, timers, lease, clock: jet.clock.nowMs, log }, signals.stop));
   parts.add(runArchiver({ jet, actors, history, lanes, lease, cursors, keepBuildsMs, log }, signals.stop));
@@ -148,7 +151,9 @@ export async function runCoordinator(
       const letter = letterOfMessage(message);
       await actors.letter.tell(letter, { kind: "bury", letter, why, content: contentOfMessage(message) });
     };
-    parts.add(receiveFromQueue(queue, { handle, keep, parallel: MESSAGES_IN_HAND }, signals, log));
+    parts.add(
+      receiveFromQueue(queue, { handle, keep, parallel: MESSAGES_IN_HAND, count: counts.ofMessage }, signals, log),
+    );
   }
   log.info({ url: http.url, nats: config.natsUrl }, "coordinator ready");
   onReady(http.url);

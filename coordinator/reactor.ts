@@ -21,6 +21,7 @@ import type { Dispatcher } from "./dispatch/dispatcher.ts";
 import type { Effects } from "./effects.ts";
 import { replay } from "./letters/replay.ts";
 import type { Mailboxes } from "./mailboxes.ts";
+import type { Counts } from "./metrics/counts.ts";
 import type { Outbox } from "./notify/outbox.ts";
 import { tellOfBuild, tellOfLane, tellOfStage } from "./projections/events.ts";
 import { reactToBuild, reactToLane, reactToPush, reactToStage, type Settings } from "./reactions.ts";
@@ -45,6 +46,8 @@ export interface ReactorParts {
   readonly settings: Settings;
   /** Who is to be notified; without it nobody is. */
   readonly outbox?: Outbox;
+  /** Who counts what happens; without it nobody does. */
+  readonly counts?: Pick<Counts, "ofBuild" | "ofStage">;
   readonly log: Logger;
   /** What is late is told by it. */
   readonly clock?: () => number;
@@ -52,7 +55,7 @@ export interface ReactorParts {
 
 /** Runs until `stop`, then resolves when nothing is in hand. */
 export async function runReactor(
-  { jet, actors, effects, dispatcher, settings, outbox, log, clock = jet.clock.nowMs }: ReactorParts,
+  { jet, actors, effects, dispatcher, settings, outbox, counts, log, clock = jet.clock.nowMs }: ReactorParts,
   stop: AbortSignal,
 ): Promise<void> {
   async function onPush(message: JsMsg): Promise<Handled> {
@@ -79,6 +82,7 @@ export async function runReactor(
       const event = actors.build.eventOf(message.seq, message.data);
       actors.build.observe(subject.id, message.seq, () => previousSeq(message), event, message.data);
       const { state } = await actors.build.load(subject.id, message.seq);
+      counts?.ofBuild(event);
       const reactions = reactToBuild(subject.id, state, event, settings);
       const done = effects.perform(reactions, tellOfBuild(subject.id, event), event.id);
       return noted(done, outbox?.build(subject.id, state, event));
@@ -86,6 +90,7 @@ export async function runReactor(
     const event = actors.stage.eventOf(message.seq, message.data);
     actors.stage.observe(subject.id, message.seq, () => previousSeq(message), event, message.data);
     const { state } = await actors.stage.load(subject.id, message.seq);
+    counts?.ofStage(event, state);
     if (event.type === "claimed" || event.type === "finished") dispatcher.taken(state.queuedSeq);
     const told = tellOfStage(subject.id, state, event);
     const done = effects.perform(reactToStage(subject.id, state, event, message.seq), told, event.id);

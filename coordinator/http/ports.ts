@@ -11,6 +11,7 @@ import type { Keeper } from "../artifacts/keeper.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
 import type { Durability } from "../durability.ts";
 import type { Mailboxes } from "../mailboxes.ts";
+import type { Counts } from "../metrics/counts.ts";
 import type { Deliveries } from "../notify/deliveries.ts";
 import type { Executors } from "../projections/executors.ts";
 import type { History } from "../projections/history.ts";
@@ -38,6 +39,8 @@ export interface HttpParts {
   readonly audit: AuditLog;
   /** What of the configuration people may see. */
   readonly settings: SettingsShown;
+  /** What is counted as it happens. */
+  readonly counts: Counts;
   readonly tokens: Tokens;
   readonly sessions: Sessions;
   readonly log: Logger;

@@ -7,8 +7,8 @@ import { buildOutcome } from "../../protocol/events.ts";
 import { buildSummary } from "../../protocol/summary.ts";
 import { compare, type Place } from "./pages.ts";
 
-/** `active`: it has not ended. The others are how it stands, or how it ended. */
-export const buildState = z.enum(["active", "planning", "running", ...buildOutcome.options]);
+/** `active`: it has not ended; `ended`: it has. The others are how it stands, or how it ended. */
+export const buildState = z.enum(["active", "ended", "planning", "running", ...buildOutcome.options]);
 export type BuildState = z.infer<typeof buildState>;
 
 export interface BuildFilter {
@@ -49,7 +49,9 @@ function stateOf({ status, outcome }: Indexed): BuildState {
 }
 
 function isState(is: BuildState, wanted: BuildState): boolean {
-  return wanted === "active" ? is === "planning" || is === "running" : is === wanted;
+  const isActive = is === "planning" || is === "running";
+  if (wanted === "active" || wanted === "ended") return isActive === (wanted === "active");
+  return is === wanted;
 }
 
 /** By their name: people know that of each other, and not the address behind it. */
@@ -71,6 +73,7 @@ export class BuildIndex {
   readonly #repositories = new Map<string, Columns>();
   readonly #branches = new Names();
   readonly #authors = new Names();
+  readonly #counts: number[] = STATES.map(() => 0);
 
   put(build: Indexed): void {
     const { repository, number } = build;
@@ -78,10 +81,25 @@ export class BuildIndex {
     this.#repositories.set(repository, columns);
     while (number >= columns.state.length) grow(columns);
     columns.newest = Math.max(columns.newest, number);
-    columns.state[number] = STATES.indexOf(stateOf(build)) + 1;
+    const state = STATES.indexOf(stateOf(build)) + 1;
+    this.#count(columns.state[number] ?? 0, -1);
+    this.#count(state, 1);
+    columns.state[number] = state;
     columns.branch[number] = build.branch === null ? 0 : this.#branches.add(build.branch);
     columns.author[number] = this.#authors.add(folded(build.author));
     columns.createdAtMs[number] = build.createdAtMs;
+  }
+
+  /** How many there are of each state. */
+  counts(): readonly (readonly [BuildState, number])[] {
+    return STATES.flatMap((state, at) => {
+      const isSum = state === "active" || state === "ended";
+      return isSum ? [] : [[state, this.#counts[at] ?? 0] as const];
+    });
+  }
+
+  #count(state: number, by: number): void {
+    if (state > 0) this.#counts[state - 1] = (this.#counts[state - 1] ?? 0) + by;
   }
 
   /** Builds that match, newest first, from after `place` on. */

@@ -179,6 +179,8 @@ const HOMES: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   nats: ["kit/jetstream.ts"],
   fastify: [/^coordinator\/http\//],
   "@fastify/static": [/^coordinator\/http\//],
+  "prom-client": [/^coordinator\/metrics\//],
+  "badge-maker": ["coordinator/http/badges.ts"],
   "@fastify/swagger": [/^coordinator\/http\/openapi\//],
   "@fastify/swagger-ui": [/^coordinator\/http\/openapi\//],
   "@fastify/rate-limit": [/^coordinator\/http\//],

@@ -7,8 +7,12 @@ import { aboutOf } from "./summaries.ts";
 
 type Described = Parameters<SwaggerTransform>[0];
 
-const STREAMS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+/** Answers that are no JSON. */
+const OTHER_TYPES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "/api/v1/events": { "text/event-stream": "server-sent events, until one side ends them" },
+  "/metrics": { "text/plain": "one line for each number" },
+  "/cc.xml": { "application/xml": "`Projects`" },
+  "/badge/:owner/:repo/*": { "image/svg+xml": "a badge" },
   "/api/v1/builds/:owner/:repo/:number/stages/:stage/log": {
     "text/plain": "the bytes that it wrote",
     "text/event-stream": "the same as events",
@@ -52,12 +56,12 @@ export const describeRoute: SwaggerTransform = (document) => {
   const { needs } = route.config ?? {};
   const said = (schema?.response ?? {}) as Readonly<Record<string, unknown>>;
   const errors = Object.fromEntries(statusesOf(document).map((status) => [status, ERRORS.get(status)]));
-  const answers = url in STREAMS || Object.keys(said).length > 0 ? {} : { 200: z.unknown() };
+  const answers = url in OTHER_TYPES || Object.keys(said).length > 0 ? {} : { 200: z.unknown() };
   const response = { ...errors, ...answers, ...said };
   const whole = jsonSchemaTransform({ ...document, schema: { ...schema, response } });
   const described = whole.schema as Record<string, unknown>;
-  const stream = STREAMS[url];
-  if (stream !== undefined) described["response"] = { ...(described["response"] as object), 200: streamed(stream) };
+  const stream = OTHER_TYPES[url];
+  if (stream !== undefined) described["response"] = { ...(described["response"] as object), 200: ofTypes(stream) };
   const operation = {
     ...described,
     tags: [about.tag],
@@ -69,12 +73,12 @@ export const describeRoute: SwaggerTransform = (document) => {
   return { schema: operation, url };
 };
 
-function streamed(types: Readonly<Record<string, string>>): object {
+function ofTypes(types: Readonly<Record<string, string>>): object {
   const content = Object.entries(types).map(([type, description]) => [
     type,
     { schema: { type: "string", description } },
   ]);
-  return { description: "as long as it goes on", content: Object.fromEntries(content) };
+  return { description: "as its type says", content: Object.fromEntries(content) };
 }
 
 /** `GET /api/v1/builds/:owner/:repo/:number` → `getBuildsOwnerRepoNumber` */

@@ -36,6 +36,9 @@ Operation | GET /api/v1/settings | what is configured, and nothing that is secre
 Operation | GET /api/v1/audit | who asked for which change, from where and why
 Operation | GET /healthz | the process lives
 Operation | GET /readyz | it reaches the store
+Others | GET /metrics | how the system does, in the words of Prometheus
+Others | GET /cc.xml | how every repository does, for trays and walls
+Others | GET /badge/:owner/:repo/* | a picture of how a branch does, or of what is live in an environment
 Events | GET /api/v1/events | changes as they happen, as server-sent events
 Notifications | GET /api/v1/deliveries | what was told to whom, and what became of it
 Notifications | GET /api/v1/deliveries/:id | one delivery with its attempts

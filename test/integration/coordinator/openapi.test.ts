@@ -56,14 +56,16 @@ test("every route that is registered is in it, with a summary, a tag, its parame
   );
   assert.ok(registered.length > 40);
   const inDocument = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{([a-z]+)\}/gi, ":$1")}`),
+    Object.keys(methods).map(
+      (method) => `${method.toUpperCase()} ${path.replace("{*}", "*").replaceAll(/\{([a-z]+)\}/gi, ":$1")}`,
+    ),
   );
   assert.deepEqual(inDocument.toSorted(byText), registered.toSorted(byText));
   assert.deepEqual(describedRoutes().toSorted(byText), registered.toSorted(byText));
   for (const [path, method, operation] of operations()) {
     const name = `${method} ${path}`;
     assert.ok((operation.summary ?? "").length > 5 && operation.tags?.length === 1, name);
-    const inPath = [...path.matchAll(/\{([a-z]+)\}/gi)].map(([, parameter]) => parameter);
+    const inPath = [...path.matchAll(/\{([a-z]+|\*)\}/gi)].map(([, parameter]) => parameter);
     const told = (operation.parameters ?? []).filter((one) => one.in === "path").map((one) => one.name);
     assert.deepEqual(told.toSorted(byText), inPath.map(String).toSorted(byText), name);
     const { "500": broken, "400": wrong } = operation.responses;
