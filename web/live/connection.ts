@@ -61,10 +61,26 @@ function hear(news: News): void {
     case "letter":
       return letterChanges.set(letterChanges.get() + 1);
     case "link":
-      return link.set(news.status);
+      return learnLink(news.status);
     case "resync":
       return epoch.set(epoch.get() + 1);
   }
+}
+
+/** Something was answered while nobody listened yet. */
+let answeredEarly = false;
+
+/** Whoever loads what the page shows says so when it is there. */
+export function noteAnswer(): void {
+  if (link.get() === "connecting") answeredEarly = true;
+}
+
+function learnLink(status: LinkStatus): void {
+  link.set(status);
+  if (status !== "live" || !answeredEarly) return;
+  // What changed between that answer and now was told to nobody.
+  answeredEarly = false;
+  epoch.set(epoch.get() + 1);
 }
 
 /** Has the stream of events from now on; answers how to stop. */

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError } from "./api.ts";
-import { epoch } from "./connection.ts";
+import { epoch, noteAnswer } from "./connection.ts";
 import { useStore } from "./store.ts";
 
 export type Loading =
@@ -15,7 +15,10 @@ export function useLoad(load: () => Promise<void>, keys: readonly unknown[]): Lo
   useEffect(() => {
     let current = true;
     load().then(
-      () => current && setLoading({ state: "there" }),
+      () => {
+        noteAnswer();
+        if (current) setLoading({ state: "there" });
+      },
       (error: unknown) => current && setLoading({ state: "failed", error: asApiError(error) }),
     );
     return () => {

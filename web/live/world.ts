@@ -21,7 +21,18 @@ export function withBuild(world: World, build: BuildSummary): World {
   const key = buildKey(build);
   const known = world.builds.get(key);
   if (known !== undefined && versionOf(known) > versionOf(build)) return world;
-  return { ...world, builds: new Map(world.builds).set(key, build) };
+  return { ...world, builds: bounded(new Map(world.builds).set(key, build)) };
+}
+
+/** A tab may be open for weeks; those that were heard of first and have ended go first. */
+export const BUILDS_KEPT = 3_000;
+const DROPPED_AT_ONCE = 300;
+
+function bounded(builds: Map<string, BuildSummary>): ReadonlyMap<string, BuildSummary> {
+  if (builds.size <= BUILDS_KEPT) return builds;
+  const old = [...builds].filter(([, { status }]) => status === "finished").slice(0, DROPPED_AT_ONCE);
+  for (const [key] of old) builds.delete(key);
+  return builds;
 }
 
 export function withEnvironment(world: World, environment: EnvironmentSummary): World {

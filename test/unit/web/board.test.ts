@@ -5,7 +5,7 @@ import { boardOf, changesUpTo, concernsOf, failedStage, failureIn, wordOf } from
 import { matching } from "../../../web/live/build-filter.ts";
 import { actOf } from "../../../web/live/keys.ts";
 import { whyNot } from "../../../web/live/why-not.ts";
-import { EMPTY_WORLD, withBuild, withEnvironment } from "../../../web/live/world.ts";
+import { BUILDS_KEPT, EMPTY_WORLD, withBuild, withEnvironment } from "../../../web/live/world.ts";
 import { build, environment, stage } from "../../support/summaries.ts";
 
 const plan = [
@@ -77,6 +77,14 @@ describe("the board", () => {
     assert.deepEqual(numbers(null), [5], "nothing to compare with");
     assert.deepEqual(changesUpTo(builds, 9, 2), [], "a build that is not known");
   });
+});
+
+test("what a tab knows is bounded, and what still runs stays", () => {
+  let world = withBuild(EMPTY_WORLD, build(1, { status: "running", outcome: null }));
+  for (let number = 2; number <= BUILDS_KEPT + 1; number += 1) world = withBuild(world, build(number));
+  assert.ok(world.builds.size <= BUILDS_KEPT);
+  assert.ok(world.builds.has("acme/api#1") && world.builds.has(`acme/api#${BUILDS_KEPT + 1}`));
+  assert.equal(world.builds.has("acme/api#2"), false);
 });
 
 test("a list shows what its filter lets through", () => {
