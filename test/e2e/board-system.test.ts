@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, type TestContext, test } from "node:test";
@@ -17,6 +18,7 @@ import { assertGood, heard } from "../support/pages.ts";
 import { programPath } from "../support/programs.ts";
 import { Rig } from "../support/rig.ts";
 import { missing, needs } from "../support/skips.ts";
+import { TargetServer } from "../support/target.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT = { timeout: 120_000 };
@@ -32,6 +34,7 @@ let leaks: Snapshot;
 let rig: Rig;
 let browser: Browser;
 let github: GithubOauth;
+let target: TargetServer;
 /** Of the coordinator where people sign in; that of `rig` lets everybody do everything. */
 let url: string;
 
@@ -40,8 +43,13 @@ before(async () => {
   if (missing(NEEDED) !== undefined) return;
   github = await GithubOauth.start();
   rig = await Rig.start();
-  url = await (await rig.coordinator({ ...github.variables, TOROID_ROLES: ROLES })).url;
-  await rig.coordinator();
+  target = await TargetServer.start();
+  const notify = join(rig.dir.path, "notify.json");
+  const team = { webhook: `${target.url}/hook`, secret: `whsec_${Buffer.alloc(32, 7).toString("base64")}` };
+  await writeFile(notify, JSON.stringify({ targets: { team } }), { mode: 0o600 });
+  const variables = { TOROID_NOTIFY: notify };
+  url = await (await rig.coordinator({ ...github.variables, ...variables, TOROID_ROLES: ROLES })).url;
+  await rig.coordinator(variables);
   rig.executor({ TOROID_LABELS: "big" });
   browser = await Browser.start();
 });
@@ -49,6 +57,7 @@ before(async () => {
 after(async () => {
   await browser?.[Symbol.asyncDispose]();
   await rig?.[Symbol.asyncDispose]();
+  await target?.[Symbol.asyncDispose]();
   await github?.[Symbol.asyncDispose]();
   await assertNoLeaks(leaks);
 });
@@ -198,6 +207,27 @@ test("an executor is drained with a reason and taken back, and the record of cha
   assert.deepEqual(ours(tab), []);
 });
 
+test("a notification that was given up is sent again", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  await using tab = await open(t, "/settings");
+  const { page } = tab;
+  await signInAs(page, ROOT);
+  await page.goto(new URL("/settings", url).href);
+  target.reply = () => ({ status: 410 });
+  await page.getByRole("button", { name: "Test team" }).click();
+  await page.getByRole("dialog", { name: "Send a test to team?" }).getByRole("button", { name: "Send" }).click();
+  const row = page.getByRole("region", { name: "Deliveries" }).getByRole("listitem");
+  await row.getByText("given up", { exact: true }).waitFor();
+  await row.getByText(/answered 410/).waitFor();
+  await assertGood(page);
+  target.reply = () => ({ status: 200 });
+  await row.getByRole("button", { name: /^Retry delivery to team/ }).click();
+  await page.getByRole("dialog", { name: "Send it to team now?" }).getByRole("button", { name: "Send" }).click();
+  await row.getByText("delivered", { exact: true }).waitFor();
+  assert.equal(target.received.length, 2);
+  assert.deepEqual(ours(tab), []);
+});
+
 test("a token is made, shown once, signs its bearer in, and is revoked", LIMIT, async (t) => {
   if (!needs(t, NEEDED)) return;
   await using tab = await open(t, "/settings");
@@ -205,7 +235,6 @@ test("a token is made, shown once, signs its bearer in, and is revoked", LIMIT, 
   await signInAs(page, ROOT);
   await page.goto(new URL("/settings", url).href);
   await page.getByRole("heading", { name: "Coordinator" }).waitFor();
-  await page.getByText("Nobody: no target is configured.").waitFor();
   await page.getByRole("button", { name: "New token" }).click();
   const dialog = page.getByRole("dialog", { name: "New token" });
   await dialog.getByRole("textbox", { name: "Name" }).fill("deploy-bot");

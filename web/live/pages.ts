@@ -9,6 +9,8 @@ export interface Pages<T> {
   /** Null: there is nothing older. */
   readonly older: (() => void) | null;
   readonly olderFailed: ApiError | null;
+  /** Asks for the first page again: what is new comes before the rest, what changed in its place. */
+  readonly refresh: () => Promise<void>;
   /** Puts a newer version of one in its place. */
   readonly replace: (item: T) => void;
 }
@@ -42,6 +44,17 @@ export function usePages<T>(
     loading,
     older: next === null ? null : older,
     olderFailed,
+    refresh: async () => {
+      const page = await load(null);
+      const newer = new Map(page.items.map((one) => [keyOf(one), one]));
+      setItems((all) => {
+        const known = new Set(all.map(keyOf));
+        return [
+          ...page.items.filter((one) => !known.has(keyOf(one))),
+          ...all.map((one) => newer.get(keyOf(one)) ?? one),
+        ];
+      });
+    },
     replace: (item) => setItems((all) => all.map((one) => (keyOf(one) === keyOf(item) ? item : one))),
   };
 }

@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { type BuildId, fetchBuild, fetchRepositories } from "../live/api.ts";
 import { expectEnvironments, learnBuild, world } from "../live/connection.ts";
 import { useLoad } from "../live/load.ts";
+import { useWhyNot } from "../live/me.ts";
 import type { StageRef } from "../live/stage-ref.ts";
 import { useStore } from "../live/store.ts";
 import { useTitle } from "../live/title.ts";
@@ -38,6 +39,7 @@ export function BuildPage({ id, chosen }: Props): JSX.Element {
     const { repositories } = await fetchRepositories();
     learn(repositories.filter((one) => one.repository === id.repository).flatMap((one) => one.environments));
   }, [id.repository, goesOn]);
+  const whyNot = useWhyNot("operate", id.repository);
   useTitle(
     build === undefined ? key : `${lookOf(build).word}: ${key}`,
     build === undefined ? "calm" : lookOf(build).tone,
@@ -55,7 +57,7 @@ export function BuildPage({ id, chosen }: Props): JSX.Element {
   const place = environments.find(({ environment }) => environment === stage?.environment) ?? null;
   return (
     <>
-      <BuildHead build={build} environments={environments} whyNot={null} />
+      <BuildHead build={build} environments={environments} whyNot={whyNot} />
       {loading.state === "failed" && <Failure error={loading.error} />}
       {around.state === "failed" && <Failure error={around.error} />}
       {build.problems.length > 0 && (
@@ -70,7 +72,7 @@ export function BuildPage({ id, chosen }: Props): JSX.Element {
       {stage !== null && (
         <>
           <StageDetails id={id} stage={stage}>
-            <StageActions build={build} stage={stage} environment={place} whyNot={null} />
+            <StageActions build={build} stage={stage} environment={place} whyNot={whyNot} />
           </StageDetails>
           <LogView id={id} stage={stage} key={`${stage.name} ${stage.round} ${stage.attempt}`} />
         </>

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { DeliverySummary, TargetSummary } from "../../protocol/delivery.ts";
+import { useNow } from "../live/clock.ts";
 import { useLoad } from "../live/load.ts";
 import { useWhyNot } from "../live/me.ts";
 import { usePages } from "../live/pages.ts";
@@ -11,6 +12,9 @@ import { Older } from "./older.tsx";
 import { ReasonDialog } from "./reason-dialog.tsx";
 import { lookOfWord, State } from "./state.tsx";
 import { Ago, At } from "./time.tsx";
+
+/** Deliveries are not in the stream of events. */
+const LOOK_MS = 3_000;
 
 /** Whom this Toroid tells of what happens, and what became of what it told. */
 export function Notifications(): JSX.Element {
@@ -25,6 +29,12 @@ export function Notifications(): JSX.Element {
     (delivery) => delivery.id,
     [changes],
   );
+  const isUnderWay = pages.items.some(({ status }) => status === "waiting" || status === "sending");
+  const turn = Math.floor(useNow() / LOOK_MS);
+  useEffect(() => {
+    // One that fails shows by its not changing; the next look is soon.
+    if (isUnderWay) pages.refresh().catch(() => undefined);
+  }, [turn]);
   return (
     <>
       <section aria-labelledby="targets">

@@ -3,7 +3,7 @@ import type { Pages } from "../live/pages.ts";
 import { Failure } from "./failure.tsx";
 
 interface Props {
-  readonly pages: Omit<Pages<unknown>, "replace">;
+  readonly pages: Pick<Pages<unknown>, "items" | "loading" | "older" | "olderFailed">;
   /** What there is not, when there is nothing. */
   readonly nothing: string;
 }

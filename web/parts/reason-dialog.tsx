@@ -39,8 +39,13 @@ export function ReasonDialog({ title, explains, action, required, children, subm
       },
     );
   };
+  const leave = (): void => {
+    close();
+    // The browser gives the focus back to the button, unless what was done took that away.
+    if (document.activeElement === document.body) document.getElementById("main")?.focus();
+  };
   return (
-    <dialog ref={dialog} onClose={close} aria-labelledby={`${id}-title`} aria-describedby={`${id}-about`}>
+    <dialog ref={dialog} onClose={leave} aria-labelledby={`${id}-title`} aria-describedby={`${id}-about`}>
       <form onSubmit={send}>
         <h2 id={`${id}-title`}>{title}</h2>
         <p class="explains" id={`${id}-about`}>
