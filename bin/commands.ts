@@ -25,6 +25,7 @@ import { retry } from "./commands/retry.ts";
 import { rollback } from "./commands/rollback.ts";
 import { run } from "./commands/run.ts";
 import { sample } from "./commands/sample.ts";
+import { secretLs } from "./commands/secret.ts";
 import { shell } from "./commands/shell.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
@@ -39,6 +40,8 @@ export const GROUPS: Readonly<Record<string, string>> = {
   "dead-letters": "what could not be taken in or run: what is there, why, replaying and discarding it",
   token: "tokens for the API: making, listing, removing",
   deliveries: "notifications: what was delivered to whom and what was not, trying again, and testing",
+  secret:
+    "secrets that builds ask for; their values are files of the executors, so that nothing here sets or removes them",
   ami: "AMIs that were baked: what is there, why, and removing what is of no use",
 };
 
@@ -77,6 +80,7 @@ export const VERBS: readonly Verb[] = [
   deadLettersShow,
   deadLettersReplay,
   deadLettersDiscard,
+  secretLs,
   executors,
   drain,
   tokenCreate,

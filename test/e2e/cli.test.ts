@@ -175,6 +175,24 @@ test("builds, wait and events: filtered, followed, and behind an event nothing i
   await again.stop();
 });
 
+test("secret ls: what stages ask for, and where executors look for it", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  const file =
+    "script: echo\npublish: { run: echo, secrets: [GEM_KEY] }\nenvironments: { prod: { run: echo, secrets: [AWS_KEY] } }\n";
+  const repo = await rig.repo({ ".toroid.yml": file });
+  await rig.push(repo, { fullName: "acme/secret" });
+  await until("it to be planned", async () => (await rig.build(1, "acme/secret")).status !== "planning");
+  const listed = await toroid("secret", "ls", "acme/secret");
+  assert.equal(listed.code, 0, listed.err);
+  assert.match(listed.out, /^SECRET +STAGE +FILE[^]*GEM_KEY +build +acme\/secret\/GEM_KEY\n/);
+  assert.match(listed.out, /AWS_KEY +prod +acme\/secret\/prod\/AWS_KEY, else acme\/secret\/AWS_KEY\n$/);
+  const { secrets } = JSON.parse((await toroid("secret", "ls", "acme/secret#1", "--json")).out) as {
+    secrets: unknown[];
+  };
+  assert.equal(secrets.length, 2);
+  await refuses(4, /acme\/unheard has no build with a plan/, "secret", "ls", "acme/unheard");
+});
+
 test("lint needs no server, and shows each mistake in its place", LIMIT, async () => {
   await using dir = await tempDir();
   const at = { cwd: dir.path, TOROID_URL: "http://127.0.0.1:9" };

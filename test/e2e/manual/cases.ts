@@ -208,6 +208,11 @@ export function casesOf(s: () => ManualSystem): Readonly<Record<string, readonly
 /** What is shown and not run here, by how it begins; counted, so that nothing hides among them. */
 export const ELSEWHERE: readonly { readonly begins: RegExp; readonly count: number; readonly why: string }[] = [
   {
+    begins: /^TOROID_(AUTH|GITHUB_CLIENT_ID|GITHUB_CLIENT_SECRET|PUBLIC_URL|ROLES)=/,
+    count: 5,
+    why: "settings for signing in at GitHub, which cannot be reached: test/integration/coordinator/sign-in.test.ts",
+  },
+  {
     begins: /^docker compose |^alias toroid="docker compose/,
     count: 9,
     why: "needs a docker engine: test/compose runs the stack",
