@@ -105,10 +105,7 @@ describe("all is told when the coordinator dies", { concurrency: NOTIFY_CRASH_PO
         await patiently("prod to fail", () => end(at, 2, "prod", FAILED));
       })();
       assert.equal((await doomed.exited).signal, "SIGKILL", "the crash point was never reached");
-      const [{ url }] = await Promise.all([
-        town.coordinator().then(async (one) => ({ url: await one.url })),
-        town.coordinator(),
-      ]);
+      const { url } = await town.coordinator().then(async (one) => ({ url: await one.url }));
       await work;
       const expected = [
         `${REPOSITORY}#1 failed on main`,
@@ -133,8 +130,38 @@ describe("all is told when the coordinator dies", { concurrency: NOTIFY_CRASH_PO
       assert.deepEqual(lastShown(town, 1), { toroid: "failure", "toroid/build": "failure" });
       assert.deepEqual(lastShown(town, 2), { toroid: "success", "toroid/build": "success" });
       assert.equal(hub.deployments.length, 1, "no deployment is made twice");
+      for (const secret of [TOKEN, WEBHOOK_SECRET]) assert.ok(!doomed.log.includes(secret), "a secret is in the log");
     });
   }
+});
+
+test("a coordinator that stands still while it sends changes nothing when it goes on", LIMIT, async () => {
+  await using town = await start();
+  const { rig, hook } = town;
+  let isSilent = true;
+  hook.reply = () => (isSilent ? null : { status: 204 });
+  const still = await town.coordinator();
+  await using jet = await connectJet({ url: rig.nats.url, name: "test" });
+  const at = { jet, actors: makeMailboxes(jet, quiet) };
+  await build(at, 1, FAILED);
+  await until("it to be sent", () => hook.received.length === 1, PATIENCE);
+  still.child.kill("SIGSTOP");
+  isSilent = false;
+  const { url } = await town.coordinator().then(async (one) => ({ url: await one.url }));
+  await until("another to send it", () => hook.received.length === 2, PATIENCE);
+  await allOver(url);
+  await patiently("the next to pass", () => build(at, 2));
+  await until("that to be told", () => hook.received.length === 3, PATIENCE);
+  still.child.kill("SIGCONT");
+  await patiently("one more to fail", () => build(at, 3, FAILED));
+  await until("that to be told as well", () => hook.received.length >= 4, PATIENCE);
+  await allOver(url);
+  assert.deepEqual(
+    told(town).summaries,
+    [1, 2, 3].map((n) => `${REPOSITORY}#${n} ${n === 2 ? "passed again" : "failed"} on main`),
+  );
+  assert.equal(hook.received.length, 4);
+  assert.ok((await deliveriesAt(url)).every(({ status }) => status === "delivered" || status === "overtaken"));
 });
 
 test("three coordinators that are killed in turn tell everything, and nothing under two ids", LIMIT, async () => {

@@ -1,7 +1,9 @@
 /** Targets that are slow, full, gone or away. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { readSubject } from "../../../kit/jetstream.ts";
 import { deliverySummary } from "../../../protocol/delivery.ts";
+import { NOTIFY } from "../../../protocol/streams.ts";
 import { until } from "../../support/until.ts";
 import { REPOSITORY } from "../../unit/coordinator/samples.ts";
 import { refusal } from "./api-rig.ts";
@@ -82,6 +84,12 @@ test(
       "redirects are not followed",
     );
     assert.ok(!JSON.stringify(list).includes(SLACK_KEY), "no secret is shown");
+    const stored = (await readSubject(rig.jet, NOTIFY.name, ">", 0)).map(({ data }) =>
+      Buffer.from(data).toString("latin1"),
+    );
+    assert.ok(stored.length >= 4);
+    for (const secret of [SLACK_KEY, WEBHOOK_SECRET])
+      assert.ok(!stored.some((text) => text.includes(secret)), "no secret is stored");
 
     const again = (id: string) =>
       fetch(`${rig.url}/api/v1/deliveries/${id}/retry`, {
