@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { hrefOf, type Route, readRoute, useLocation } from "./live/location.ts";
 import { isShutOut, me } from "./live/me.ts";
+import { ownPath } from "./live/own-path.ts";
 import { useStore } from "./live/store.ts";
 import { AuditPage } from "./pages/audit.tsx";
 import { BoardPage } from "./pages/board.tsx";
@@ -81,8 +82,7 @@ function SignIn({ location, route }: { readonly location: URL; readonly route: R
   if (who === null) return <p>Loading…</p>;
   const to = route.page === "signIn" ? (location.searchParams.get("to") ?? "/") : location.pathname + location.search;
   // What another page wrote into the address leads nowhere else.
-  const own = to.startsWith("/") && !/^\/[/\\]/.test(to) ? to : "/";
-  return <SignInPage who={who} to={own} problem={location.searchParams.get("problem")} />;
+  return <SignInPage who={who} to={ownPath(to)} problem={location.searchParams.get("problem")} />;
 }
 
 function Page({ route }: { readonly route: Route }): JSX.Element {
