@@ -38,7 +38,7 @@ async function answerShell(words: readonly string[]): Promise<number> {
 function contextOf({ json = false, server, as }: Globals, extras: readonly string[]): Context {
   const environment = process.env;
   const { SUDO_USER, USER } = environment;
-  const who = as || environment["TOROID_USER"] || SUDO_USER || USER || null;
+  const who = as || environment["TOROID_AS"] || environment["TOROID_USER"] || SUDO_USER || USER || null;
   return {
     json,
     extras,

@@ -9,7 +9,7 @@ export const DEFAULT_SERVER = "http://127.0.0.1:7433";
 export const GLOBALS: readonly Flag[] = [
   { flags: "--json", about: "data for programs on standard output; one object a line when following" },
   { flags: "--server <url>", about: `the coordinator (default: TOROID_URL, or ${DEFAULT_SERVER})` },
-  { flags: "--as <name>", about: "who acts, for the record (default: TOROID_USER, or your login name)" },
+  { flags: "--as <name>", about: "who acts, for the record (default: TOROID_AS, or your login name)" },
 ];
 const DOCUMENTED = Object.entries(EXIT_MEANINGS)
   .map(([code, meaning]) => `${code} ${meaning}`)

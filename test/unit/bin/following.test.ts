@@ -1,12 +1,16 @@
 /** Commands that follow what changes: builds, events, wait. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import type { ServerResponse } from "node:http";
 import { describe, test } from "node:test";
+import { promisify } from "node:util";
 import { build, environment, stage } from "../../support/summaries.ts";
 import { until } from "../../support/until.ts";
 import { type Answer, FakeCoordinator, refusal } from "./fake-coordinator.ts";
-import { start, toroid } from "./toroid.ts";
+import { BIN, start, toroid } from "./toroid.ts";
 
+/** Each command is a process, and others run beside it. */
+const PATIENCE = { withinMs: 25_000 };
 const LIST = "GET /api/v1/builds";
 const EVENTS = "GET /api/v1/events";
 const running = (number: number, more: Parameters<typeof build>[1] = {}) =>
@@ -72,7 +76,7 @@ describe("builds", { concurrency: 2 }, () => {
     const { child, ended } = start(["builds", "-f", "acme/api", "--branch", "main", "--json", "--server", server.url]);
     let said = "";
     child.stdout?.setEncoding("utf8").on("data", (text: string) => (said += text));
-    await until("the last change", () => said.includes('"failed"'));
+    await until("the last change", () => said.includes('"failed"'), PATIENCE);
     child.kill("SIGINT");
     const { exit, out } = await ended;
     assert.equal(exit, 130);
@@ -105,7 +109,7 @@ describe("events", { concurrency: 2 }, () => {
     const { child, ended } = start(["events", "acme/api", "--json", "--after", "6", "--server", server.url]);
     let said = "";
     child.stdout?.setEncoding("utf8").on("data", (text: string) => (said += text));
-    await until("the last event", () => said.includes('"id":"12"'));
+    await until("the last event", () => said.includes('"id":"12"'), PATIENCE);
     child.kill("SIGINT");
     const { exit, out, err } = await ended;
     assert.equal(exit, 130);
@@ -141,7 +145,7 @@ describe("events", { concurrency: 2 }, () => {
     const { child, ended } = start(["events", "acme/api", "--server", server.url]);
     let said = "";
     child.stdout?.setEncoding("utf8").on("data", (text: string) => (said += text));
-    await until("the environment", () => said.includes("environment"));
+    await until("the environment", () => said.includes("environment"), PATIENCE);
     child.kill("SIGINT");
     const { out } = await ended;
     assert.match(out, /^build acme\/api#42 running: .*it waits\nenvironment acme\/api prod: open; live acme\/api#41/);
@@ -164,6 +168,25 @@ describe("wait", { concurrency: 2 }, () => {
     const { exit, out, err } = await toroid(["wait", "acme/api#42", "--server", server.url]);
     assert.deepEqual([exit, out], [1, "acme/api#42 failed: prod failed\n"]);
     assert.equal(err, "acme/api#42 running: build\nacme/api#42 waits: prod: prod is paused by ann: freeze\n");
+  });
+
+  test("on a terminal says it in one line that is written over, and leaves nothing of it", async () => {
+    await using server = await FakeCoordinator.start({
+      [ONE]: inTurn(
+        { json: running(42, { stages: [stage("build", { status: "running", outcome: null })] }) },
+        { json: running(42, { waiting: "prod: it waits for approval by anybody, ".repeat(5) }) },
+        { json: build(42) },
+      ),
+    });
+    const line = `stty cols 60; '${process.execPath}' '${BIN}' wait acme/api#42 --server ${server.url}`;
+    const { stdout } = await promisify(execFile)("script", ["-qec", line, "/dev/null"], {
+      env: { ...process.env, TERM: "xterm", NO_COLOR: "1" },
+    });
+    const shown = stdout.replaceAll("\r\n", "\n").split("\r\u001b[2K");
+    assert.equal(shown[1], "acme/api#42 running: build");
+    assert.match(shown[2] ?? "", /^acme\/api#42 waits: prod: it waits .{20,}…$/);
+    assert.ok(Array.from(shown[2] ?? "").length < 60, stdout);
+    assert.equal(shown.at(-1), "acme/api#42 passed\n");
   });
 
   test("by commit waits until there is a build of it", async () => {
@@ -205,7 +228,7 @@ describe("wait", { concurrency: 2 }, () => {
     const { child, ended } = start(["wait", "acme/api#42", "--server", server.url]);
     let said = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => (said += text));
-    await until("it to wait", () => said.includes("running"));
+    await until("it to wait", () => said.includes("running"), PATIENCE);
     child.kill("SIGINT");
     assert.equal((await ended).exit, 130);
   });
