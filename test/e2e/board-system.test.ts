@@ -144,7 +144,6 @@ test("a dead letter is read as text, replayed, and another discarded with a reas
   if (!needs(t, NEEDED)) return;
   const attack = "<img/src=x/onerror=alert(1)>";
   await rig.queue.send(`${attack} is no push`, {});
-  await rig.queue.send(JSON.stringify({ toroid: 1, repository: "acme/late", ref: "refs/heads/main" }), {});
   await using tab = await open(t, "/dead-letters");
   const { page } = tab;
   await signInAs(page, ROOT);
@@ -161,6 +160,18 @@ test("a dead letter is read as text, replayed, and another discarded with a reas
   await broken.getByText(`${attack} is no push`).waitFor();
   assert.equal(await page.locator("img, [onerror]").count(), 0);
   await assertGood(page);
+  assert.equal((await heard(page)).replaceAll(/dead letter [0-9a-f]{16}/g, "dead letter ID"), LETTERS);
+  await rig.queue.send(JSON.stringify({ toroid: 1, repository: "acme/late", ref: "refs/heads/main" }), {});
+  const late = letters.filter({ hasText: "nothing was ever pushed from acme/late" }).first();
+  await late.waitFor();
+  const repo = await rig.repo({ ".toroid.yml": "script: 'true'\n" });
+  await rig.push(repo, { fullName: "acme/late" });
+  await rig.ended(1, "acme/late");
+  await late.getByRole("button", { name: /^Replay dead letter/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
+  await late.waitFor({ state: "detached" });
+  assert.equal((await rig.ended(2, "acme/late")).outcome, "passed");
+
   await broken.getByRole("button", { name: /^Replay dead letter/ }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
   await broken.getByText(/replay by root/).waitFor();
@@ -182,7 +193,14 @@ test("an executor is drained with a reason and taken back, and the record of cha
   await page.goto(new URL("/executors", url).href);
   const row = page.getByRole("main").getByRole("listitem");
   await row.getByText("big", { exact: true }).waitFor();
+  await row.getByText("open", { exact: true }).waitFor();
   await assertGood(page);
+  const { executors } = await rig.get<{ executors: { id: string; host: string; version: string }[] }>(
+    "/api/v1/executors",
+  );
+  const [{ id, host, version } = assert.fail("no executor is there")] = executors;
+  const known = (await heard(page)).replaceAll(id, "ID").replaceAll(`On ${host}, Toroid ${version}`, "ON");
+  assert.equal(known, EXECUTORS);
   await row.getByRole("button", { name: /^Drain / }).click();
   await page.getByRole("dialog").getByRole("textbox", { name: "Reason" }).fill("new kernel");
   await page.getByRole("dialog").getByRole("button", { name: "Drain" }).click();
@@ -280,6 +298,38 @@ const SIGN_IN = `
     - code: toroid token create
     - text: makes one, and so does whoever is signed in, under Settings.
   - button "Sign in with a token"`.trim();
+const EXECUTORS = `
+- main:
+  - heading "Executors" [level=1]
+  - paragraph: "default: 1 there, 0 of 2 slots busy"
+  - list:
+    - listitem:
+      - text: open
+      - heading "ID" [level=2]
+      - paragraph:
+        - text: 0 of 2 slots busy, pool default, labels
+        - code: big
+      - paragraph:
+        - text: ON (protocol 4), up since
+        - time: AGO
+      - button "Drain ID": Drain…`.trim();
+const LETTERS = `
+- main:
+  - heading "Dead letters" [level=1]
+  - button "Wait for somebody" [pressed]
+  - button "Replayed"
+  - button "Discarded"
+  - button "All"
+  - list:
+    - listitem:
+      - text: waiting
+      - paragraph: A message
+      - paragraph: the body is not JSON
+      - group: What it says (39 bytes) <img/src=x/onerror=alert(1)> is no push
+      - paragraph:
+        - time: AGO
+      - button "Replay dead letter ID": Replay…
+      - button "Discard dead letter ID": Discard…`.trim();
 const AUDIT = `
 - main:
   - heading "Audit" [level=1]

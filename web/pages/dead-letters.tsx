@@ -12,6 +12,7 @@ import { Act } from "../parts/act.tsx";
 import { Link } from "../parts/link.tsx";
 import { Older } from "../parts/older.tsx";
 import { ReasonDialog } from "../parts/reason-dialog.tsx";
+import { Sentence } from "../parts/sentence.tsx";
 import { lookOfWord, State } from "../parts/state.tsx";
 import { Ago } from "../parts/time.tsx";
 
@@ -82,7 +83,9 @@ function Letter({ letter, learn }: Props): JSX.Element {
             </Link>
           )}
         </p>
-        <p>{why}</p>
+        <p>
+          <Sentence text={why} />
+        </p>
         <Body letter={letter} />
         {history.length > 1 && (
           <ol class="history">
