@@ -3,6 +3,7 @@ import { DeliverPolicy } from "@nats-io/jetstream";
 import { follow } from "../../kit/follow.ts";
 import type { Jet } from "../../kit/jetstream.ts";
 import type { Logger } from "../../kit/log.ts";
+import { retry } from "../../kit/retry.ts";
 import { decode } from "../../protocol/codec.ts";
 import { deliveryRecord } from "../../protocol/delivery.ts";
 import { NOTIFY } from "../../protocol/streams.ts";
@@ -24,6 +25,7 @@ export interface Open {
 }
 
 const PREFIX = "toroid.notify.";
+const PATIENCE = { attempts: Number.POSITIVE_INFINITY, minMs: 250, maxMs: 5_000, worth: () => true } as const;
 
 /** Follows TOROID_NOTIFY until `stop`. */
 export function followOpen(jet: Jet, stop: AbortSignal, log: Logger): Open {
@@ -50,9 +52,11 @@ export function followOpen(jet: Jet, stop: AbortSignal, log: Logger): Open {
     wake.resolve();
   }
 
-  // What was there before is taken in while everything else goes on; it is as late as the coordinator is anyway.
-  follow(jet, NOTIFY.name, DeliverPolicy.LastPerSubject, stop, log, take).catch((error: unknown) => {
-    if (!stop.aborted) log.error({ err: error }, "notifications are not followed: they wait for another coordinator");
+  // What was there before is taken in while everything else goes on; it is as late as the coordinator is anyway. Who has
+  // the lease must not be without it, so that a store that is away for a moment is asked again.
+  const begin = (): Promise<void> => follow(jet, NOTIFY.name, DeliverPolicy.LastPerSubject, stop, log, take);
+  retry(begin, { ...PATIENCE, signal: stop }).catch((error: unknown) => {
+    if (!stop.aborted) log.error({ err: error }, "notifications are not followed");
   });
 
   return {
