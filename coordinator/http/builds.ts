@@ -9,6 +9,7 @@ import { repositoryName } from "../../protocol/work.ts";
 import { accept } from "../accept.ts";
 import { readRequest } from "../intake/message/request.ts";
 import type { Arrival } from "../intake/message.ts";
+import { keepBuildTexts } from "./build-texts.ts";
 import { notFound } from "./errors.ts";
 import { explainer, type HttpParts } from "./ports.ts";
 import { userOf } from "./user.ts";
@@ -36,10 +37,15 @@ export function buildOf(params: z.infer<typeof buildParams>): BuildId {
   return { repository: `${params.owner}/${params.repo}`, number: params.number };
 }
 
+function asItIs(text: unknown): string {
+  return String(text);
+}
+
 /** Reading, triggering, cancelling and retrying builds. */
 export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
   const { actors, history } = parts;
   const explain = explainer(parts);
+  const texts = keepBuildTexts(parts);
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
   async function found(id: BuildId): Promise<BuildSummary> {
@@ -51,7 +57,15 @@ export function buildRoutes(plain: FastifyInstance, parts: HttpParts): void {
   app.get(
     "/api/v1/builds/:owner/:repo/:number",
     { config: { needs: "read" }, schema: { params: buildParams, response: { 200: buildSummary } } },
-    ({ params }) => found(buildOf(params)),
+    async ({ params }, reply) => {
+      const id = buildOf(params);
+      const text = await texts.of(id, () => found(id));
+      // It is as the schema has it already.
+      return reply
+        .type("application/json; charset=utf-8")
+        .serializer(asItIs)
+        .send(text as never);
+    },
   );
 
   app.post(

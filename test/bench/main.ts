@@ -7,12 +7,14 @@ import { benchPath } from "./path.ts";
 import { type Report, table } from "./report.ts";
 import { benchSandbox } from "./sandbox.ts";
 import { benchScheduler } from "./scheduler.ts";
+import { benchWeb } from "./web.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<Report>>> = {
   path: benchPath,
   images: benchImages,
   scheduler: benchScheduler,
   sandbox: benchSandbox,
+  web: benchWeb,
 };
 
 const { values, positionals } = parseArgs({

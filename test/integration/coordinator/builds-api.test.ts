@@ -1,10 +1,11 @@
 /** What the API tells of builds besides their summaries, and finding them. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { type BuildSummary, buildSummary } from "../../../protocol/summary.ts";
 import { until } from "../../support/until.ts";
 import { commitOf, push, REPOSITORY } from "../../unit/coordinator/samples.ts";
 import { type Api, BUILDS, refusal, startApi, startBuild } from "./api-rig.ts";
-import { claimStage, runStage } from "./rig.ts";
+import { claimStage, finishStage, runStage } from "./rig.ts";
 
 const LIMIT = { timeout: 60_000 };
 let api: Api;
@@ -92,6 +93,25 @@ test("a build tells the configuration that it ran with, and the attempts of each
     [`${BUILDS}/${REPOSITORY}/1/stages/biuld/attempts`, /^404 TOR_NOT_FOUND: there is no stage biuld .* it has _plan/],
   ] as const)
     assert.match(await refusal(await api.get(path)), wanted);
+});
+
+test("a build that is looked at again and again is shown as it is when it changes", LIMIT, async () => {
+  const id = { repository: REPOSITORY, number: 1 };
+  const shown = async (): Promise<BuildSummary> => {
+    const answer = await api.get(`${BUILDS}/${REPOSITORY}/1`);
+    assert.equal(answer.headers.get("content-type"), "application/json; charset=utf-8");
+    return buildSummary.parse(await answer.json());
+  };
+  await api.post(`${BUILDS}/${REPOSITORY}/1/cancel`, { reason: "enough" });
+  const prod = { ...id, stage: "prod", round: 1 };
+  await finishStage(api.jet, prod, (await api.actors.stage.load(prod)).seq, { outcome: "cancelled" });
+  const ended = await until("it to end", async () => {
+    const now = await shown();
+    return now.status === "finished" && now.stages.every(({ status }) => status === "finished") ? now : null;
+  });
+  for (let again = 0; again < 3; again += 1) assert.deepEqual(await shown(), ended);
+  assert.equal((await api.post(`${BUILDS}/${REPOSITORY}/1/retry`, {})).status, 202);
+  await until("it to run again", async () => (await shown()).status === "running", { withinMs: 5_000 });
 });
 
 test("settings say what is configured", LIMIT, async () => {
