@@ -178,7 +178,7 @@ const listening = environment
     path: ["TOROID_PUBLIC_URL"],
     error: "must say how people reach a coordinator that listens on more than loopback: https://ci.example.com",
   })
-  .refine((e) => e.TOROID_HTTP_TRUST_NETWORK === "1" || isPrivateUrl(e.TOROID_PUBLIC_URL), {
+  .refine((e) => e.TOROID_AUTH === "none" || e.TOROID_HTTP_TRUST_NETWORK === "1" || isPrivateUrl(e.TOROID_PUBLIC_URL), {
     path: ["TOROID_PUBLIC_URL"],
     error:
       "must be https, or of a loopback address: tokens and sessions would be read on the way; TOROID_HTTP_TRUST_NETWORK=1 allows http where nobody else listens",
