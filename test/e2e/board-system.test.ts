@@ -4,18 +4,16 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, type TestContext, test } from "node:test";
-import { connect } from "nats";
 import type { Page } from "playwright-core";
 import { Browser, type Tab } from "../support/browser.ts";
 import { GithubOauth, type Person } from "../support/github-oauth.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { natsSub } from "../support/nats-sub.ts";
 import { assertGood, heard } from "../support/pages.ts";
-import { programPath } from "../support/programs.ts";
 import { Rig } from "../support/rig.ts";
 import { missing, needs } from "../support/skips.ts";
 import { TargetServer } from "../support/target.ts";
@@ -119,7 +117,7 @@ test("a pause until a time, asked for at the page, is seen in the CLI and by nat
   const repo = await rig.repo({ ".toroid.yml": APPLICATION[".toroid.yml"].replace(/, approval.*}/, " }") });
   await rig.push(repo, { fullName: "acme/shop" });
   await rig.ended(1, "acme/shop");
-  await using printed = await natsSub("toroid.events.*.*.*.environment.paused");
+  await using printed = await natsSub(rig.nats.url, "toroid.events.*.*.*.environment.paused");
   await using tab = await open(t, "/");
   const { page } = tab;
   await signInAs(page, GRACE);
@@ -375,30 +373,6 @@ function ours(tab: Tab): readonly string[] {
   return tab.complaints.filter(
     (one) => !one.startsWith(`request: ${github.url}`) && !one.includes("ERR_INCOMPLETE_CHUNKED_ENCODING"),
   );
-}
-
-/** The real `nats sub`, once it listens. */
-async function natsSub(subject: string): Promise<AsyncDisposable & { lines(): readonly string[] }> {
-  const child = spawn(programPath("nats") ?? "nats", ["--server", rig.nats.url, "sub", "--raw", subject], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  let printed = "";
-  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-    printed += chunk;
-  });
-  const connection = await connect({ servers: rig.nats.url });
-  await until("nats sub to listen", () => {
-    connection.publish(subject.replaceAll("*", "-"), "listening");
-    return printed.includes("listening");
-  });
-  await connection.close();
-  return {
-    lines: () => printed.split("\n"),
-    async [Symbol.asyncDispose]() {
-      child.kill();
-      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-    },
-  };
 }
 
 async function toroid(...args: readonly string[]): Promise<{ readonly code: number | null; readonly out: string }> {
