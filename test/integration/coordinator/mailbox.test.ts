@@ -72,15 +72,19 @@ test("a slow answer does not make a coordinator forget what it learnt meanwhile"
   assert.equal((await slow.build.load(BUILD, 1)).state.status, "running");
 });
 
-/** The same connection, but what the first read of a log finds is heard of only after `until`. */
-function holdingFirstRead(jet: Jet, until: Promise<void>): Jet {
+/** The same connection, but what the first read of a log finds is heard of only after `release`. */
+function holdingFirstRead(jet: Jet, release: Promise<void>): Jet {
   const { direct } = jet.jsm;
   let held = false;
   const getBatch: typeof direct.getBatch = (stream, query) => {
     const { callback } = query;
     if (held || callback === undefined) return direct.getBatch(stream, query);
     held = true;
-    return direct.getBatch(stream, { ...query, callback: (...said) => void until.then(() => callback(...said)) });
+    const late = async (...said: Parameters<typeof callback>): Promise<void> => {
+      await release;
+      callback(...said);
+    };
+    return direct.getBatch(stream, { ...query, callback: (...said) => void late(...said) });
   };
   const jsm = Object.create(jet.jsm, { direct: { value: Object.create(direct, { getBatch: { value: getBatch } }) } });
   return Object.create(jet, { jsm: { value: jsm } });
