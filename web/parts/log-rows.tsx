@@ -12,8 +12,9 @@ import { timeText } from "./log-times.ts";
 
 /** As in the style sheet. */
 export const ROW_PX = 20;
-/** Rows kept beyond both edges, so that scrolling finds them there. */
+/** Rows kept beyond both edges, so that scrolling finds them there; while it is followed, nobody scrolls. */
 const SPARE_ROWS = 24;
+const SPARE_ROWS_FOLLOWED = 6;
 /** What is measured, to know how many columns there are. */
 const RULER = "0".repeat(100);
 
@@ -81,7 +82,8 @@ export function LogRows(props: Props): JSX.Element {
   }, [box, way]);
 
   const first = Math.floor(top / ROW_PX);
-  const placed = layout.between(first - SPARE_ROWS, Math.ceil((top + height) / ROW_PX) + SPARE_ROWS);
+  const spare = follows ? SPARE_ROWS_FOLLOWED : SPARE_ROWS;
+  const placed = layout.between(first - spare, Math.ceil((top + height) / ROW_PX) + spare);
   const above = layout.above(first);
   const heading = (section: number, isCopy: boolean): JSX.Element | null => {
     const one = buffer.sections[section];
@@ -122,12 +124,13 @@ export function LogRows(props: Props): JSX.Element {
         <div class="log-all" style={{ height: `${layout.rows * ROW_PX}px` }}>
           {above !== null && heading(above, true)}
           <div class="log-seen" style={{ transform: `translateY(${(placed[0]?.row ?? 0) * ROW_PX}px)` }}>
-            {placed.map((one) => {
+            {placed.map((one, slot) => {
               if (one.kind === "heading") return heading(one.section, false);
               const entry = buffer.at(one.index);
               return (
                 <LogLine
-                  key={one.index}
+                  // Where all lines change in each frame, their elements need not.
+                  key={follows ? slot : one.index}
                   entry={entry}
                   rows={one.rows}
                   time={entry.kind === "note" || entry.isRest ? "" : timeText(way, entry.atMs, buffer.beganAtMs)}
