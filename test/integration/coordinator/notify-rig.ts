@@ -44,10 +44,14 @@ export async function startNotifying(settings: (target: string) => object): Prom
     actors: makeMailboxes(rig.jet, quiet),
     deliveries,
     settled: (count = 1) =>
-      until("all notifications to be over", async () => {
-        const all = await deliveries();
-        return all.length >= count && all.every(({ nextAtMs }) => nextAtMs === null) ? all : null;
-      }),
+      until(
+        "all notifications to be over",
+        async () => {
+          const all = await deliveries();
+          return all.length >= count && all.every(({ nextAtMs }) => nextAtMs === null) ? all : null;
+        },
+        { withinMs: 30_000 },
+      ),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
