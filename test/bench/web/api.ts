@@ -5,9 +5,11 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { connectJet, type Jet } from "../../../kit/jetstream.ts";
 import { encode } from "../../../protocol/codec.ts";
+import { REACTORS } from "../../../protocol/streams.ts";
 import { summarySubject } from "../../../protocol/subjects.ts";
 import { NatsServer } from "../../support/nats.ts";
 import { build } from "../../support/summaries.ts";
+import { until } from "../../support/until.ts";
 import type { Figures } from "../report.ts";
 import { STORE_BYTES, startCoordinator, usage } from "../scheduler/fleet.ts";
 import { fillHistory, HISTORY_REPOSITORIES } from "../scheduler/history.ts";
@@ -45,6 +47,7 @@ export async function benchApi(): Promise<ApiFigures> {
   await using coordinator = await startCoordinator(nats);
   const url = await coordinator.url;
   const used = (): ReturnType<typeof usage> => usage(coordinator.child.pid ?? 0);
+  await until("the history to be reacted to", () => isQuiet(jet), { withinMs: 300_000, everyMs: 200 });
   const idle = await used();
   const heard = await listen(jet, url);
   const listened = await used();
@@ -76,6 +79,11 @@ export async function benchApi(): Promise<ApiFigures> {
     },
     setup: { builds: BUILDS, listeners: LISTENERS, events_per_s: EVENTS_PER_SECOND, connections: CONNECTIONS },
   };
+}
+
+async function isQuiet(jet: Jet): Promise<boolean> {
+  const infos = await Promise.all(REACTORS.map(({ stream, name }) => jet.jsm.consumers.info(stream, name)));
+  return infos.every(({ num_pending, num_ack_pending }) => num_pending + num_ack_pending === 0);
 }
 
 /** Changes of builds at an even pace, as the summaries that coordinators would write. */
