@@ -34,10 +34,7 @@ export class Tokens {
   }
 
   onChange(listener: (id: string) => void): void {
-    this.#cache.onChange((id) => {
-      this.#usedAtMs.delete(id);
-      listener(id);
-    });
+    this.#cache.onChange(listener);
   }
 
   /** The token itself is in the answer and nowhere else. */
@@ -80,6 +77,12 @@ export class Tokens {
     if (known === undefined || !isOf(known, secret) || this.#isOver(known)) return null;
     this.#noteUse(known.id, this.#nowMs());
     return known;
+  }
+
+  /** Was one of its id right here before? Says nothing of whether this one is. */
+  isFamiliar(secret: string): boolean {
+    const id = TOKEN.exec(secret)?.[1];
+    return id !== undefined && this.#usedAtMs.has(id);
   }
 
   /**

@@ -41,9 +41,9 @@ export function identifyBy({ tokens, sessions, roles, cookies }: Credentials, li
     return { ...principal, via: `session by ${principal.via}`, rests: [rests, ...also] };
   }
 
-  /** Whoever was wrong too often is not even looked up; what is known to be right goes on. */
+  /** Whoever was wrong too often is not even looked up; whose token was right before is, from the same address too. */
   async function byNewToken(request: FastifyRequest, secret: string): Promise<Principal> {
-    limits.refuseFailing(request);
+    if (!tokens.isFamiliar(secret)) limits.refuseFailing(request);
     try {
       return byToken(await tokens.verify(secret));
     } catch (error) {
