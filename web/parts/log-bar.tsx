@@ -95,7 +95,9 @@ export function LogBar(props: Props): JSX.Element {
           <span class="dot" aria-hidden="true" />
           {STATES[state]}
         </span>{" "}
-        <span class="log-lines">{lines.toLocaleString("en")} lines</span>
+        <span class="log-lines">
+          {lines.toLocaleString("en")} {lines === 1 ? "line" : "lines"}
+        </span>
       </p>
     </div>
   );

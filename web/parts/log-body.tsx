@@ -169,6 +169,7 @@ export function LogBody({ id, stage, buffer, state }: Props): JSX.Element {
         closed={closed}
         top={top}
         height={seen.height}
+        isWhole={state === "ended"}
         wraps={wraps}
         label={`Output of ${label}`}
         marks={marks}

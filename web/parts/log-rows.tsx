@@ -15,6 +15,9 @@ export const ROW_PX = 20;
 /** Rows kept beyond both edges, so that scrolling finds them there; while it is followed, nobody scrolls. */
 const SPARE_ROWS = 24;
 const SPARE_ROWS_FOLLOWED = 6;
+/** No log is lower than these rows, nor a short one much higher than its own, with a scroll bar. */
+const LEAST_ROWS = 5;
+const BAR_PX = 18;
 /** What is measured, to know how many columns there are. */
 const RULER = "0".repeat(100);
 
@@ -32,6 +35,8 @@ interface Props {
   readonly closed: ReadonlySet<number>;
   readonly top: number;
   readonly height: number;
+  /** Nothing more will come. */
+  readonly isWhole: boolean;
   readonly wraps: boolean;
   readonly label: string;
   readonly marks: Marks | null;
@@ -103,10 +108,12 @@ export function LogRows(props: Props): JSX.Element {
     );
   };
   const isMarked = (number: number): boolean => marks !== null && number >= marks.from && number <= marks.to;
+  const ownPx = Math.max(LEAST_ROWS, layout.rows) * ROW_PX + BAR_PX;
   return (
     <div class={`log-frame times-${way}`}>
       <div
         class={wraps ? "log wraps" : "log"}
+        style={props.isWhole ? { maxHeight: `${ownPx}px` } : undefined}
         ref={box}
         onScroll={scrolled}
         onClick={click}
