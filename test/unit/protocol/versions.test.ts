@@ -5,10 +5,12 @@ import { test } from "node:test";
 import { z } from "zod";
 import { laneState } from "../../../coordinator/actors/environment/lane.ts";
 import { environmentActor } from "../../../coordinator/actors/environment.ts";
+import { maybeLetter } from "../../../coordinator/actors/letter.ts";
 import { decode, encode } from "../../../protocol/codec.ts";
 import { command } from "../../../protocol/commands.ts";
 import { dispositionOf, ToroidError } from "../../../protocol/errors.ts";
 import { buildEvent, laneEvent, pushEvent, stageEvent } from "../../../protocol/events.ts";
+import { letterEvent } from "../../../protocol/letter.ts";
 import { applyToStage, NO_STAGE } from "../../../protocol/stage.ts";
 import { commandVersionOf, PROTOCOL_VERSION, versionOf } from "../../../protocol/versions.ts";
 
@@ -22,6 +24,7 @@ const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   build: buildEvent,
   stage: stageEvent,
   lane: z.looseObject({ event: laneEvent, state: laneState }),
+  letter: z.looseObject({ event: letterEvent, state: maybeLetter }),
   command,
 };
 
@@ -61,6 +64,11 @@ test("of the version of now every type of event is among them", () => {
     const types = union.options.flatMap(({ shape }) => [...shape.type.values]);
     assert.deepEqual(Object.keys(stored[kind] ?? {}).sort(), [...types].sort(), kind);
   }
+});
+
+test("of dead letters every type of event is among them", () => {
+  const types = letterEvent.options.flatMap(({ shape }) => [...shape.type.values]);
+  assert.deepEqual(Object.keys(storedBy("v4-letters.json")["letter"] ?? {}).sort(), types.sort());
 });
 
 test("a stage that an earlier version stored is folded, and goes on", () => {
