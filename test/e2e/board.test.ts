@@ -214,6 +214,48 @@ test("every page is without findings in both themes, and as narrow as a phone", 
   }
 });
 
+test("what is nowhere, and the help for keys, are good to hear and to look at", LIMIT, async (t) => {
+  if (!needs(t, NEEDED)) return;
+  await using tab = await open(t, "/builds/nothing");
+  const { page } = tab;
+  await page.getByRole("heading", { name: "There is no such page" }).waitFor();
+  assert.equal(await heard(page), NOT_FOUND);
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await assertGood(page);
+  assert.match(await heard(page, "dialog"), /^- dialog "Keys":\n  - heading "Keys" \[level=2\]/);
+  const keys = await page.getByRole("dialog").getByRole("term").allTextContents();
+  assert.deepEqual(keys, [
+    "?",
+    "gb",
+    "gl",
+    "ge",
+    "gd",
+    "ga",
+    "gs",
+    "j",
+    "k",
+    "Enter",
+    "/",
+    "Esc",
+    "/",
+    "nN",
+    "eE",
+    "t",
+    "w",
+    "f",
+  ]);
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.deepEqual(tab.complaints, []);
+});
+
+const NOT_FOUND = `
+- main:
+  - heading "There is no such page" [level=1]
+  - paragraph:
+    - link "The board":
+      - /url: /`.trim();
 const BOARD = `
 - list:
   - listitem "acme/heard":

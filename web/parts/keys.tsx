@@ -59,6 +59,15 @@ function Help({ close }: { readonly close: () => void }): JSX.Element {
         <Key keys={["/"]} does="to the filter" />
         <Key keys={["Esc"]} does="close what is open" />
       </dl>
+      <h3>On a log</h3>
+      <dl class="keys">
+        <Key keys={["/"]} does="to the search" />
+        <Key keys={["n", "N"]} does="next and previous line found" />
+        <Key keys={["e", "E"]} does="next and previous error" />
+        <Key keys={["t"]} does="times" />
+        <Key keys={["w"]} does="wrap long lines" />
+        <Key keys={["f"]} does="to the end, and follow" />
+      </dl>
       <label class="check">
         <input
           type="checkbox"
