@@ -2,6 +2,7 @@
  * Everybody who listens to changes. What changed is gathered for a moment, made into bytes once for all of them, and
  * written to each; of one thing that changed several times in it the last counts, since each tells the whole.
  */
+import type { Logger } from "../../../kit/log.ts";
 import type { SseStream } from "../sse.ts";
 
 /** What is told: `read` makes it when it is sent, `key` is the same for the same thing. */
@@ -32,13 +33,15 @@ const HELD_CHANGES = 5_000;
 export class EventHub {
   readonly #clients = new Set<Client>();
   readonly #position: () => string;
+  readonly #log: Pick<Logger, "warn">;
   #gathered = new Map<string, Change>();
   #timer: NodeJS.Timeout | null = null;
   #flushedAtMs = 0;
 
   /** @param position the id of an event that is sent now */
-  constructor(position: () => string) {
+  constructor(position: () => string, log: Pick<Logger, "warn">) {
     this.#position = position;
+    this.#log = log;
   }
 
   get size(): number {
@@ -70,7 +73,10 @@ export class EventHub {
 
   async #catchUp(client: Client, missed: () => Promise<readonly Change[] | null>): Promise<void> {
     const since = this.#position();
-    const changes = await missed().catch(() => null);
+    const changes = await missed().catch((error: unknown) => {
+      this.#log.warn({ err: error }, "what a client missed could not be read; it is told to read afresh");
+      return null;
+    });
     const held = client.held ?? new Map<string, Change>();
     client.held = null;
     if (changes === null || held.size > HELD_CHANGES) {

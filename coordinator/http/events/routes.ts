@@ -11,10 +11,10 @@ import { changeSources } from "./sources.ts";
 
 /** `GET /api/v1/events`: every change of what people see, as it is after the change. */
 export async function eventRoutes(app: FastifyInstance, parts: HttpParts): Promise<EventHub> {
-  const { jet, stop } = parts;
+  const { jet, log, stop } = parts;
   // Another store counts anew, and is made at another time.
   const { created } = await jet.jsm.streams.info(BUILD.name);
-  const hub = new EventHub(() => positionText(sources.position()));
+  const hub = new EventHub(() => positionText(sources.position()), log);
   const sources = changeSources(parts, Date.parse(created).toString(36), (change) => hub.tell(change));
 
   app.get("/api/v1/events", { config: { needs: "read", streams: true } }, (request, reply) => {

@@ -14,7 +14,7 @@ import { EXECUTORS } from "../../../protocol/streams.ts";
 import { until } from "../../support/until.ts";
 import { REPOSITORY } from "../../unit/coordinator/samples.ts";
 import { type Api, BUILDS, startApi, startBuild } from "./api-rig.ts";
-import { type RunningCoordinator, startCoordinator } from "./rig.ts";
+import { quiet, type RunningCoordinator, startCoordinator } from "./rig.ts";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
@@ -164,7 +164,7 @@ test(
   LIMIT,
   async () => {
     const stop = new AbortController();
-    const hub = new EventHub(() => "x-0-0-0");
+    const hub = new EventHub(() => "x-0-0-0", quiet);
     const server = createServer((_request, response) => hub.join(openSse(response, stop.signal), null, null));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
