@@ -73,6 +73,8 @@ export async function runCoordinator(
   const notify = loadNotifySettings(config.notify);
   const channels = makeChannels(notify, { publicUrl, version: packageVersion() });
   await using jet = await connectJet({ url: config.natsUrl, name: "toroid-coordinator" });
+  // Before the connection goes: what follows the store would else ask again and again.
+  using _begun = parts;
   // It comes again after any break, but not when it is turned away.
   void jet.nc.closed().then((error) => (error instanceof Error ? parts.fail(error) : undefined));
   const durability = judgeSync(await syncOf(jet, config), config.allowLazySync);

@@ -1,7 +1,7 @@
 /** Parts of a daemon that live and end together: when one cannot go on, none does, so that the whole is started again. */
 import { aborted, type Signals } from "./signals.ts";
 
-export class Parts {
+export class Parts implements Disposable {
   /** For the parts: also when one of them failed. */
   readonly signals: Signals;
   readonly #running: Promise<unknown>[] = [];
@@ -30,5 +30,10 @@ export class Parts {
   async ended(): Promise<void> {
     await Promise.race([Promise.all(this.#running), aborted(this.signals.hard)]);
     this.#broken.signal.throwIfAborted();
+  }
+
+  /** For a daemon that ends before all its parts have begun: what is there already must not wait for anything. */
+  [Symbol.dispose](): void {
+    this.#broken.abort(new Error("the daemon has ended"));
   }
 }

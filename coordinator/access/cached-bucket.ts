@@ -93,7 +93,9 @@ export class CachedBucket<T> {
       await delay(AGAIN_MS, undefined, { signal: stop, ref: false }).catch(() => undefined);
       if (stop.aborted) return null;
       try {
-        return await this.#watch();
+        const watched = await this.#watch();
+        if (!stop.aborted) return watched;
+        watched.stop();
       } catch (error) {
         log.debug({ err: error, bucket: this.#prefix }, "changes of who may do what cannot be followed yet");
       }

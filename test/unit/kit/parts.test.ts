@@ -43,3 +43,13 @@ test("parts that hang are abandoned when the whole is", async () => {
   hard.abort();
   await parts.ended();
 });
+
+test("what has begun is told to end when the whole ends before it was complete", () => {
+  const ends: string[] = [];
+  assert.throws(() => {
+    using parts = new Parts(outer().signals, () => assert.fail());
+    for (const name of ["stop", "hard"] as const) parts.signals[name].addEventListener("abort", () => ends.push(name));
+    throw new Error("no queue");
+  }, /no queue/);
+  assert.deepEqual(ends, ["stop", "hard"]);
+});
