@@ -11,7 +11,7 @@ import type { Context } from "./verb.ts";
 /** How often in a row a broken stream is opened again. */
 const TRIES = 5;
 const PAUSE_MS = 500;
-const POLL_MS = 50;
+export const POLL_MS = 50;
 
 export interface Followed extends StageId {
   /** 0: the first one, once there is one. */
@@ -78,7 +78,7 @@ async function outcomeOf(context: Context, of: Followed): Promise<string | numbe
   }
 }
 
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
 

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { formatBuild, formatStage } from "../../protocol/ids.ts";
+import { type BuildId, formatBuild, formatStage, PLAN_STAGE } from "../../protocol/ids.ts";
 import { didYouMean, listed } from "../../protocol/pipeline/suggest.ts";
 import { type BuildSummary, buildSummary, type StageSummary } from "../../protocol/summary.ts";
 import { buildPath } from "../api.ts";
 import { EXIT, Failure } from "../exit.ts";
-import { type Followed, followLog, logPath, removedText } from "../follow-log.ts";
+import { type Followed, followLog, logPath, POLL_MS, pause, removedText } from "../follow-log.ts";
 import { buildOf, countOf } from "../text/arguments.ts";
 import { type Context, verb } from "../verb.ts";
 
@@ -12,7 +12,7 @@ export const logs = verb({
   usage: "logs <build> [stage]",
   summary: "print what a stage wrote, as it wrote it",
   more: [
-    "Without a stage: the one that runs, else the one that failed, else the last one that ran.",
+    "Without a stage: the one that runs, else the one that failed, else the last one that ran, else the first.",
     "With -f, waits for more until the stage ended, and exits with 1 when it failed.",
   ].join("\n"),
   examples: ["toroid logs acme/api#42", "toroid logs -f acme/api#42 prod"],
@@ -28,7 +28,7 @@ export const logs = verb({
   }),
   async run(context, [text, name], options) {
     const id = buildOf(text);
-    const build = await context.api().get(buildPath(id), buildSummary);
+    const build = options.follow && name === undefined ? await planned(context, id) : await buildNow(context, id);
     const round = options.round === undefined ? null : countOf("--round", options.round);
     const stage = stageOf(build, name ?? null, round);
     const attempt = options.attempt === undefined ? stage.attempt : countOf("--attempt", options.attempt);
@@ -37,6 +37,19 @@ export const logs = verb({
     return printLog(context, stage, log);
   },
 });
+
+function buildNow({ api }: Context, id: BuildId): Promise<BuildSummary> {
+  return api().get(buildPath(id), buildSummary);
+}
+
+/** Which stages it has is known once it has a plan: nobody means to follow that, who has just pushed. */
+async function planned(context: Context, id: BuildId): Promise<BuildSummary> {
+  for (;;) {
+    const build = await buildNow(context, id);
+    if (build.status !== "planning") return build;
+    await pause(POLL_MS, context.interrupted());
+  }
+}
 
 async function printLog({ api, out, err, interrupted }: Context, stage: StageSummary, log: Followed): Promise<number> {
   if (log.attempt === 0) {
@@ -53,7 +66,8 @@ async function printLog({ api, out, err, interrupted }: Context, stage: StageSum
 
 /** The stage that is meant; its newest round unless one is named. */
 export function stageOf(build: BuildSummary, name: string | null, round: number | null): StageSummary {
-  const named = build.stages.filter((s) => name === null || s.name === name);
+  const own = build.stages.filter((s) => s.name !== PLAN_STAGE);
+  const named = name === null ? (own.length > 0 ? own : build.stages) : build.stages.filter((s) => s.name === name);
   if (name !== null && named.length === 0) {
     const names = [...new Set(build.stages.map((s) => s.name))];
     const hint = didYouMean(name, names) ?? (names.length === 0 ? "it has none yet" : `it has ${listed(names, "and")}`);

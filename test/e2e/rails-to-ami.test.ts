@@ -153,10 +153,10 @@ async function assertOnPage(t: TestContext): Promise<void> {
   await until("#1 to be there", () => rig.build(1, NAME), { withinMs: 60_000 });
   await using tab = await browser.open(new URL(`/builds/${NAME}/1`, rig.url).href);
   await passed(1, "build");
-  const line = tab.page.getByText(/^AMI ami-\w+ in /);
-  await line.waitFor();
-  const text = (await line.textContent())?.trim();
-  assert.equal(text, `AMI ${bakedBy(await rig.build(1, NAME))} in ${EC2_REGION}`);
+  const amis = tab.page.getByLabel("AMIs");
+  await amis.waitFor();
+  const said = [await amis.getByRole("term").allTextContents(), await amis.getByRole("definition").allTextContents()];
+  assert.deepEqual(said, [[EC2_REGION], [bakedBy(await rig.build(1, NAME))]]);
   assert.deepEqual(tab.complaints, []);
 }
 
