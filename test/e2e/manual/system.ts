@@ -126,9 +126,13 @@ export class ManualSystem implements AsyncDisposable {
     return this.live();
   }
 
-  /** The last build that there is. */
+  /** The last build that there is, once it is known what it is to do. */
   async latest(): Promise<Words> {
-    return numbered((await this.rig.builds(REPOSITORY)).at(-1)?.number ?? 0);
+    const planned = async (): Promise<number | null> => {
+      const last = (await this.rig.builds(REPOSITORY)).at(-1);
+      return last?.stages.some(({ name }) => name === "build") === true ? last.number : null;
+    };
+    return numbered(await until("the last build to have a plan", planned, PATIENCE));
   }
 
   /** The id of a token that there is. */
