@@ -71,7 +71,7 @@ export async function runCoordinator(
   const { signals } = parts;
   const { publicUrl } = config.http;
   const notify = loadNotifySettings(config.notify);
-  const channels = makeChannels(notify, { publicUrl, version: packageVersion() });
+  const channels = await makeChannels(notify, { publicUrl, version: packageVersion() });
   await using jet = await connectJet({ url: config.natsUrl, name: "toroid-coordinator" });
   // Before the connection goes: what follows the store would else ask again and again.
   using _begun = parts;

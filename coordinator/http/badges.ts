@@ -1,4 +1,4 @@
-import { type Format, makeBadge } from "badge-maker";
+import type { Format } from "badge-maker";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
@@ -56,6 +56,8 @@ export function badgeRoutes(plain: FastifyInstance, { history, lanes }: HttpPart
         query.environment === undefined
           ? await ofBranch(repository, branch)
           : ofEnvironment(repository, query.environment);
+      // Fourteen megabytes, for those alone who show some.
+      const { makeBadge } = await import("badge-maker");
       // Whoever shows it elsewhere keeps it otherwise for hours.
       void reply.header("cache-control", "no-cache");
       return reply.type("image/svg+xml; charset=utf-8").send(makeBadge(badge));

@@ -2,8 +2,6 @@
 
 import { assertNever, ToroidError } from "../../protocol/errors.ts";
 import type { Send } from "./channels/channel.ts";
-import { emailChannel } from "./channels/email.ts";
-import { githubChannel } from "./channels/github.ts";
 import { slackChannel } from "./channels/slack.ts";
 import { webhookChannel } from "./channels/webhook.ts";
 import { GITHUB, type NotifySettings, type Target } from "./settings.ts";
@@ -15,22 +13,28 @@ export interface ChannelParts {
   readonly version: string;
 }
 
-export function makeChannels(settings: NotifySettings, { publicUrl, version }: ChannelParts): Channels {
+/** Mail and GitHub bring libraries of fifty megabytes, which whoever tells neither should not spend. */
+export async function makeChannels(settings: NotifySettings, { publicUrl, version }: ChannelParts): Promise<Channels> {
   const channels = new Map<string, Send>();
   const userAgent = `toroid/${version}`;
-  for (const target of settings.targets) channels.set(target.name, channelOf(target));
-  if (settings.github !== null) channels.set(GITHUB, githubChannel(settings.github, publicUrl, userAgent));
+  for (const target of settings.targets) channels.set(target.name, await channelOf(target));
+  if (settings.github !== null) {
+    const { githubChannel } = await import("./channels/github.ts");
+    channels.set(GITHUB, githubChannel(settings.github, publicUrl, userAgent));
+  }
   return channels;
 
-  function channelOf(target: Target): Send {
+  async function channelOf(target: Target): Promise<Send> {
     switch (target.channel) {
       case "slack":
         return slackChannel(target, publicUrl);
       case "webhook":
         return webhookChannel(target, publicUrl, userAgent);
-      case "email":
+      case "email": {
         if (settings.smtp === null) throw new ToroidError("TOR_INTERNAL", `${target.name} has no server for e-mail`);
+        const { emailChannel } = await import("./channels/email.ts");
         return emailChannel(target, settings.smtp, publicUrl);
+      }
       default:
         return assertNever(target, "target");
     }
