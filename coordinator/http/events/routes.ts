@@ -15,7 +15,12 @@ export async function eventRoutes(app: FastifyInstance, parts: HttpParts): Promi
   // Another store counts anew, and is made at another time.
   const { created } = await jet.jsm.streams.info(BUILD.name);
   const hub = new EventHub(() => positionText(sources.position()), log);
-  const sources = changeSources(parts, Date.parse(created).toString(36), (change) => hub.tell(change));
+  const sources = changeSources(
+    parts,
+    Date.parse(created).toString(36),
+    (change) => hub.tell(change),
+    () => hub.size > 0,
+  );
 
   app.get("/api/v1/events", { config: { needs: "read", streams: true } }, (request, reply) => {
     const readable = withCommon(readableTo(request.principal));

@@ -23,8 +23,16 @@ export interface Sources {
 
 type Parts = Pick<HttpParts, "history" | "lanes" | "letters" | "executors" | "dispatcher" | "stop">;
 
-/** @param store names the store that sequences are of */
-export function changeSources(parts: Parts, store: string, tell: (change: Change) => void): Sources {
+/**
+ * @param store names the store that sequences are of
+ * @param isHeard whether anybody listens
+ */
+export function changeSources(
+  parts: Parts,
+  store: string,
+  tell: (change: Change) => void,
+  isHeard: () => boolean,
+): Sources {
   const { history, lanes, letters, executors, stop } = parts;
   const explain = explainer(parts);
   history.onChange(({ repository, number }, read) =>
@@ -32,7 +40,7 @@ export function changeSources(parts: Parts, store: string, tell: (change: Change
   );
   lanes.onChange((environment) => tell(environmentChange(environment)));
   letters.onChange((letter) => tell(letterChange(letter)));
-  followExecutors(() => executors.alive(Date.now()), stop, tell);
+  followExecutors(() => executors.alive(Date.now()), stop, tell, isHeard);
   return {
     position: () => ({ store, builds: history.seq(), lanes: lanes.seq(), letters: letters.seq() }),
     build: (summary) => {
@@ -74,9 +82,16 @@ export function runningWhat(presence: Presence, readable: (repository: string) =
 }
 
 /** Tells when one comes, goes, or says something else than before. One that ran out is not told of by the store. */
-function followExecutors(alive: () => readonly Presence[], stop: AbortSignal, tell: (change: Change) => void): void {
+function followExecutors(
+  alive: () => readonly Presence[],
+  stop: AbortSignal,
+  tell: (change: Change) => void,
+  isHeard: () => boolean,
+): void {
   let known = new Map<string, { readonly presence: Presence; readonly text: string }>();
   const timer = setInterval(() => {
+    // Who comes later hears of what is other than when somebody last heard.
+    if (!isHeard()) return;
     const now = new Map(alive().map((presence) => [presence.id, { presence, text: JSON.stringify(presence) }]));
     const change = (presence: Presence, gone: boolean): void =>
       tell({
