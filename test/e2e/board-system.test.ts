@@ -13,6 +13,7 @@ import { Browser, type Tab } from "../support/browser.ts";
 import { GithubOauth, type Person } from "../support/github-oauth.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
 import { natsSub } from "../support/nats-sub.ts";
+import { openFor } from "../support/page-rig.ts";
 import { assertGood, heard } from "../support/pages.ts";
 import { Rig } from "../support/rig.ts";
 import { missing, needs } from "../support/skips.ts";
@@ -349,10 +350,8 @@ const TOKENS = `
         - text: ", expires never, never used"
       - button "Revoke token deploy-bot": Revoke…`.trim();
 
-async function open(t: TestContext, path: string): Promise<Tab> {
-  const tab = await browser.open(new URL(path, url).href);
-  t.signal.addEventListener("abort", () => void tab.page.close(), { once: true });
-  return tab;
+function open(t: TestContext, path: string): Promise<Tab> {
+  return openFor(t, browser, new URL(path, url));
 }
 
 /** Leaves whoever is there, and comes back to the board as somebody else. */

@@ -1,33 +1,20 @@
 /** Many tabs, and streams that break, in a real browser on the real system. */
 import assert from "node:assert/strict";
-import { after, before, type TestContext, test } from "node:test";
+import { type TestContext, test } from "node:test";
 import type { Page, Request } from "playwright-core";
-import { Browser, type Tab } from "../support/browser.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
-import { Rig } from "../support/rig.ts";
-import { missing, needs } from "../support/skips.ts";
+import type { Browser, Tab } from "../support/browser.ts";
+import { openFor, pageRigForAll } from "../support/page-rig.ts";
+import type { Rig } from "../support/rig.ts";
+import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT = { timeout: 120_000 };
 const NEEDED = { root: true, program: ["chromium", "bash"] } as const;
 
-let leaks: Snapshot;
 let rig: Rig;
 let browser: Browser;
-
-before(async () => {
-  leaks = await snapshot();
-  if (missing(NEEDED) !== undefined) return;
-  rig = await Rig.start();
-  await rig.coordinator();
-  rig.executor();
-  browser = await Browser.start();
-});
-
-after(async () => {
-  await browser?.[Symbol.asyncDispose]();
-  await rig?.[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+pageRigForAll(NEEDED, (made) => {
+  ({ rig, browser } = made);
 });
 
 test("ten tabs are live over one stream; when the one that has it is closed, another has", LIMIT, async (t) => {
@@ -105,8 +92,6 @@ test("a stream that broke goes on where it was, at a coordinator that was starte
 });
 
 /** A tab that is given up with the test. */
-async function open(t: TestContext, path: string, prepare?: (page: Page) => Promise<unknown>): Promise<Tab> {
-  const tab = await browser.open(new URL(path, rig.url).href, undefined, prepare);
-  t.signal.addEventListener("abort", () => void tab.page.close(), { once: true });
-  return tab;
+function open(t: TestContext, path: string, prepare?: (page: Page) => Promise<unknown>): Promise<Tab> {
+  return openFor(t, browser, new URL(path, rig.url), undefined, prepare);
 }

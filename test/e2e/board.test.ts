@@ -1,36 +1,23 @@
 /** The board and the lists, in a real browser on the real system: what is live, what waits, and what people do there. */
 import assert from "node:assert/strict";
 import { type AddressInfo, createServer } from "node:net";
-import { after, before, type TestContext, test } from "node:test";
+import { type TestContext, test } from "node:test";
 import type { Locator, Page } from "playwright-core";
-import { Browser, type Tab } from "../support/browser.ts";
+import type { Browser, Tab } from "../support/browser.ts";
 import { Gate } from "../support/gate.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import { openFor, pageRigForAll } from "../support/page-rig.ts";
 import { assertGood, heard } from "../support/pages.ts";
-import { Rig } from "../support/rig.ts";
-import { missing, needs } from "../support/skips.ts";
+import type { Rig } from "../support/rig.ts";
+import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT = { timeout: 120_000 };
 const NEEDED = { root: true, program: ["chromium", "bash"] } as const;
 
-let leaks: Snapshot;
 let rig: Rig;
 let browser: Browser;
-
-before(async () => {
-  leaks = await snapshot();
-  if (missing(NEEDED) !== undefined) return;
-  rig = await Rig.start();
-  await rig.coordinator();
-  rig.executor();
-  browser = await Browser.start();
-});
-
-after(async () => {
-  await browser?.[Symbol.asyncDispose]();
-  await rig?.[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+pageRigForAll(NEEDED, (made) => {
+  ({ rig, browser } = made);
 });
 
 /** What a deployment goes to, which is not ready at first. */
@@ -404,10 +391,8 @@ test("all is done by keys, and they can be switched off", LIMIT, async (t) => {
 });
 
 /** A tab that is given up with the test. */
-async function open(t: TestContext, path: string, prepare?: (page: Page) => Promise<unknown>): Promise<Tab> {
-  const tab = await browser.open(new URL(path, rig.url).href, undefined, prepare);
-  t.signal.addEventListener("abort", () => void tab.page.close(), { once: true });
-  return tab;
+function open(t: TestContext, path: string, prepare?: (page: Page) => Promise<unknown>): Promise<Tab> {
+  return openFor(t, browser, new URL(path, rig.url), undefined, prepare);
 }
 
 /** As a proxy that knows its people does. */

@@ -1,14 +1,14 @@
 /** A build's page, in a real browser, on the real system: its way to the environments, and what a person does there. */
 import assert from "node:assert/strict";
 import { type AddressInfo, createServer } from "node:net";
-import { after, before, type TestContext, test } from "node:test";
+import { type TestContext, test } from "node:test";
 import type { Page } from "playwright-core";
-import { Browser, type Tab } from "../support/browser.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
+import type { Browser, Tab } from "../support/browser.ts";
 import { buildPath, outputOf, whole } from "../support/log-page.ts";
+import { openFor, pageRigForAll } from "../support/page-rig.ts";
 import { assertGood, heard } from "../support/pages.ts";
-import { Rig } from "../support/rig.ts";
-import { missing, needs } from "../support/skips.ts";
+import type { Rig } from "../support/rig.ts";
+import { needs } from "../support/skips.ts";
 
 const LIMIT = { timeout: 120_000 };
 const NEEDED = { root: true, program: ["chromium", "bash"] } as const;
@@ -33,30 +33,15 @@ for i in $(seq 30 37) $(seq 90 97); do for j in $(seq 40 47); do printf '\\033[%
   };
 }
 
-let leaks: Snapshot;
 let rig: Rig;
 let browser: Browser;
-
-before(async () => {
-  leaks = await snapshot();
-  if (missing(NEEDED) !== undefined) return;
-  rig = await Rig.start();
-  await rig.coordinator();
-  rig.executor();
-  browser = await Browser.start();
-});
-
-after(async () => {
-  await browser?.[Symbol.asyncDispose]();
-  await rig?.[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+pageRigForAll(NEEDED, (made) => {
+  ({ rig, browser } = made);
 });
 
 /** A tab that is given up with the test. */
-async function open(t: TestContext, path: string, size?: { width: number; height: number }): Promise<Tab> {
-  const tab = await browser.open(new URL(path, rig.url).href, size);
-  t.signal.addEventListener("abort", () => void tab.page.close(), { once: true });
-  return tab;
+function open(t: TestContext, path: string, size?: { width: number; height: number }): Promise<Tab> {
+  return openFor(t, browser, new URL(path, rig.url), size);
 }
 
 async function confirm(page: Page, title: string, action: string, reason?: string): Promise<void> {

@@ -1,16 +1,16 @@
 /** The log of a stage, in a real browser, on the real system: what a person sees of it and does with it. */
 import assert from "node:assert/strict";
-import { after, before, type TestContext, test } from "node:test";
+import { type TestContext, test } from "node:test";
 import type { Locator } from "playwright-core";
 import { connectJet } from "../../kit/jetstream.ts";
 import { LOG } from "../../protocol/streams.ts";
 import { logSubject } from "../../protocol/subjects.ts";
-import { Browser, type Tab } from "../support/browser.ts";
+import type { Browser, Tab } from "../support/browser.ts";
 import { Gate } from "../support/gate.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
 import { buildPath, inSight, marked, outputOf, whole } from "../support/log-page.ts";
-import { Rig } from "../support/rig.ts";
-import { missing, needs } from "../support/skips.ts";
+import { openFor, pageRigForAll } from "../support/page-rig.ts";
+import type { Rig } from "../support/rig.ts";
+import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT = { timeout: 90_000 };
@@ -31,33 +31,18 @@ echo "long $(seq -s ' ' 1 120) end"
 `,
 };
 
-let leaks: Snapshot;
 let rig: Rig;
 let browser: Browser;
-
-before(async () => {
-  leaks = await snapshot();
-  if (missing(NEEDED) !== undefined) return;
-  rig = await Rig.start();
-  await rig.coordinator();
-  rig.executor();
-  browser = await Browser.start();
+pageRigForAll(NEEDED, async (made) => {
+  ({ rig, browser } = made);
   await rig.push(await rig.repo(SHOP), { fullName: "acme/shop" });
   const { outcome } = await rig.ended(1);
   assert.equal(outcome, "passed");
 });
 
-after(async () => {
-  await browser?.[Symbol.asyncDispose]();
-  await rig?.[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
-});
-
 /** A tab that is given up with the test. */
-async function open(t: TestContext, path: string, size?: { width: number; height: number }): Promise<Tab> {
-  const tab = await browser.open(new URL(path, rig.url).href, size);
-  t.signal.addEventListener("abort", () => void tab.page.close(), { once: true });
-  return tab;
+function open(t: TestContext, path: string, size?: { width: number; height: number }): Promise<Tab> {
+  return openFor(t, browser, new URL(path, rig.url), size);
 }
 
 /** A tab with the whole log of acme/shop#1. */

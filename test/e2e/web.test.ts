@@ -1,39 +1,26 @@
 /** The page, in a real browser, on the real system: what a person sees and does. */
 import assert from "node:assert/strict";
-import { after, before, type TestContext, test } from "node:test";
+import { type TestContext, test } from "node:test";
 import type { Locator, Page } from "playwright-core";
 import { makeMailboxes } from "../../coordinator/mailboxes.ts";
 import { connectJet } from "../../kit/jetstream.ts";
 import { makeLogger } from "../../kit/log.ts";
 import { LOG } from "../../protocol/streams.ts";
 import { logSubject } from "../../protocol/subjects.ts";
-import { Browser, type Tab } from "../support/browser.ts";
+import type { Browser, Tab } from "../support/browser.ts";
 import { Gate } from "../support/gate.ts";
-import { assertNoLeaks, type Snapshot, snapshot } from "../support/leaks.ts";
-import { Rig } from "../support/rig.ts";
-import { missing, needs } from "../support/skips.ts";
+import { openFor, pageRigForAll } from "../support/page-rig.ts";
+import type { Rig } from "../support/rig.ts";
+import { needs } from "../support/skips.ts";
 import { until } from "../support/until.ts";
 
 const LIMIT = { timeout: 90_000 };
 const NEEDED = { root: true, program: ["chromium", "bash"] } as const;
 
-let leaks: Snapshot;
 let rig: Rig;
 let browser: Browser;
-
-before(async () => {
-  leaks = await snapshot();
-  if (missing(NEEDED) !== undefined) return;
-  rig = await Rig.start();
-  await rig.coordinator();
-  rig.executor();
-  browser = await Browser.start();
-});
-
-after(async () => {
-  await browser?.[Symbol.asyncDispose]();
-  await rig?.[Symbol.asyncDispose]();
-  await assertNoLeaks(leaks);
+pageRigForAll(NEEDED, (made) => {
+  ({ rig, browser } = made);
 });
 
 function application(...script: readonly string[]): Record<string, string> {
@@ -291,10 +278,8 @@ test("a build's page says that it is archived, and what of its log is kept no mo
 });
 
 /** A tab that is given up with the test. */
-async function open(t: TestContext, path: string, size?: { width: number; height: number }): Promise<Tab> {
-  const tab = await browser.open(new URL(path, rig.url).href, size);
-  t.signal.addEventListener("abort", () => void tab.page.close(), { once: true });
-  return tab;
+function open(t: TestContext, path: string, size?: { width: number; height: number }): Promise<Tab> {
+  return openFor(t, browser, new URL(path, rig.url), size);
 }
 
 function rowOf(page: Page, build: string): Locator {
